@@ -1,0 +1,53 @@
+/*
+ * channel: the pipe between control and one worker: whole messages, in order, with descriptors.
+ *
+ * A SOCK_SEQPACKET socket pair carries frames; a message larger than a frame is cut and put
+ * together again. Both ends use this. Sending never blocks: what the socket does not take is
+ * queued, up to CHANNEL_QUEUE_MAX bytes, and the end that lets it grow further is given up.
+ */
+#ifndef MANYTUN_ENGINE_CHANNEL_H
+#define MANYTUN_ENGINE_CHANNEL_H
+
+#include <event2/event.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHANNEL_FDS_MAX     2          /* descriptors in one message */
+#define CHANNEL_FRAME_MAX   32768      /* bytes of a message in one frame */
+#define CHANNEL_MESSAGE_MAX (16 << 20) /* a tunnel with every limit of spec.h exhausted fits */
+#define CHANNEL_QUEUE_MAX   (64 << 20)
+
+struct channel;
+
+struct channel_message {
+    uint16_t type; /* enum message_type */
+    const uint8_t *body;
+    size_t len;
+    int fds[CHANNEL_FDS_MAX]; /* -1 = none. A receiver that keeps one sets it to -1 here */
+};
+
+struct channel_ops {
+    /*
+     * A whole message; body is valid during the call. 0, or -EPROTO to give the channel up
+     * (closed() follows). The channel must not be freed here.
+     */
+    int (*message)(void *ctx, struct channel_message *message);
+    /* The other end is gone (0) or broke the protocol (-errno). Called once; free it here or later.
+     */
+    void (*closed)(void *ctx, int error);
+};
+
+/* Takes over fd (a non-blocking SOCK_SEQPACKET socket) on success. 0 or -ENOMEM. */
+int channel_new(struct event_base *base, int fd, const struct channel_ops *ops, void *ctx,
+                struct channel **out);
+/* Closes the socket; what is still queued is lost. No callback comes after. NULL is allowed. */
+void channel_free(struct channel *channel);
+
+/*
+ * Sends a message; fds are duplicated, -1 = none. 0, -ENOMEM, -EMSGSIZE, -EMFILE, or -ENOBUFS
+ * (queue full: the other end does not read). Bodies may hold secrets: copies are wiped.
+ */
+int channel_send(struct channel *channel, uint16_t type, const void *body, size_t len,
+                 const int fds[CHANNEL_FDS_MAX]);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * counters: what a worker counts, in shared memory that control reads.
+ *
+ * One segment (memfd) per worker, made by control; it outlives the worker, so that totals go on
+ * after a restart. Fixed slots, given out by control; one writer (the worker), any readers. Each
+ * value is one aligned 64-bit word, read and written whole; values need not agree with each other.
+ */
+#ifndef MANYTUN_ENGINE_COUNTERS_H
+#define MANYTUN_ENGINE_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define COUNTERS_TUNNELS_MAX  4096  /* per worker */
+#define COUNTERS_FORWARDS_MAX 16384 /* per worker */
+
+typedef _Atomic uint64_t counter;
+
+struct counters_tunnel {
+    counter rx_bytes, tx_bytes; /* outer UDP payload, all peers */
+    counter rx_packets, tx_packets;
+    counter handshakes;             /* sessions derived */
+    counter last_handshake_unix_ns; /* newest of all peers; 0 = never */
+    counter dropped_in;             /* packets refused on the way in, all reasons */
+    counter dropped_out;
+    counter connections; /* gauge: virtual TCP connections, TIME_WAIT included */
+};
+
+struct counters_forward {
+    counter connections_active; /* gauge */
+    counter connections_total;  /* accepted */
+    counter connect_failures;   /* dials through the tunnel that failed */
+    counter bytes_in;           /* from the target to the client */
+    counter bytes_out;          /* from the client to the target */
+    counter last_error;         /* errno of the last failed dial; 0 = none */
+    counter last_error_unix_ns;
+};
+
+struct counters_worker {
+    counter accept_paused;  /* times a listener was paused for lack of descriptors or at a limit */
+    counter udp_tx_blocked; /* times the outer socket's send buffer was full */
+    counter udp_tx_errors;
+};
+
+struct counters {
+    struct counters_worker worker;
+    struct counters_tunnel tunnels[COUNTERS_TUNNELS_MAX];
+    struct counters_forward forwards[COUNTERS_FORWARDS_MAX];
+};
+
+static inline void counter_add(counter *c, uint64_t n)
+{
+    /* One writer: a plain load and store is enough, and cheaper than a locked add. */
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline void counter_set(counter *c, uint64_t value)
+{
+    atomic_store_explicit(c, value, memory_order_relaxed);
+}
+
+static inline uint64_t counter_get(const counter *c)
+{
+    return atomic_load_explicit((counter *)c, memory_order_relaxed);
+}
+
+/* Makes a segment; returns its descriptor (close-on-exec) or -errno. */
+int counters_create(void);
+/* Maps a segment; NULL with errno set. counters_unmap() accepts NULL. */
+struct counters *counters_map(int fd);
+void counters_unmap(struct counters *counters);
+
+#endif

@@ -1,0 +1,50 @@
+/* messages: one writer and one reader for all types; the types are in messages.h. */
+#include "engine/messages.h"
+
+#include "engine/json.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+int message_send(struct channel *channel, enum message_type type, const void *fixed, size_t len,
+                 const cJSON *json, const int fds[CHANNEL_FDS_MAX])
+{
+    if (!json)
+        return channel_send(channel, (uint16_t)type, fixed, len, fds);
+    char *text = cJSON_PrintUnformatted(json);
+    if (!text)
+        return -ENOMEM;
+    size_t text_len = strlen(text);
+    uint8_t *body = malloc(len + text_len);
+    int error = -ENOMEM;
+    if (body) {
+        memcpy(body, fixed, len);
+        memcpy(body + len, text, text_len); /* bytes, not a string: NOLINT */
+        error = channel_send(channel, (uint16_t)type, body, len + text_len, fds);
+        sodium_memzero(body, len + text_len);
+        free(body);
+    }
+    sodium_memzero(text, text_len);
+    cJSON_free(text);
+    return error;
+}
+
+int message_read(const struct channel_message *message, void *fixed, size_t len)
+{
+    if (message->len != len)
+        return -EPROTO;
+    memcpy(fixed, message->body, len);
+    return 0;
+}
+
+int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json)
+{
+    struct json_error error;
+    if (message->len < len)
+        return -EPROTO;
+    memcpy(fixed, message->body, len);
+    *json = json_read((const char *)message->body + len, message->len - len, &error);
+    return *json ? 0 : -EPROTO;
+}

@@ -1,0 +1,82 @@
+/*
+ * messages: what control and a worker say to each other over their channel.
+ *
+ * Both ends are the same binary (the first message checks that), so fixed parts are plain structs,
+ * copied with memcpy; definitions follow them as JSON (spec.h, SPEC_COMPLETE).
+ *
+ *   control → worker                         worker → control
+ *   HELLO                                    HELLO
+ *   TUNNEL_ADD      tunnel_add, JSON, fds    TUNNEL_REMOVED  slot
+ *   TUNNEL_REMOVE   slot                     FORWARD_REMOVED slot
+ *   FORWARD_ADD     forward_add, JSON, fd    TUNNEL_EVENT    tunnel_event
+ *   FORWARD_REMOVE  slot
+ *   PEER_ENDPOINT   peer_endpoint
+ *
+ * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
+ * zero then.
+ */
+#ifndef MANYTUN_ENGINE_MESSAGES_H
+#define MANYTUN_ENGINE_MESSAGES_H
+
+#include "engine/channel.h"
+#include "engine/inet.h"
+#include "engine/spec.h"
+
+#include <cjson/cJSON.h>
+
+/* Changes with every change of this file or of spec.h's JSON. */
+#define MESSAGES_VERSION 1
+
+enum message_type {
+    MESSAGE_HELLO = 1,
+    MESSAGE_TUNNEL_ADD,
+    MESSAGE_TUNNEL_REMOVE,
+    MESSAGE_TUNNEL_REMOVED,
+    MESSAGE_TUNNEL_EVENT,
+    MESSAGE_FORWARD_ADD,
+    MESSAGE_FORWARD_REMOVE,
+    MESSAGE_FORWARD_REMOVED,
+    MESSAGE_PEER_ENDPOINT,
+};
+
+struct message_hello {
+    uint32_t version;       /* MESSAGES_VERSION */
+    uint32_t counters_size; /* sizeof(struct counters) */
+};
+
+struct message_slot {
+    uint32_t slot;
+};
+
+struct message_tunnel_add {
+    uint32_t slot; /* JSON of the tunnel follows; descriptors: outer UDP, IPv4 and IPv6 */
+};
+
+struct message_forward_add {
+    uint32_t slot;
+    uint32_t tunnel_slot; /* JSON of the forward follows; descriptor 0: its listener */
+};
+
+/* A looked-up name: where a peer is. */
+struct message_peer_endpoint {
+    uint32_t tunnel_slot;
+    uint8_t public_key[SPEC_KEY_LEN];
+    union inet_sockaddr remote;
+};
+
+struct message_tunnel_event {
+    uint32_t slot;
+    uint32_t event; /* enum wg_event */
+    uint8_t public_key[SPEC_KEY_LEN];
+};
+
+/* Sends a fixed part of len bytes, followed by json (may be NULL) printed. As channel_send(). */
+int message_send(struct channel *channel, enum message_type type, const void *fixed, size_t len,
+                 const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
+
+/* Copies the fixed part of a message that has nothing else. 0 or -EPROTO. */
+int message_read(const struct channel_message *message, void *fixed, size_t len);
+/* The same, and the JSON behind it, which the caller frees. 0, -EPROTO or -ENOMEM. */
+int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json);
+
+#endif
