@@ -1,0 +1,438 @@
+/*
+ * conn: owns struct stack_conn from conn_new() until it is unused and its turn is over.
+ *
+ * lwIP frees pcbs by itself. That shows as empty lists after a swap, and in every case here that
+ * is the one sign that is acted upon; the error callback only adds the reason.
+ */
+#include "engine/stack/conn.h"
+
+#include "engine/stack/internal.h"
+#include "engine/stack/listener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/*
+ * RFC 6928: ten segments, and at most 14600 bytes unless that were less than two. lwIP starts with
+ * at most four.
+ */
+#define INITIAL_WINDOW_SEGMENTS 10
+#define INITIAL_WINDOW_BYTES    14600
+
+/* A peer may not make us send smaller segments than this by announcing a tiny MSS. */
+#define SEND_MSS_MIN 64
+
+/* The longest time between retransmissions. */
+#define RTO_TICKS_MAX (60000 / TCP_SLOW_INTERVAL)
+
+/* A closed connection that gets nothing acknowledged for this long is aborted. */
+#define LINGER_NS (UINT64_C(180) * 1000 * 1000 * 1000)
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+/* From here on nobody finds it; the memory stays until the end of the turn. */
+static void bury(struct stack_conn *conn)
+{
+    struct stack *stack = conn->stack;
+
+    conn->is_dead = true;
+    timers_remove(&stack->timers, conn);
+    merge_clear(conn);
+    rxqueue_clear(&conn->rx);
+    window_close(&conn->window);
+    if (conn->is_ready)
+        TAILQ_REMOVE(&stack->ready, conn, ready_link);
+    if (conn->is_blocked)
+        TAILQ_REMOVE(&stack->blocked, conn, blocked_link);
+    if (conn->is_time_wait)
+        TAILQ_REMOVE(&stack->time_wait, conn, time_wait_link);
+    conntable_remove(&stack->table, &conn->node);
+    stack->stats.connections--;
+    LIST_REMOVE(conn, all_link);
+    LIST_INSERT_HEAD(&stack->dead, conn, all_link);
+}
+
+static void bury_if_unused(struct stack_conn *conn)
+{
+    if (!conn->is_dead && conn->ops == NULL && conn->listener == NULL && conn_pcb(conn) == NULL)
+        bury(conn);
+}
+
+void conn_free_dead(struct stack *stack)
+{
+    struct stack_conn *conn;
+
+    while ((conn = LIST_FIRST(&stack->dead)) != NULL) {
+        LIST_REMOVE(conn, all_link);
+        free(conn);
+    }
+}
+
+struct stack_conn *conn_new(struct stack *stack, const struct flow *flow)
+{
+    struct stack_conn *conn;
+
+    if (stack->freeing)
+        return NULL;
+    if (!stack->telling)
+        conn_free_dead(stack);
+    conn = calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        stack->stats.out_of_memory++;
+        return NULL;
+    }
+    conn->stack = stack;
+    conn->node.flow = *flow;
+    conntable_insert(&stack->table, &conn->node);
+    LIST_INSERT_HEAD(&stack->all, conn, all_link);
+    stack->stats.connections++;
+    return conn;
+}
+
+/* --- What lwIP tells ------------------------------------------------------------------------- */
+
+/* lwIP starts small, and believes whatever MSS the peer announces. */
+static void tune_pcb(struct stack_conn *conn, struct tcp_pcb *pcb)
+{
+    uint16_t headers = conn->node.flow.family == AF_INET ? PACKET_IP4_HEADER + PACKET_TCP_HEADER
+                                                         : PACKET_IP6_HEADER + PACKET_TCP_HEADER;
+    uint16_t mss_max = (uint16_t)(conn->stack->swap.netif.mtu - headers);
+    uint32_t window;
+
+    if (pcb->mss > mss_max)
+        pcb->mss = mss_max;
+    if (pcb->mss < SEND_MSS_MIN)
+        pcb->mss = SEND_MSS_MIN;
+    window = (uint32_t)pcb->mss * INITIAL_WINDOW_SEGMENTS;
+    if (window > INITIAL_WINDOW_BYTES)
+        window = INITIAL_WINDOW_BYTES;
+    if (window < (uint32_t)pcb->mss * 2)
+        window = (uint32_t)pcb->mss * 2;
+    pcb->cwnd = window;
+}
+
+err_t conn_on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+    struct stack_conn *conn = arg;
+
+    (void)err;
+    conn->connected = true;
+    conn->events |= CONN_CONNECTED;
+    tune_pcb(conn, pcb);
+    window_open(pcb);
+    return ERR_OK;
+}
+
+err_t conn_on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+    struct stack_conn *conn = arg;
+
+    if (pcb == NULL || err != ERR_OK)
+        return ERR_VAL;
+    pcb->listener = NULL; /* it may be closed before this connection */
+    conn->connected = true;
+    conn->events |= CONN_ACCEPTED;
+    window_open(pcb);
+    return ERR_OK;
+}
+
+static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+    struct stack_conn *conn = arg;
+
+    (void)pcb;
+    (void)err;
+    conn->events |= CONN_READABLE;
+    if (p == NULL)
+        conn->eof = true;
+    else
+        rxqueue_append(&conn->rx, p);
+    return ERR_OK;
+}
+
+static void on_error(void *arg, err_t err)
+{
+    struct stack_conn *conn = arg;
+
+    if (conn->error != 0)
+        return;
+    if (err == ERR_RST)
+        conn->error = conn->connected ? -ECONNRESET : -ECONNREFUSED;
+    else if (err != ERR_CLSD) /* which is the last acknowledgment of an orderly end */
+        conn->error = -ETIMEDOUT;
+}
+
+void conn_adopt_pcb(struct stack_conn *conn, struct tcp_pcb *pcb)
+{
+    tcp_arg(pcb, conn);
+    tcp_recv(pcb, on_recv);
+    tcp_err(pcb, on_error);
+    tcp_nagle_disable(pcb);
+    ip_set_option(pcb, SOF_KEEPALIVE);
+}
+
+/* --- Around lwIP ----------------------------------------------------------------------------- */
+
+void conn_enter(struct stack_conn *conn, struct swap *swap)
+{
+    struct stack *stack = conn->stack;
+
+    stack->current = conn;
+    swap_enter(swap, &stack->swap, &conn->lists, NULL, stack_now(stack));
+}
+
+static void queue_ready(struct stack_conn *conn)
+{
+    if (conn->is_ready)
+        return;
+    conn->is_ready = true;
+    conn->turn = conn->stack->turn;
+    TAILQ_INSERT_TAIL(&conn->stack->ready, conn, ready_link);
+}
+
+static bool is_over(const struct stack_conn *conn)
+{
+    if (conn->lists.active != NULL)
+        return false;
+    return conn->error != 0 || conn->rx.len == 0;
+}
+
+/* Worth a write; with nothing queued any room is, or a peer with a tiny window could stall it. */
+static bool has_room(const struct stack_conn *conn)
+{
+    size_t space = conn_send_space(conn);
+
+    return space >= TCP_SNDLOWAT || (space > 0 && conn->lists.active->snd_queuelen == 0);
+}
+
+static bool is_detached(const struct stack_conn *conn)
+{
+    return conn->ops == NULL && conn->listener == NULL;
+}
+
+static void note_progress(struct stack_conn *conn, uint64_t now)
+{
+    const struct tcp_pcb *pcb = conn->lists.active;
+
+    if (pcb == NULL || pcb->lastack == conn->lastack)
+        return;
+    conn->lastack = pcb->lastack;
+    conn->progress_at = now;
+}
+
+/* Draws the conclusions from what lwIP did. */
+static void settle(struct stack_conn *conn, uint64_t now)
+{
+    struct stack *stack = conn->stack;
+
+    if (conn->lists.time_wait != NULL && !conn->is_time_wait) {
+        conn->is_time_wait = true;
+        TAILQ_INSERT_TAIL(&stack->time_wait, conn, time_wait_link);
+    }
+    if (conn->listener != NULL && conn_pcb(conn) == NULL && !conn->connected) {
+        LIST_REMOVE(conn, listener_link);
+        conn->listener = NULL;
+    }
+    note_progress(conn, now);
+    timers_update(&stack->timers, conn, now);
+    if (conn->write_wait && has_room(conn)) {
+        conn->write_wait = false;
+        conn->events |= CONN_WRITABLE;
+    }
+    if (is_over(conn))
+        conn->events |= CONN_OVER;
+    if (conn->events != 0 && (conn->ops != NULL || conn->listener != NULL))
+        queue_ready(conn);
+    bury_if_unused(conn);
+}
+
+void conn_leave(struct stack_conn *conn, struct swap *swap)
+{
+    uint64_t now = swap->now;
+
+    swap_leave(swap);
+    conn->stack->current = NULL;
+    settle(conn, now);
+}
+
+void conn_input(struct stack_conn *conn, struct pbuf *p)
+{
+    struct swap swap;
+
+    conn_enter(conn, &swap);
+    swap_tcp_input(&swap, p, &conn->node.flow);
+    recovery_run(&conn->recovery, &swap);
+    conn_leave(conn, &swap);
+}
+
+void conn_kill(struct stack_conn *conn, int error)
+{
+    struct swap swap;
+
+    if (conn->error == 0)
+        conn->error = error;
+    conn_enter(conn, &swap);
+    if (swap_pcb(&swap) != NULL)
+        swap_tcp_abort(&swap);
+    conn_leave(conn, &swap);
+}
+
+/*
+ * RFC 6298 wants SYNs backed off too (5.5), which lwIP leaves out, and allows a limit of a minute
+ * (2.5), without which lwIP goes up to an hour.
+ */
+static void adjust_timeout(struct tcp_pcb *pcb)
+{
+    if (pcb->state == SYN_SENT && pcb->nrtx > 0)
+        pcb->rto = (s16_t)(LWIP_TCP_RTO_TIME / TCP_SLOW_INTERVAL << pcb->nrtx);
+    if (pcb->rto > RTO_TICKS_MAX)
+        pcb->rto = RTO_TICKS_MAX;
+}
+
+/* lwIP keeps alive only connections that are open both ways. */
+static void keep_half_closed_alive(struct stack_conn *conn, struct swap *swap)
+{
+    struct tcp_pcb *pcb = swap_pcb(swap);
+    uint32_t idle_ms;
+
+    if (pcb == NULL || pcb->state != FIN_WAIT_2 || conn->ops == NULL)
+        return;
+    idle_ms = (swap_ticks(swap->now) - pcb->tmr) * TCP_SLOW_INTERVAL;
+    if (idle_ms <= pcb->keep_idle + pcb->keep_cnt_sent * pcb->keep_intvl)
+        return;
+    if (pcb->keep_cnt_sent >= pcb->keep_cnt) {
+        conn->error = -ETIMEDOUT;
+        swap_tcp_abort(swap);
+    } else if (swap_tcp_keepalive(swap) == ERR_OK) {
+        pcb->keep_cnt_sent++;
+    }
+}
+
+/*
+ * A closed connection delivers what was written for as long as the peer acknowledges, and
+ * LINGER_NS longer. lwIP's own limit counts from the last packet before the close, so that time is
+ * moved along; what it has for FIN_WAIT_2 then counts from there.
+ */
+static bool lingers_too_long(struct stack_conn *conn, uint64_t now)
+{
+    struct tcp_pcb *pcb = conn->lists.active;
+
+    if (!is_detached(conn) || pcb == NULL)
+        return false;
+    if (pcb->state != FIN_WAIT_2)
+        pcb->tmr = swap_ticks(now);
+    return now - conn->progress_at > LINGER_NS;
+}
+
+/* Most fast ticks find nothing to do, and need not enter lwIP to learn that. */
+static bool wants_fast_tick(const struct stack_conn *conn)
+{
+    const struct tcp_pcb *pcb = conn->lists.active;
+
+    return pcb != NULL && (pcb->flags & (TF_ACK_DELAY | TF_CLOSEPEND)) != 0;
+}
+
+void conn_tick(struct stack_conn *conn, bool slow)
+{
+    struct swap swap;
+
+    if (!slow && !wants_fast_tick(conn))
+        return;
+    if (lingers_too_long(conn, stack_now(conn->stack))) {
+        conn_kill(conn, 0);
+        return;
+    }
+    conn_enter(conn, &swap);
+    swap_tcp_fasttmr(&swap);
+    if (slow) {
+        swap_tcp_slowtmr(&swap);
+        recovery_timeout(&conn->recovery, &swap);
+        if (swap_pcb(&swap) != NULL)
+            adjust_timeout(swap_pcb(&swap));
+        keep_half_closed_alive(conn, &swap);
+    }
+    conn_leave(conn, &swap);
+}
+
+/* --- Telling the owner ----------------------------------------------------------------------- */
+
+static void tell_accepted(struct stack_conn *conn)
+{
+    struct stack_listener *listener = conn->listener;
+
+    if (conn_pcb(conn) != NULL)
+        tune_pcb(conn, conn_pcb(conn));
+    LIST_REMOVE(conn, listener_link);
+    conn->listener = NULL;
+    listener_tell_accepted(listener, conn);
+    if (!conn->attached)
+        conn_kill(conn, 0);
+}
+
+/* One acknowledgment for a merged segment, with the window that the owner has opened by now. */
+static void send_due_ack(struct stack_conn *conn)
+{
+    struct swap swap;
+
+    if (!conn->ack_due)
+        return;
+    conn->ack_due = false;
+    if (conn->lists.active == NULL || (conn->lists.active->flags & TF_ACK_DELAY) == 0)
+        return;
+    conn_enter(conn, &swap);
+    tcp_ack_now(swap_pcb(&swap));
+    swap_tcp_output(&swap);
+    conn_leave(conn, &swap);
+}
+
+/* A loss may have taken the room again since it was recorded. */
+static void tell_writable(struct stack_conn *conn)
+{
+    if (conn->ops == NULL)
+        return;
+    if (has_room(conn))
+        conn->ops->writable(conn->ctx);
+    else
+        conn->write_wait = true;
+}
+
+static void tell_over(struct stack_conn *conn)
+{
+    const struct stack_conn_ops *ops = conn->ops;
+
+    conn->ops = NULL;
+    conn->progress_at = stack_now(conn->stack);
+    rxqueue_clear(&conn->rx);
+    window_close(&conn->window);
+    ops->closed(conn->ctx, conn->error);
+}
+
+static void tell(struct stack_conn *conn, unsigned events)
+{
+    if ((events & CONN_ACCEPTED) != 0 && conn->listener != NULL)
+        tell_accepted(conn);
+    if ((events & CONN_CONNECTED) != 0 && conn->ops != NULL)
+        conn->ops->connected(conn->ctx);
+    if (conn->fin_wanted && conn->connected && conn->ops != NULL)
+        stack_conn_shutdown(conn);
+    if ((events & CONN_READABLE) != 0 && conn->ops != NULL)
+        conn->ops->readable(conn->ctx);
+    if (rxqueue_keep(&conn->rx) != 0) {
+        conn->stack->stats.out_of_memory++;
+        conn_kill(conn, -ENOMEM);
+    }
+    send_due_ack(conn);
+    if ((events & CONN_WRITABLE) != 0)
+        tell_writable(conn);
+    if (conn->ops != NULL && is_over(conn))
+        tell_over(conn);
+}
+
+void conn_dispatch(struct stack_conn *conn)
+{
+    unsigned events = conn->events;
+
+    conn->events = 0;
+    tell(conn, events);
+    bury_if_unused(conn);
+}

@@ -1,0 +1,140 @@
+/*
+ * input: TCP segments. lwIP may keep what is not in order, and reads malformed options of a SYN
+ * behind their end, so such segments are copied; all others stay in the receive batch.
+ */
+#include "engine/stack/input.h"
+
+#include "engine/stack/conn.h"
+#include "engine/stack/internal.h"
+#include "engine/stack/listener.h"
+
+#include <string.h>
+
+/* Zero bytes behind a copy: lwIP may read that far, and takes them for the end of options. */
+#define OPTIONS_TAILROOM 64
+
+static struct pbuf *copy_segment(struct stack *stack, const struct segment *segment)
+{
+    size_t len = segment->header_len + segment->data_len;
+    struct pbuf *p;
+
+    if (len > UINT16_MAX - OPTIONS_TAILROOM)
+        return NULL;
+    p = pbuf_alloc(PBUF_RAW, (u16_t)(len + OPTIONS_TAILROOM), PBUF_RAM);
+    if (p == NULL) {
+        stack->stats.out_of_memory++;
+        return NULL;
+    }
+    memcpy(p->payload, segment->header, len);
+    memset((uint8_t *)p->payload + len, 0, OPTIONS_TAILROOM);
+    p->len = p->tot_len = (u16_t)len;
+    return p;
+}
+
+static struct pbuf *borrow_segment(struct stack *stack, const struct segment *segment)
+{
+    size_t len = segment->header_len + segment->data_len;
+    struct pbuf *p = pbuf_alloc_reference(segment->header, (u16_t)len, PBUF_REF);
+
+    if (p == NULL)
+        stack->stats.out_of_memory++;
+    return p;
+}
+
+static bool may_be_kept(const struct stack_conn *conn, const struct segment *segment)
+{
+    const struct tcp_pcb *pcb = conn->lists.active;
+
+    if ((segment->flags & PACKET_SYN) != 0)
+        return true;
+    return pcb != NULL && segment->seq != pcb->rcv_nxt &&
+           (segment->data_len > 0 || (segment->flags & PACKET_FIN) != 0);
+}
+
+static void input_conn(struct stack_conn *conn, const struct segment *segment)
+{
+    struct pbuf *p;
+
+    if (merge_add(conn, segment))
+        return;
+    merge_flush(conn);
+    recovery_note(&conn->recovery, segment);
+    /* What may fill a hole is acknowledged at once (RFC 5681, 4.2); lwIP would delay it. */
+    if (conn->lists.active != NULL && conn->lists.active->ooseq != NULL)
+        conn->ack_due = true;
+    p = may_be_kept(conn, segment) ? copy_segment(conn->stack, segment)
+                                   : borrow_segment(conn->stack, segment);
+    if (p != NULL)
+        conn_input(conn, p);
+}
+
+/* Lets lwIP answer with a RST, as it does for what it does not know (RFC 9293, 3.10.7.1). */
+static void input_stranger(struct stack *stack, const struct packet *packet,
+                           const struct segment *segment)
+{
+    struct swap_lists none = {0};
+    struct swap swap;
+    struct pbuf *p;
+
+    stack->stats.rx_dropped_protocol++;
+    if ((segment->flags & PACKET_RST) != 0 || !rate_take(&stack->reset_rate, stack_now(stack)))
+        return;
+    p = borrow_segment(stack, segment);
+    if (p == NULL)
+        return;
+    swap_enter(&swap, &stack->swap, &none, NULL, stack_now(stack));
+    swap_tcp_input(&swap, p, &packet->flow);
+    swap_leave(&swap);
+}
+
+static void input_listener(struct stack *stack, struct stack_listener *listener,
+                           const struct flow *flow, const struct segment *segment)
+{
+    struct pbuf *p = copy_segment(stack, segment);
+
+    if (p != NULL)
+        listener_input(listener, flow, p);
+}
+
+static bool is_new_syn(const struct segment *segment)
+{
+    return (segment->flags & (PACKET_SYN | PACKET_ACK | PACKET_RST | PACKET_FIN)) == PACKET_SYN;
+}
+
+/* A SYN beyond the old connection's sequence numbers ends its TIME_WAIT (RFC 9293, 3.6.1). */
+static bool reopens(const struct stack_conn *conn, const struct segment *segment)
+{
+    const struct tcp_pcb *pcb = conn->lists.time_wait;
+
+    return pcb != NULL && conn->ops == NULL && is_new_syn(segment) &&
+           TCP_SEQ_GT(segment->seq, pcb->rcv_nxt);
+}
+
+void input_tcp(struct stack *stack, struct packet *packet)
+{
+    struct stack_listener *listener;
+    struct conntable_node *node;
+    struct stack_conn *conn = NULL;
+    struct segment segment;
+
+    if (!packet_parse_tcp(packet, &segment)) {
+        stack->stats.rx_dropped_malformed++;
+        return;
+    }
+    if ((segment.flags & PACKET_SYN) == 0)
+        segment_take_options(&segment);
+    node = conntable_find(&stack->table, &packet->flow);
+    if (node != NULL)
+        conn = conn_from_node(node);
+    listener = is_new_syn(&segment) ? listener_find(stack, &packet->flow) : NULL;
+    if (conn != NULL && listener != NULL && reopens(conn, &segment)) {
+        conn_kill(conn, 0);
+        conn = NULL;
+    }
+    if (conn != NULL)
+        input_conn(conn, &segment);
+    else if (listener != NULL)
+        input_listener(stack, listener, &packet->flow, &segment);
+    else
+        input_stranger(stack, packet, &segment);
+}
