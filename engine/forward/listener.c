@@ -1,0 +1,116 @@
+/*
+ * listener: owns its descriptor of the listening socket (control holds another, so that the port
+ * stays open when a worker dies) and the group of relays that it started.
+ */
+#include "engine/forward/listener.h"
+
+#include "engine/clock.h"
+#include "engine/forward/relay.h"
+#include "engine/log.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct listener {
+    struct spec_forward spec;
+    struct relay_group group;
+    struct counters_worker *worker_counters;
+    int fd;
+    struct event readable;
+    struct event resume; /* ends a pause */
+};
+
+/* The clients wait in the kernel's backlog meanwhile; nobody is refused. */
+static void pause_accepting(struct listener *listener, int error)
+{
+    if (counter_get(&listener->worker_counters->accept_paused) == 0)
+        log_warn("forward %s: cannot accept connections for now: %s; raise the limit of open "
+                 "files if this goes on",
+                 listener->spec.name, strerror(error));
+    counter_add(&listener->worker_counters->accept_paused, 1);
+    event_del(&listener->readable);
+    struct timeval pause = {.tv_usec = LISTENER_PAUSE_MS * 1000L};
+    event_add(&listener->resume, &pause);
+}
+
+static void on_resume(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct listener *listener = arg;
+    event_add(&listener->readable, NULL);
+}
+
+static void on_readable(evutil_socket_t fd, short events, void *arg)
+{
+    (void)events;
+    struct listener *listener = arg;
+    clock_refresh();
+    for (int i = 0; i < LISTENER_ACCEPTS_PER_TURN; i++) {
+        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            relay_start(&listener->group, client);
+            continue;
+        }
+        switch (errno) {
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            pause_accepting(listener, errno);
+            return;
+        case ECONNABORTED:
+        case EINTR:
+            continue; /* this client is gone; the next may be there */
+        default:
+            return;
+        }
+    }
+}
+
+int listener_new(const struct listener_config *config, const struct spec_forward *spec,
+                 struct listener **out)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (!listener) {
+        close(config->fd);
+        return -ENOMEM;
+    }
+    listener->spec = *spec;
+    listener->fd = config->fd;
+    listener->worker_counters = config->worker_counters;
+    listener->group = (struct relay_group){
+        .base = config->base,
+        .turn = config->turn,
+        .tunnel = config->tunnel,
+        .spec = &listener->spec,
+        .counters = config->counters,
+    };
+    LIST_INIT(&listener->group.relays);
+    /* A gauge that a worker before this one left behind. */
+    counter_set(&config->counters->connections_active, 0);
+    event_assign(&listener->readable, config->base, config->fd, EV_READ | EV_PERSIST, on_readable,
+                 listener);
+    evtimer_assign(&listener->resume, config->base, on_resume, listener);
+    if (event_add(&listener->readable, NULL) < 0) {
+        listener_free(listener);
+        return -ENOMEM;
+    }
+    *out = listener;
+    return 0;
+}
+
+void listener_free(struct listener *listener)
+{
+    if (!listener)
+        return;
+    event_del(&listener->readable);
+    event_del(&listener->resume);
+    close(listener->fd);
+    relay_close_all(&listener->group);
+    free(listener);
+}

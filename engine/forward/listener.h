@@ -1,0 +1,37 @@
+/*
+ * listener: a local TCP forward: accepts clients on a listening socket that control has bound, and
+ * starts a relay for each.
+ */
+#ifndef MANYTUN_ENGINE_FORWARD_LISTENER_H
+#define MANYTUN_ENGINE_FORWARD_LISTENER_H
+
+#include "engine/counters.h"
+#include "engine/spec.h"
+#include "engine/turn.h"
+
+#include <event2/event.h>
+
+/* Clients accepted in one turn, so that a flood of them does not starve the connections. */
+#define LISTENER_ACCEPTS_PER_TURN 64
+/* How long to leave clients in the backlog when descriptors or memory ran out. */
+#define LISTENER_PAUSE_MS 100
+
+struct listener;
+struct tunnel;
+
+struct listener_config {
+    struct event_base *base;
+    struct turn *turn;
+    struct tunnel *tunnel; /* outlives the listener */
+    int fd;                /* listening, non-blocking */
+    struct counters_forward *counters;
+    struct counters_worker *worker_counters;
+};
+
+/* Copies spec and takes over config->fd, also when it fails. 0 or -ENOMEM. */
+int listener_new(const struct listener_config *config, const struct spec_forward *spec,
+                 struct listener **out);
+/* Stops accepting and ends its connections. NULL is allowed. */
+void listener_free(struct listener *listener);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * tunnel: a WireGuard device, its virtual TCP/IP stack and its outer sockets, wired together.
+ *
+ *   outer sockets (udp) ⇄ device (wg) ⇄ stack ⇄ forwards
+ *
+ * What its parts send in one turn of the event loop leaves in one batch at the end of it.
+ */
+#ifndef MANYTUN_ENGINE_TUNNEL_H
+#define MANYTUN_ENGINE_TUNNEL_H
+
+#include "engine/counters.h"
+#include "engine/spec.h"
+#include "engine/turn.h"
+#include "engine/wg/device.h"
+
+#include <event2/event.h>
+
+struct stack;
+struct tunnel;
+
+struct tunnel_ops {
+    /* A fact about a peer, for people to read. */
+    void (*event)(void *ctx, const uint8_t public_key[WG_KEY_LEN], enum wg_event event);
+};
+
+struct tunnel_config {
+    struct event_base *base;
+    struct turn *turn;
+    const struct spec_tunnel *spec; /* read during tunnel_new() only */
+    int sockets[2];                 /* outer UDP: IPv4, IPv6; -1 = none */
+    struct counters_tunnel *counters;
+    struct counters_worker *worker_counters;
+    const struct tunnel_ops *ops;
+    void *ctx;
+};
+
+/* Takes over the sockets, also when it fails. 0, -ENOMEM, or what stack_new() and wg_peer_add()
+ * say. */
+int tunnel_new(const struct tunnel_config *config, struct tunnel **out);
+/* Aborts the connections of the stack, then sends what is batched. NULL is allowed. */
+void tunnel_free(struct tunnel *tunnel);
+
+struct stack *tunnel_stack(struct tunnel *tunnel);
+/*
+ * To be called by whoever used the stack in a callback of the event loop: at the end of the turn
+ * the batch is sent and the timer is set to the new deadline.
+ */
+void tunnel_touch(struct tunnel *tunnel);
+
+/* Sets where a peer is. 0, or -ENOENT (no such peer). */
+int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
+                        const union inet_sockaddr *remote);
+
+#endif

@@ -1,0 +1,301 @@
+/*
+ * worker: owns the event loop, the channel to control, and the tables of tunnels and forwards,
+ * which are indexed by the slot of their counters. Commands are a table of message types.
+ *
+ * What control says is trusted to be meant, not to be right: a message that cannot be understood
+ * ends the worker, and control starts another. A definition that cannot be carried out (memory,
+ * descriptors) is logged and left out; the others go on.
+ */
+#include "engine/worker.h"
+
+#include "engine/channel.h"
+#include "engine/clock.h"
+#include "engine/counters.h"
+#include "engine/crypto/aead.h"
+#include "engine/forward/listener.h"
+#include "engine/json.h"
+#include "engine/log.h"
+#include "engine/messages.h"
+#include "engine/tunnel.h"
+#include "engine/turn.h"
+#include "engine/udp.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct worker;
+
+struct tunnel_slot {
+    struct worker *worker;
+    struct tunnel *tunnel; /* NULL = free, or it could not be made */
+    uint32_t slot;
+};
+
+struct worker {
+    struct event_base *base;
+    struct channel *channel;
+    struct counters *counters;
+    struct turn turn;
+    struct tunnel_slot tunnels[COUNTERS_TUNNELS_MAX];
+    struct listener *listeners[COUNTERS_FORWARDS_MAX];
+    bool greeted; /* control's HELLO was right */
+    bool stopped;
+    int status; /* to exit with */
+};
+
+/* --- Tunnels ---------------------------------------------------------------------------------- */
+
+static void on_tunnel_event(void *ctx, const uint8_t public_key[WG_KEY_LEN], enum wg_event event)
+{
+    const struct tunnel_slot *slot = ctx;
+    struct message_tunnel_event message = {.slot = slot->slot, .event = event};
+    memcpy(message.public_key, public_key, WG_KEY_LEN);
+    message_send(slot->worker->channel, MESSAGE_TUNNEL_EVENT, &message, sizeof(message), NULL,
+                 NULL);
+}
+
+static const struct tunnel_ops tunnel_ops = {.event = on_tunnel_event};
+
+static int start_tunnel(struct worker *worker, uint32_t index, const cJSON *json,
+                        struct channel_message *message)
+{
+    struct spec_tunnel spec;
+    struct spec_errors errors = {0};
+    int error = spec_tunnel_from_json(json, &spec, &errors);
+    if (error)
+        return error == -EINVAL ? -EPROTO : error;
+    struct tunnel_slot *slot = &worker->tunnels[index];
+    *slot = (struct tunnel_slot){.worker = worker, .slot = index};
+    struct tunnel_config config = {
+        .base = worker->base,
+        .turn = &worker->turn,
+        .spec = &spec,
+        .sockets = {message->fds[0], message->fds[1]},
+        .counters = &worker->counters->tunnels[index],
+        .worker_counters = &worker->counters->worker,
+        .ops = &tunnel_ops,
+        .ctx = slot,
+    };
+    message->fds[0] = message->fds[1] = -1;
+    error = tunnel_new(&config, &slot->tunnel);
+    if (error) {
+        log_error("tunnel %s: cannot be started: %s", spec.name, strerror(-error));
+        slot->tunnel = NULL;
+    }
+    spec_tunnel_fini(&spec);
+    return 0;
+}
+
+static int tunnel_add(struct worker *worker, struct channel_message *message)
+{
+    struct message_tunnel_add add;
+    cJSON *json;
+    int error = message_read_json(message, &add, sizeof(add), &json);
+    if (error)
+        return error;
+    error = -EPROTO;
+    if (add.slot < COUNTERS_TUNNELS_MAX && !worker->tunnels[add.slot].tunnel)
+        error = start_tunnel(worker, add.slot, json, message);
+    json_free(json);
+    return error;
+}
+
+static int tunnel_remove(struct worker *worker, struct channel_message *message)
+{
+    struct message_slot remove;
+    int error = message_read(message, &remove, sizeof(remove));
+    if (error || remove.slot >= COUNTERS_TUNNELS_MAX)
+        return -EPROTO;
+    tunnel_free(worker->tunnels[remove.slot].tunnel);
+    worker->tunnels[remove.slot].tunnel = NULL;
+    memset(&worker->counters->tunnels[remove.slot], 0, sizeof(struct counters_tunnel));
+    return message_send(worker->channel, MESSAGE_TUNNEL_REMOVED, &remove, sizeof(remove), NULL,
+                        NULL);
+}
+
+static int peer_endpoint(struct worker *worker, struct channel_message *message)
+{
+    struct message_peer_endpoint endpoint;
+    int error = message_read(message, &endpoint, sizeof(endpoint));
+    if (error || endpoint.tunnel_slot >= COUNTERS_TUNNELS_MAX)
+        return -EPROTO;
+    struct tunnel *tunnel = worker->tunnels[endpoint.tunnel_slot].tunnel;
+    if (!tunnel)
+        return 0;
+    return tunnel_set_endpoint(tunnel, endpoint.public_key, &endpoint.remote) ? -EPROTO : 0;
+}
+
+/* --- Forwards --------------------------------------------------------------------------------- */
+
+static int start_forward(struct worker *worker, const struct message_forward_add *add,
+                         const cJSON *json, struct channel_message *message)
+{
+    struct tunnel *tunnel = worker->tunnels[add->tunnel_slot].tunnel;
+    struct spec_forward spec;
+    struct spec_errors errors = {0};
+    int error = spec_forward_from_json(json, &spec, &errors);
+    if (error)
+        return error == -EINVAL ? -EPROTO : error;
+    if (!tunnel) /* it could not be started, which was logged */
+        return 0;
+    struct listener_config config = {
+        .base = worker->base,
+        .turn = &worker->turn,
+        .tunnel = tunnel,
+        .fd = message->fds[0],
+        .counters = &worker->counters->forwards[add->slot],
+        .worker_counters = &worker->counters->worker,
+    };
+    message->fds[0] = -1;
+    error = listener_new(&config, &spec, &worker->listeners[add->slot]);
+    if (error)
+        log_error("forward %s: cannot be started: %s", spec.name, strerror(-error));
+    return 0;
+}
+
+static int forward_add(struct worker *worker, struct channel_message *message)
+{
+    struct message_forward_add add;
+    cJSON *json;
+    int error = message_read_json(message, &add, sizeof(add), &json);
+    if (error)
+        return error;
+    error = -EPROTO;
+    if (add.slot < COUNTERS_FORWARDS_MAX && add.tunnel_slot < COUNTERS_TUNNELS_MAX &&
+        !worker->listeners[add.slot] && message->fds[0] >= 0)
+        error = start_forward(worker, &add, json, message);
+    json_free(json);
+    return error;
+}
+
+static int forward_remove(struct worker *worker, struct channel_message *message)
+{
+    struct message_slot remove;
+    int error = message_read(message, &remove, sizeof(remove));
+    if (error || remove.slot >= COUNTERS_FORWARDS_MAX)
+        return -EPROTO;
+    listener_free(worker->listeners[remove.slot]);
+    worker->listeners[remove.slot] = NULL;
+    memset(&worker->counters->forwards[remove.slot], 0, sizeof(struct counters_forward));
+    return message_send(worker->channel, MESSAGE_FORWARD_REMOVED, &remove, sizeof(remove), NULL,
+                        NULL);
+}
+
+/* --- The channel ------------------------------------------------------------------------------ */
+
+static int hello(struct worker *worker, struct channel_message *message)
+{
+    struct message_hello theirs;
+    int error = message_read(message, &theirs, sizeof(theirs));
+    if (error || theirs.version != MESSAGES_VERSION ||
+        theirs.counters_size != sizeof(struct counters)) {
+        log_error("control is of another version; restart the service");
+        return -EPROTO;
+    }
+    worker->greeted = true;
+    return 0;
+}
+
+static int (*const commands[])(struct worker *, struct channel_message *) = {
+    [MESSAGE_HELLO] = hello,
+    [MESSAGE_TUNNEL_ADD] = tunnel_add,
+    [MESSAGE_TUNNEL_REMOVE] = tunnel_remove,
+    [MESSAGE_FORWARD_ADD] = forward_add,
+    [MESSAGE_FORWARD_REMOVE] = forward_remove,
+    [MESSAGE_PEER_ENDPOINT] = peer_endpoint,
+};
+
+static int on_message(void *ctx, struct channel_message *message)
+{
+    struct worker *worker = ctx;
+    clock_refresh();
+    if (message->type >= sizeof(commands) / sizeof(commands[0]) || !commands[message->type])
+        return -EPROTO;
+    if (!worker->greeted && message->type != MESSAGE_HELLO)
+        return -EPROTO;
+    return commands[message->type](worker, message);
+}
+
+static void on_closed(void *ctx, int error)
+{
+    struct worker *worker = ctx;
+    if (error)
+        log_error("channel to control: %s", strerror(-error));
+    worker->status = error ? 1 : 0;
+    worker->stopped = true;
+}
+
+static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
+
+static int worker_init(struct worker *worker)
+{
+    turn_init(&worker->turn);
+    clock_refresh();
+    worker->counters = counters_map(WORKER_COUNTERS_FD);
+    /*
+     * Without EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST: control holds duplicates of our sockets, so one
+     * that is closed before the change list is applied would stay in the epoll set for ever.
+     */
+    worker->base = event_base_new();
+    if (!worker->counters || !worker->base)
+        return -ENOMEM;
+    int error =
+        channel_new(worker->base, WORKER_CHANNEL_FD, &channel_ops, worker, &worker->channel);
+    if (error)
+        return error;
+    struct message_hello ours = {.version = MESSAGES_VERSION,
+                                 .counters_size = sizeof(struct counters)};
+    return message_send(worker->channel, MESSAGE_HELLO, &ours, sizeof(ours), NULL, NULL);
+}
+
+static void worker_fini(struct worker *worker)
+{
+    for (size_t i = 0; i < COUNTERS_FORWARDS_MAX; i++)
+        listener_free(worker->listeners[i]);
+    for (size_t i = 0; i < COUNTERS_TUNNELS_MAX; i++)
+        tunnel_free(worker->tunnels[i].tunnel);
+    turn_end(&worker->turn);
+    udp_pools_free();
+    channel_free(worker->channel);
+    if (worker->base)
+        event_base_free(worker->base);
+    counters_unmap(worker->counters);
+}
+
+int worker_main(void)
+{
+    /* Control decides when a worker ends: a Ctrl-C in the terminal goes to the whole group. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    if (sodium_init() < 0)
+        return 1;
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (!worker)
+        return 1;
+    int error = worker_init(worker);
+    if (error) {
+        log_error("cannot start: %s", strerror(-error));
+        worker->status = 1;
+    }
+    while (!error && !worker->stopped) {
+        if (event_base_loop(worker->base, EVLOOP_ONCE) < 0) {
+            log_error("event loop: %s", strerror(errno));
+            worker->status = 1;
+            break;
+        }
+        clock_refresh();
+        turn_end(&worker->turn);
+    }
+    int status = worker->status;
+    worker_fini(worker);
+    free(worker);
+    return status;
+}

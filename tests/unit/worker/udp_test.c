@@ -1,0 +1,224 @@
+/*
+ * udp: datagrams go out whole, in order, to the right address, whatever the batching makes of them;
+ * they come in whole; and a full batch is said so.
+ */
+#include "engine/udp.h"
+
+#include "tests/support/cmocka_all.h"
+
+#include <event2/event.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+struct fixture {
+    struct event_base *base;
+    struct counters_worker counters;
+    struct udp *udp;
+    struct wg_endpoint self; /* the socket of udp */
+    int far[2];              /* plain sockets that stand for two peers */
+    struct wg_endpoint peers[2];
+    unsigned datagrams;
+    size_t sizes[4096];
+    uint8_t first_bytes[4096];
+    unsigned batches;
+    union inet_sockaddr from;
+};
+
+static void on_datagram(void *ctx, const struct wg_endpoint *from, uint8_t *data, size_t len)
+{
+    struct fixture *f = ctx;
+    f->sizes[f->datagrams] = len;
+    f->first_bytes[f->datagrams] = data[0];
+    f->datagrams++;
+    f->from = from->remote;
+}
+
+static void on_received(void *ctx)
+{
+    struct fixture *f = ctx;
+    f->batches++;
+}
+
+static void on_writable(void *ctx)
+{
+    (void)ctx;
+}
+
+static const struct udp_ops ops = {.datagram = on_datagram,
+                                   .received = on_received,
+                                   .writable = on_writable};
+
+static int open_socket(struct wg_endpoint *endpoint)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(endpoint->remote);
+    int size = 4 << 20;
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+    memset(endpoint, 0, sizeof(*endpoint));
+    assert_int_equal(getsockname(fd, &endpoint->remote.sa, &len), 0);
+    return fd;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    f->base = event_base_new();
+    int fd = open_socket(&f->self);
+    int on = 1;
+    setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
+    f->far[0] = open_socket(&f->peers[0]);
+    f->far[1] = open_socket(&f->peers[1]);
+    assert_int_equal(udp_new(f->base, (int[]){fd, -1}, &ops, f, &f->counters, &f->udp), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    udp_free(f->udp);
+    udp_pools_free();
+    close(f->far[0]);
+    close(f->far[1]);
+    event_base_free(f->base);
+    free(f);
+    return 0;
+}
+
+static void put(struct fixture *f, unsigned peer, size_t len, uint8_t mark)
+{
+    uint8_t *room = udp_reserve(f->udp, &f->peers[peer], len, 0);
+    assert_non_null(room);
+    memset(room, mark, len);
+    udp_commit(f->udp);
+}
+
+static void assert_next(struct fixture *f, unsigned peer, size_t len, uint8_t mark)
+{
+    uint8_t data[65536];
+    ssize_t got = recv(f->far[peer], data, sizeof(data), 0);
+    assert_int_equal(got, len);
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(data[i], mark);
+}
+
+static void assert_no_more(struct fixture *f, unsigned peer)
+{
+    char byte;
+    assert_int_equal(recv(f->far[peer], &byte, 1, 0), -1);
+}
+
+static void sends_runs_of_every_shape(void **state)
+{
+    static const struct {
+        unsigned peer;
+        size_t len;
+    } datagrams[] = {{0, 1452}, {0, 1452}, {0, 1452}, {0, 100}, {0, 1452}, {0, 148},  {0, 1452},
+                     {1, 1452}, {0, 32},   {0, 32},   {0, 33},  {1, 1452}, {1, 60000}};
+    enum { COUNT = sizeof(datagrams) / sizeof(datagrams[0]) };
+    struct fixture *f = *state;
+    for (uint8_t i = 0; i < COUNT; i++)
+        put(f, datagrams[i].peer, datagrams[i].len, i);
+    udp_flush(f->udp);
+    for (unsigned peer = 0; peer < 2; peer++) {
+        for (uint8_t i = 0; i < COUNT; i++) {
+            if (datagrams[i].peer == peer)
+                assert_next(f, peer, datagrams[i].len, i);
+        }
+        assert_no_more(f, peer);
+    }
+}
+
+static void sends_more_than_a_batch(void **state)
+{
+    enum { COUNT = 600, LEN = 1452 }; /* several times UDP_TX_BATCH_BYTES */
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < COUNT; i++)
+        put(f, 0, LEN, (uint8_t)i);
+    udp_flush(f->udp);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_next(f, 0, LEN, (uint8_t)i);
+    assert_no_more(f, 0);
+}
+
+static void forgets_what_was_not_committed(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 0, 100, 1);
+    assert_non_null(udp_reserve(f->udp, &f->peers[1], 100, 0));
+    put(f, 0, 100, 2);
+    assert_non_null(udp_reserve(f->udp, &f->peers[1], 100, 0));
+    udp_flush(f->udp);
+    assert_next(f, 0, 100, 1);
+    assert_next(f, 0, 100, 2);
+    assert_no_more(f, 0);
+    assert_no_more(f, 1);
+}
+
+static void has_no_room_without_a_socket_of_the_family(void **state)
+{
+    struct fixture *f = *state;
+    struct wg_endpoint to = {.remote.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(9)}};
+    assert_null(udp_reserve(f->udp, &to, 100, 0));
+}
+
+static void survives_a_source_address_that_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    struct wg_endpoint to = f->peers[0];
+    to.local = (struct inet_addr){.family = AF_INET, .bytes = {192, 0, 2, 1}};
+    uint8_t *room = udp_reserve(f->udp, &to, 64, 0);
+    assert_non_null(room);
+    memset(room, 7, 64);
+    udp_commit(f->udp);
+    udp_flush(f->udp);
+    assert_next(f, 0, 64, 7);
+}
+
+static void receives_singles_and_merged_ones(void **state)
+{
+    enum { COUNT = 200 };
+    struct fixture *f = *state;
+    /* Our own socket as the peer: UDP_SEGMENT sends arrive merged, and are taken apart again. */
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint8_t *room = udp_reserve(f->udp, &f->self, 1000, 0);
+        assert_non_null(room);
+        memset(room, (int)i, 1000);
+        udp_commit(f->udp);
+    }
+    udp_flush(f->udp);
+    assert_int_equal(sendto(f->far[0], "x", 1, 0, &f->self.remote.sa, sizeof(struct sockaddr_in)),
+                     1);
+    while (f->datagrams < COUNT + 1)
+        assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(f->sizes[i], 1000);
+        assert_int_equal(f->first_bytes[i], (uint8_t)i);
+    }
+    assert_int_equal(f->sizes[COUNT], 1);
+    assert_true(inet_sockaddr_equal(&f->from, &f->peers[0].remote));
+    assert_true(f->batches >= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sends_runs_of_every_shape, setup, teardown),
+        cmocka_unit_test_setup_teardown(sends_more_than_a_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(forgets_what_was_not_committed, setup, teardown),
+        cmocka_unit_test_setup_teardown(has_no_room_without_a_socket_of_the_family, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(survives_a_source_address_that_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(receives_singles_and_merged_ones, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
