@@ -1,0 +1,119 @@
+/*
+ * database: statements of the one connection. A failure is noted in the store, in words, where it
+ * happens; callers pass -EIO on.
+ */
+#include "store/database.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_S 1000000000
+
+int store_fail(struct store *store, const char *doing)
+{
+    snprintf(store->error, sizeof(store->error), "%s: %s", doing, sqlite3_errmsg(store->db));
+    store->failure = sqlite3_errcode(store->db) == SQLITE_NOMEM ? -ENOMEM : -EIO;
+    return store->failure;
+}
+
+int store_exec(struct store *store, const char *sql)
+{
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store, sql);
+}
+
+sqlite3_stmt *store_prepare(struct store *store, const char *sql)
+{
+    sqlite3_stmt *stmt = NULL;
+    if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK) {
+        store_fail(store, sql);
+        return NULL;
+    }
+    return stmt;
+}
+
+bool store_bind_text(sqlite3_stmt *stmt, int index, const char *text)
+{
+    return sqlite3_bind_text(stmt, index, text, -1, SQLITE_STATIC) == SQLITE_OK;
+}
+
+bool store_bind_blob(sqlite3_stmt *stmt, int index, const void *data, size_t len)
+{
+    return sqlite3_bind_blob64(stmt, index, data, len, SQLITE_STATIC) == SQLITE_OK;
+}
+
+bool store_bind_integer(sqlite3_stmt *stmt, int index, int64_t value)
+{
+    return sqlite3_bind_int64(stmt, index, value) == SQLITE_OK;
+}
+
+bool store_bind_time(sqlite3_stmt *stmt, int index, const struct timespec *time)
+{
+    return store_bind_integer(stmt, index, (int64_t)time->tv_sec * NS_PER_S + time->tv_nsec);
+}
+
+const char *store_column_text(sqlite3_stmt *stmt, int column)
+{
+    if (sqlite3_column_type(stmt, column) != SQLITE_TEXT)
+        return NULL;
+    const char *text = (const char *)sqlite3_column_text(stmt, column);
+    if (text == NULL || strlen(text) != (size_t)sqlite3_column_bytes(stmt, column))
+        return NULL;
+    return text;
+}
+
+bool store_column_blob(sqlite3_stmt *stmt, int column, void *out, size_t len)
+{
+    if (sqlite3_column_type(stmt, column) != SQLITE_BLOB)
+        return false;
+    const void *data = sqlite3_column_blob(stmt, column);
+    if (data == NULL || (size_t)sqlite3_column_bytes(stmt, column) != len)
+        return false;
+    memcpy(out, data, len);
+    return true;
+}
+
+struct timespec store_column_time(sqlite3_stmt *stmt, int column)
+{
+    int64_t ns = sqlite3_column_int64(stmt, column);
+    if (ns < 0)
+        ns = 0;
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+}
+
+int store_step(struct store *store, sqlite3_stmt *stmt)
+{
+    switch (sqlite3_step(stmt)) {
+    case SQLITE_ROW:
+        return 1;
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_CONSTRAINT_PRIMARYKEY:
+    case SQLITE_CONSTRAINT_UNIQUE:
+        return -EEXIST;
+    default:
+        return store_fail(store, sqlite3_sql(stmt));
+    }
+}
+
+int store_run(struct store *store, sqlite3_stmt *stmt)
+{
+    int rc = store_step(store, stmt);
+    sqlite3_reset(stmt);
+    return rc > 0 ? 0 : rc;
+}
+
+int store_begin(struct store *store)
+{
+    return store_exec(store, "BEGIN IMMEDIATE");
+}
+
+int store_end(struct store *store, int rc)
+{
+    if (rc == 0)
+        rc = store_exec(store, "COMMIT");
+    /* A failed statement may have rolled back already; a failed COMMIT has not. */
+    if (rc < 0 && !sqlite3_get_autocommit(store->db))
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}

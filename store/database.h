@@ -1,0 +1,53 @@
+/*
+ * database: the connection inside a store, and typed access to statements. Only for the files of
+ * this folder: nobody else sees SQLite.
+ */
+#ifndef MANYTUN_STORE_DATABASE_H
+#define MANYTUN_STORE_DATABASE_H
+
+#include "store/store.h"
+
+#include <sqlite3.h>
+#include <stddef.h>
+
+#define STORE_ERROR_MAX 256
+
+struct store {
+    sqlite3 *db;
+    int lock;                    /* descriptor of the lock file */
+    int failure;                 /* what the last failed call returned … */
+    char error[STORE_ERROR_MAX]; /* … and why */
+};
+
+/* Notes what SQLite says about its last failure and returns -EIO, or -ENOMEM. */
+int store_fail(struct store *store, const char *doing);
+
+/* Runs statements without parameters or results. 0 or what store_fail() returns. */
+int store_exec(struct store *store, const char *sql);
+
+/* A prepared statement, which the caller finalizes, or NULL with the failure noted. */
+sqlite3_stmt *store_prepare(struct store *store, const char *sql);
+
+/* Parameters count from 1. What is bound is borrowed until the statement is reset or finalized. */
+bool store_bind_text(sqlite3_stmt *stmt, int index, const char *text);
+bool store_bind_blob(sqlite3_stmt *stmt, int index, const void *data, size_t len);
+bool store_bind_integer(sqlite3_stmt *stmt, int index, int64_t value);
+bool store_bind_time(sqlite3_stmt *stmt, int index, const struct timespec *time);
+
+/* Columns count from 0. */
+/* The text, or NULL when it is NULL, not text, or has a NUL inside. Valid until the next step. */
+const char *store_column_text(sqlite3_stmt *stmt, int column);
+/* Copies a blob of exactly len bytes; false when it is anything else. */
+bool store_column_blob(sqlite3_stmt *stmt, int column, void *out, size_t len);
+struct timespec store_column_time(sqlite3_stmt *stmt, int column);
+
+/* Steps once. 1 = a row is there, 0 = the end, or -EEXIST (a unique value is taken) or -EIO. */
+int store_step(struct store *store, sqlite3_stmt *stmt);
+/* Runs a statement that yields no rows and resets it, for the next parameters. */
+int store_run(struct store *store, sqlite3_stmt *stmt);
+
+int store_begin(struct store *store);
+/* Commits when rc is 0, rolls back else. Returns what came of it all. */
+int store_end(struct store *store, int rc);
+
+#endif

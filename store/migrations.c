@@ -1,0 +1,162 @@
+/*
+ * migrations: the schema's history, and the way along it.
+ */
+#include "store/migrations.h"
+
+#include "engine/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const history[] = {
+    /*
+     * Secrets are in tables of their own, never in a definition. Times are Unix nanoseconds.
+     * A definition can have a megabyte: its table has rowids, so that a search for a name, each
+     * foreign key's too, goes through an index of names and not through the definitions.
+     */
+    "CREATE TABLE tunnels ("
+    "  name TEXT NOT NULL PRIMARY KEY,"
+    "  definition TEXT NOT NULL,"
+    "  generation INTEGER NOT NULL,"
+    "  created_at INTEGER NOT NULL"
+    ");"
+    "CREATE TABLE tunnel_secrets ("
+    "  tunnel TEXT NOT NULL PRIMARY KEY REFERENCES tunnels (name) ON DELETE CASCADE,"
+    "  private_key BLOB NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE peer_secrets ("
+    "  tunnel TEXT NOT NULL REFERENCES tunnels (name) ON DELETE CASCADE,"
+    "  peer TEXT NOT NULL,"
+    "  preshared_key BLOB NOT NULL,"
+    "  PRIMARY KEY (tunnel, peer)"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE forwards ("
+    "  name TEXT NOT NULL PRIMARY KEY,"
+    "  tunnel TEXT NOT NULL REFERENCES tunnels (name) ON DELETE CASCADE,"
+    "  definition TEXT NOT NULL,"
+    "  generation INTEGER NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  bound_port INTEGER NOT NULL"
+    ");"
+    "CREATE INDEX forwards_by_tunnel ON forwards (tunnel);"
+    "CREATE TABLE tokens ("
+    "  name TEXT NOT NULL PRIMARY KEY,"
+    "  role INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL,"
+    "  created_at INTEGER NOT NULL"
+    ") WITHOUT ROWID;",
+};
+
+const struct store_migrations store_migrations = {
+    .sql = history,
+    .count = sizeof(history) / sizeof(history[0]),
+};
+
+static int read_version(struct store *store, int *out)
+{
+    sqlite3_stmt *stmt = store_prepare(store, "PRAGMA user_version");
+    if (stmt == NULL)
+        return store->failure;
+    int rc = store_step(store, stmt);
+    if (rc == 1)
+        *out = sqlite3_column_int(stmt, 0);
+    sqlite3_finalize(stmt);
+    return rc == 1 ? 0 : -EIO;
+}
+
+/* Makes an empty file that only its owner can read; SQLite then writes into it. */
+static int make_private_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int rc = fchmod(fd, 0600) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+static int sync_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int rc = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+static int copy_database(struct store *store, const char *path)
+{
+    sqlite3_stmt *stmt = store_prepare(store, "VACUUM INTO ?");
+    if (stmt == NULL)
+        return store->failure;
+    int rc = store_bind_text(stmt, 1, path) ? store_run(store, stmt)
+                                            : store_fail(store, "backing up the database");
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+/* The copy appears under its name only when it is complete. */
+static int back_up(struct store *store, const char *path, int version)
+{
+    char name[PATH_MAX];
+    char partial[PATH_MAX];
+    if (snprintf(name, sizeof(name), "%s.v%d.backup", path, version) >= (int)sizeof(name) ||
+        snprintf(partial, sizeof(partial), "%s.backup.partial", path) >= (int)sizeof(partial))
+        return -ENAMETOOLONG;
+    int rc = make_private_file(partial);
+    if (rc == 0) {
+        rc = copy_database(store, partial);
+        if (rc < 0)
+            return rc;
+    }
+    if (rc == 0)
+        rc = sync_file(partial);
+    if (rc == 0 && rename(partial, name) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        snprintf(store->error, sizeof(store->error), "cannot write the backup %.150s: %s", name,
+                 strerror(-rc));
+        return rc;
+    }
+    log_info("the database was backed up to %s before its schema is changed", name);
+    return 0;
+}
+
+static int apply(struct store *store, const char *sql, int version)
+{
+    char set_version[48];
+    snprintf(set_version, sizeof(set_version), "PRAGMA user_version = %d", version);
+    int rc = store_begin(store);
+    if (rc < 0)
+        return rc;
+    rc = store_exec(store, sql);
+    if (rc == 0)
+        rc = store_exec(store, set_version);
+    return store_end(store, rc);
+}
+
+int store_migrate(struct store *store, const char *path, const struct store_migrations *migrations)
+{
+    int version = 0;
+    int rc = read_version(store, &version);
+    if (rc < 0)
+        return rc;
+    if (version < 0 || version > migrations->count) {
+        snprintf(store->error, sizeof(store->error),
+                 "was written by a newer version of this program (schema %d, known up to %d): "
+                 "start that version, or restore a backup",
+                 version, migrations->count);
+        return -EPROTO;
+    }
+    if (version > 0 && version < migrations->count)
+        rc = back_up(store, path, version);
+    for (; rc == 0 && version < migrations->count; version++)
+        rc = apply(store, migrations->sql[version], version + 1);
+    return rc;
+}

@@ -1,0 +1,72 @@
+/*
+ * store: the definitions, in SQLite. No SQL anywhere else.
+ *
+ * WAL, synchronous=FULL: when a function here returns 0, the change survives SIGKILL and power
+ * loss. One process per data directory (a lock file refuses a second). Migrations go by
+ * user_version, with a backup first; a newer schema is refused.
+ */
+#ifndef MANYTUN_STORE_STORE_H
+#define MANYTUN_STORE_STORE_H
+
+#include "engine/spec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct store;
+
+struct store_tunnel {
+    struct spec_tunnel spec;
+    uint64_t generation;
+    struct timespec created_at;
+};
+
+struct store_forward {
+    struct spec_forward spec;
+    uint64_t generation;
+    struct timespec created_at;
+    uint16_t bound_port;
+};
+
+/*
+ * Opens <directory>/manytun.db, making the directory (0700) and the file (0600) if needed.
+ * 0, or a negative errno with a sentence for a person in error (what, where, what to do).
+ */
+int store_open(const char *directory, struct store **out, char error[256]);
+void store_close(struct store *store);
+
+/* Each is one durable transaction. 0, -EEXIST, -ENOENT, -ENOMEM, or -EIO (store_error() says why).
+ * A failure leaves everything as it was. */
+int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel);
+int store_delete_tunnel(struct store *store, const char *name); /* and its forwards */
+int store_insert_forward(struct store *store, const struct store_forward *forward);
+int store_delete_forward(struct store *store, const char *name);
+/* What a port 0 became, when it changes after a restart. */
+int store_set_bound_port(struct store *store, const char *forward, uint16_t port);
+
+/* Calls each() for every row in the order of names; a negative return stops and is returned.
+ * What each() is given is freed after it returns; it may move the spec out by zeroing it. */
+int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_tunnel *tunnel),
+                       void *ctx);
+int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store_forward *forward),
+                        void *ctx);
+
+/* --- API tokens: only their hashes are here -------------------------------------------------- */
+
+#define STORE_TOKEN_HASH_LEN 32
+
+enum store_role { STORE_ROLE_READ = 1, STORE_ROLE_ADMIN = 2 };
+
+int store_insert_token(struct store *store, const char *name, enum store_role role,
+                       const uint8_t hash[STORE_TOKEN_HASH_LEN]);
+int store_count_tokens(struct store *store, size_t *out);
+int store_load_tokens(struct store *store,
+                      int (*each)(void *ctx, const char *name, enum store_role role,
+                                  const uint8_t hash[STORE_TOKEN_HASH_LEN]),
+                      void *ctx);
+
+/* What went wrong in the last call that failed with -EIO. */
+const char *store_error(const struct store *store);
+
+#endif

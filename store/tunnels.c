@@ -1,0 +1,259 @@
+/*
+ * tunnels: the tables tunnels, tunnel_secrets and peer_secrets. A definition is stored as JSON
+ * without its secrets; reading puts them back before the codec sees it.
+ */
+#include "engine/json.h"
+#include "engine/log.h"
+#include "store/database.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+static int insert_definition(struct store *store, const struct store_tunnel *tunnel,
+                             const char *definition)
+{
+    sqlite3_stmt *stmt = store_prepare(
+        store,
+        "INSERT INTO tunnels (name, definition, generation, created_at) VALUES (?, ?, ?, ?)");
+    if (stmt == NULL)
+        return store->failure;
+    int rc;
+    if (store_bind_text(stmt, 1, tunnel->spec.name) && store_bind_text(stmt, 2, definition) &&
+        store_bind_integer(stmt, 3, (int64_t)tunnel->generation) &&
+        store_bind_time(stmt, 4, &tunnel->created_at))
+        rc = store_run(store, stmt);
+    else
+        rc = store_fail(store, "storing a tunnel");
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+static int insert_private_key(struct store *store, const struct spec_tunnel *spec)
+{
+    sqlite3_stmt *stmt =
+        store_prepare(store, "INSERT INTO tunnel_secrets (tunnel, private_key) VALUES (?, ?)");
+    if (stmt == NULL)
+        return store->failure;
+    int rc;
+    if (store_bind_text(stmt, 1, spec->name) &&
+        store_bind_blob(stmt, 2, spec->private_key, SPEC_KEY_LEN))
+        rc = store_run(store, stmt);
+    else
+        rc = store_fail(store, "storing a private key");
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+static int insert_preshared_keys(struct store *store, const struct spec_tunnel *spec)
+{
+    sqlite3_stmt *stmt =
+        store_prepare(store,
+                      "INSERT INTO peer_secrets (tunnel, peer, preshared_key) VALUES (?, ?, ?)");
+    if (stmt == NULL)
+        return store->failure;
+    int rc = 0;
+    for (size_t i = 0; i < spec->peers_count && rc == 0; i++) {
+        const struct spec_peer *peer = &spec->peers[i];
+        if (!peer->has_preshared_key)
+            continue;
+        if (store_bind_text(stmt, 1, spec->name) && store_bind_text(stmt, 2, peer->name) &&
+            store_bind_blob(stmt, 3, peer->preshared_key, SPEC_KEY_LEN))
+            rc = store_run(store, stmt);
+        else
+            rc = store_fail(store, "storing a preshared key");
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel)
+{
+    cJSON *json = spec_tunnel_to_json(&tunnel->spec, SPEC_WITHOUT_SECRETS);
+    char *definition = json != NULL ? cJSON_PrintUnformatted(json) : NULL;
+    cJSON_Delete(json);
+    if (definition == NULL)
+        return -ENOMEM;
+    int rc = store_begin(store);
+    if (rc == 0) {
+        rc = insert_definition(store, tunnel, definition);
+        if (rc == 0)
+            rc = insert_private_key(store, &tunnel->spec);
+        if (rc == 0)
+            rc = insert_preshared_keys(store, &tunnel->spec);
+        rc = store_end(store, rc);
+    }
+    cJSON_free(definition);
+    return rc;
+}
+
+int store_delete_tunnel(struct store *store, const char *name)
+{
+    sqlite3_stmt *stmt = store_prepare(store, "DELETE FROM tunnels WHERE name = ?");
+    if (stmt == NULL)
+        return store->failure;
+    int rc = store_bind_text(stmt, 1, name) ? store_run(store, stmt)
+                                            : store_fail(store, "deleting a tunnel");
+    sqlite3_finalize(stmt);
+    if (rc == 0 && sqlite3_changes(store->db) == 0)
+        rc = -ENOENT;
+    return rc;
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+static bool add_key(cJSON *object, const char *name, const uint8_t key[SPEC_KEY_LEN])
+{
+    char text[SPEC_KEY_TEXT];
+    bool ok = cJSON_AddStringToObject(object, name, spec_key_print(key, text)) != NULL;
+    sodium_memzero(text, sizeof(text));
+    return ok;
+}
+
+/* The peers of a definition by their names, sorted. */
+struct peer_index {
+    struct peer_entry {
+        const char *name;
+        cJSON *json;
+    } * entries;
+    size_t count;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct peer_entry *left = a;
+    const struct peer_entry *right = b;
+    return strcmp(left->name, right->name);
+}
+
+/* Leaves out what has no name: the codec reports it. 0 or -ENOMEM. */
+static int index_peers(struct peer_index *index, cJSON *json)
+{
+    cJSON *peers = cJSON_GetObjectItemCaseSensitive(json, "peers");
+    index->entries = calloc((size_t)cJSON_GetArraySize(peers) + 1, sizeof(*index->entries));
+    if (index->entries == NULL)
+        return -ENOMEM;
+    cJSON *peer;
+    cJSON_ArrayForEach(peer, peers)
+    {
+        const cJSON *name = json_member(peer, "name");
+        if (cJSON_IsString(name))
+            index->entries[index->count++] =
+                (struct peer_entry){.name = name->valuestring, .json = peer};
+    }
+    qsort(index->entries, index->count, sizeof(*index->entries), compare_entries);
+    return 0;
+}
+
+static cJSON *find_peer(const struct peer_index *index, const char *name)
+{
+    const struct peer_entry wanted = {.name = name};
+    const struct peer_entry *entry =
+        bsearch(&wanted, index->entries, index->count, sizeof(*index->entries), compare_entries);
+    return entry != NULL ? entry->json : NULL;
+}
+
+/* Adds the preshared key of one row to its peer. 0 or -EINVAL (unreadable). */
+static int add_preshared_key(sqlite3_stmt *row, const struct peer_index *index)
+{
+    const char *name = store_column_text(row, 0);
+    cJSON *peer = name != NULL ? find_peer(index, name) : NULL;
+    uint8_t key[SPEC_KEY_LEN];
+    bool ok = peer != NULL && store_column_blob(row, 1, key, sizeof(key)) &&
+              add_key(peer, "preshared_key", key);
+    sodium_memzero(key, sizeof(key));
+    return ok ? 0 : -EINVAL;
+}
+
+/* Adds the preshared keys to the peers in json. 0, -EINVAL (unreadable) or as the store fails. */
+static int add_preshared_keys(struct store *store, sqlite3_stmt *secrets, const char *tunnel,
+                              cJSON *json)
+{
+    struct peer_index index = {0};
+    int rc = index_peers(&index, json);
+    if (rc == 0 && !store_bind_text(secrets, 1, tunnel))
+        rc = store_fail(store, "reading preshared keys");
+    while (rc == 0 && (rc = store_step(store, secrets)) == 1)
+        rc = add_preshared_key(secrets, &index);
+    sqlite3_reset(secrets);
+    free(index.entries);
+    return rc;
+}
+
+/* Puts the secrets back into the definition. 0, -EINVAL (unreadable) or as the store fails. */
+static int add_secrets(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secrets,
+                       const char *name, cJSON *json)
+{
+    uint8_t key[SPEC_KEY_LEN];
+    int rc = -EINVAL;
+    if (cJSON_IsObject(json) && store_column_blob(row, 4, key, sizeof(key)))
+        rc = add_key(json, "private_key", key) ? 0 : -ENOMEM;
+    sodium_memzero(key, sizeof(key));
+    return rc == 0 ? add_preshared_keys(store, secrets, name, json) : rc;
+}
+
+/* Columns: name, definition, generation, created_at, private_key. */
+static int parse_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secrets,
+                     struct store_tunnel *out, struct spec_errors *errors)
+{
+    const char *name = store_column_text(row, 0);
+    const char *definition = store_column_text(row, 1);
+    if (name == NULL || definition == NULL)
+        return -EINVAL;
+    struct json_error error;
+    cJSON *json = json_read(definition, strlen(definition), &error);
+    if (json == NULL)
+        return error.no_memory ? -ENOMEM : -EINVAL;
+    int rc = add_secrets(store, row, secrets, name, json);
+    if (rc == 0)
+        rc = spec_tunnel_from_json(json, &out->spec, errors);
+    json_free(json);
+    if (rc == 0 && strcmp(out->spec.name, name) != 0) {
+        spec_tunnel_fini(&out->spec);
+        rc = -EINVAL;
+    }
+    out->generation = (uint64_t)sqlite3_column_int64(row, 2);
+    out->created_at = store_column_time(row, 3);
+    return rc;
+}
+
+/* One row to each(); a row that cannot be read is reported, left where it is, and passed over. */
+static int load_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secrets,
+                    int (*each)(void *ctx, struct store_tunnel *tunnel), void *ctx)
+{
+    struct store_tunnel tunnel = {0};
+    struct spec_errors errors = {0};
+    int rc = parse_row(store, row, secrets, &tunnel, &errors);
+    if (rc == -EINVAL) {
+        const char *name = store_column_text(row, 0);
+        log_error("the stored tunnel \"%s\" cannot be read and is left out%s%s%s%s",
+                  name != NULL ? name : "?", errors.count > 0 ? ": " : "",
+                  errors.count > 0 ? errors.items[0].pointer : "", errors.count > 0 ? " " : "",
+                  errors.count > 0 ? errors.items[0].detail : "");
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    rc = each(ctx, &tunnel);
+    spec_tunnel_fini(&tunnel.spec);
+    return rc < 0 ? rc : 0;
+}
+
+int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_tunnel *tunnel),
+                       void *ctx)
+{
+    sqlite3_stmt *row = store_prepare(
+        store, "SELECT t.name, t.definition, t.generation, t.created_at, s.private_key"
+               " FROM tunnels t LEFT JOIN tunnel_secrets s ON s.tunnel = t.name ORDER BY t.name");
+    sqlite3_stmt *secrets =
+        store_prepare(store, "SELECT peer, preshared_key FROM peer_secrets WHERE tunnel = ?");
+    int rc = row != NULL && secrets != NULL ? 0 : store->failure;
+    while (rc == 0 && (rc = store_step(store, row)) == 1)
+        rc = load_row(store, row, secrets, each, ctx);
+    sqlite3_finalize(secrets);
+    sqlite3_finalize(row);
+    return rc;
+}
