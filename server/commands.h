@@ -1,0 +1,20 @@
+/*
+ * commands: what the program can be told to do, each in the file of its name. Each returns the
+ * process's exit status: 0; 1 for a configuration or run-time error, 2 for an option's value that
+ * cannot be read, both explained on standard error.
+ */
+#ifndef MANYTUN_SERVER_COMMANDS_H
+#define MANYTUN_SERVER_COMMANDS_H
+
+#include "server/options.h"
+
+struct event_base;
+
+int serve_command(const struct options *options);
+int run_command(const struct options *options);
+int keygen_command(void);
+
+/* Runs the loop until SIGINT or SIGTERM. 0, or -1 when it could not be run. */
+int command_loop(struct event_base *base);
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * main: the one program: the commands of the command line, and the worker that control executes
+ * itself as.
+ */
+#include "engine/log.h"
+#include "engine/worker.h"
+#include "server/commands.h"
+#include "server/options.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+/* Keys must not end up in a core dump, nor be read by another process of the same user. */
+static void hide_memory(void)
+{
+#ifndef SANITIZED /* the leak checker looks at the process from outside */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+/* Every connection is a descriptor: take as many as we may have. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void on_stop(evutil_socket_t signal_number, short events, void *arg)
+{
+    (void)events;
+    log_info("%s: stopping", strsignal(signal_number));
+    event_base_loopbreak(arg);
+}
+
+int command_loop(struct event_base *base)
+{
+    static const int stop_signals[] = {SIGINT, SIGTERM};
+    enum { COUNT = sizeof(stop_signals) / sizeof(stop_signals[0]) };
+    struct event *events[COUNT] = {NULL};
+    int result = 0;
+    for (size_t i = 0; i < COUNT && result == 0; i++) {
+        events[i] = evsignal_new(base, stop_signals[i], on_stop, base);
+        if (!events[i] || evsignal_add(events[i], NULL) < 0)
+            result = -1;
+    }
+    if (result == 0)
+        result = event_base_dispatch(base) < 0 ? -1 : 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        if (events[i])
+            event_free(events[i]);
+    }
+    return result;
+}
+
+/* manytun worker INDEX LOG-LEVEL: how control starts a worker; not for people. */
+static int worker_command(int argc, char **argv)
+{
+    static char name[32];
+    enum log_level level;
+    if (argc != 4 || log_level_parse(argv[3], &level) < 0)
+        return 2;
+    snprintf(name, sizeof(name), "worker %.16s", argv[2]);
+    log_set_process(name);
+    log_set_level(level);
+    return worker_main();
+}
+
+int main(int argc, char **argv)
+{
+    hide_memory();
+    raise_file_limit();
+    if (sodium_init() < 0) {
+        fprintf(stderr, "manytun: no source of random numbers\n");
+        return 1;
+    }
+    if (argc > 1 && strcmp(argv[1], "worker") == 0)
+        return worker_command(argc, argv);
+
+    struct options options;
+    int result = options_parse(argc, argv, &options);
+    if (result)
+        return result == OPTIONS_ANSWERED ? 0 : 2;
+    signal(SIGPIPE, SIG_IGN);
+    int status = 1;
+    switch (options.command) {
+    case COMMAND_SERVE:
+        status = serve_command(&options);
+        break;
+    case COMMAND_RUN:
+        status = run_command(&options);
+        break;
+    case COMMAND_KEYGEN:
+        status = keygen_command();
+        break;
+    case COMMAND_COUNT:
+        break;
+    }
+    options_fini(&options);
+    return status;
+}

@@ -1,0 +1,41 @@
+/*
+ * run_config: the one-shot command's options, read into one tunnel and its forwards. The grammar is
+ * that of the predecessor, onetun.
+ */
+#ifndef MANYTUN_SERVER_RUN_CONFIG_H
+#define MANYTUN_SERVER_RUN_CONFIG_H
+
+#include "engine/spec.h"
+#include "server/options.h"
+
+#include <stdbool.h>
+
+#define RUN_TUNNEL_NAME "run"
+
+/* Configuration errors that are told at once. */
+#define RUN_ERRORS_MAX 32
+
+struct run_config {
+    struct spec_tunnel tunnel;
+    struct spec_forward *forwards;
+    size_t forwards_count;
+    bool key_file_shared; /* the private key's file can be read by others */
+};
+
+struct run_errors {
+    char texts[RUN_ERRORS_MAX][320];
+    size_t count; /* stops at RUN_ERRORS_MAX */
+};
+
+/* Reads and checks everything. 0, or -1 with every error told. run_config_fini() in both cases. */
+int run_config_read(const struct options *options, struct run_config *config,
+                    struct run_errors *errors);
+void run_config_fini(struct run_config *config);
+
+/*
+ * Parses "[ADDR:]PORT:HOST:PORT[:PROTOCOL[,PROTOCOL]]". Names are looked up, as by the system.
+ * 0, or -1 with one error told.
+ */
+int run_forward_parse(const char *text, struct spec_forward *out, struct run_errors *errors);
+
+#endif

@@ -1,0 +1,173 @@
+/* serve: the service: database, workers, API, until it is told to stop. */
+#include "api/api.h"
+#include "engine/log.h"
+#include "server/commands.h"
+#include "server/service.h"
+#include "server/supervisor.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_LISTEN "127.0.0.1:8585"
+
+struct serve {
+    struct event_base *base;
+    struct store *store;
+    struct supervisor *supervisor;
+    struct service *service;
+    struct api *api;
+};
+
+struct serve_config {
+    char data[4096];
+    struct supervisor_config supervisor;
+    struct api_config api;
+};
+
+/* --- Configuration ---------------------------------------------------------------------------- */
+
+static int read_listen(const struct options *options, struct api_config *api)
+{
+    static const char *const defaults[] = {DEFAULT_LISTEN};
+    const struct option_values *values = &options->values[OPTION_LISTEN];
+    const char *const *items = values->count ? values->items : defaults;
+    size_t count = values->count ? values->count : 1;
+    if (count > API_LISTEN_MAX) {
+        fprintf(stderr, "manytun: --listen: at most %d addresses\n", API_LISTEN_MAX);
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        char host[INET_HOST_TEXT];
+        uint16_t port;
+        struct inet_addr addr;
+        if (inet_host_port_parse(items[i], host, &port) < 0 || inet_addr_parse(host, &addr) < 0) {
+            fprintf(stderr, "manytun: --listen: \"%s\" is not ADDR:PORT\n", items[i]);
+            return -1;
+        }
+        inet_sockaddr_make(&api->listen[api->listen_count++], &addr, port);
+    }
+    return 0;
+}
+
+static int read_workers(const struct options *options, unsigned *out)
+{
+    const char *value = options_get(options, OPTION_WORKERS);
+    if (!value)
+        return 0;
+    char *end;
+    unsigned long workers = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end != '\0' || workers < 1 || workers > 256) {
+        fprintf(stderr, "manytun: --workers: \"%s\" is not a number from 1 to 256\n", value);
+        return -1;
+    }
+    *out = (unsigned)workers;
+    return 0;
+}
+
+static int read_data(const struct options *options, char *out, size_t size)
+{
+    const char *value = options_get(options, OPTION_DATA);
+    const char *home = getenv("HOME");
+    int len;
+    if (value)
+        len = snprintf(out, size, "%s", value);
+    else if (geteuid() == 0 || !home)
+        len = snprintf(out, size, "/var/lib/manytun");
+    else
+        len = snprintf(out, size, "%s/.local/state/manytun", home);
+    if (len < 0 || (size_t)len >= size) {
+        fprintf(stderr, "manytun: --data: the path is too long\n");
+        return -1;
+    }
+    return 0;
+}
+
+static int read_log_level(const struct options *options)
+{
+    const char *value = options_get(options, OPTION_LOG);
+    enum log_level level;
+    if (!value)
+        return 0;
+    if (log_level_parse(value, &level) < 0) {
+        fprintf(stderr, "manytun: --log: \"%s\" is none of off, error, warn, info, debug\n", value);
+        return -1;
+    }
+    log_set_level(level);
+    return 0;
+}
+
+static int read_config(const struct options *options, struct serve_config *config)
+{
+    const char *auth = options_get(options, OPTION_AUTH);
+    if (auth && strcmp(auth, "token") != 0 && strcmp(auth, "none") != 0) {
+        fprintf(stderr, "manytun: --auth: \"%s\" is neither token nor none\n", auth);
+        return -1;
+    }
+    config->api.auth_none = auth && strcmp(auth, "none") == 0;
+    config->api.allowed_hosts = options->values[OPTION_ALLOWED_HOST].items;
+    config->api.allowed_hosts_count = options->values[OPTION_ALLOWED_HOST].count;
+    config->api.data_directory = config->data;
+    if (read_listen(options, &config->api) < 0 ||
+        read_workers(options, &config->supervisor.workers) < 0 ||
+        read_data(options, config->data, sizeof(config->data)) < 0)
+        return -1;
+    return read_log_level(options);
+}
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
+
+static int start(struct serve *serve, const struct serve_config *config)
+{
+    char error[256];
+    struct problem problem = {0};
+    if (store_open(config->data, &serve->store, error) < 0) {
+        log_error("%s", error);
+        return -1;
+    }
+    serve->base = event_base_new();
+    int result = serve->base ? supervisor_new(serve->base, &config->supervisor, &serve->supervisor)
+                             : -ENOMEM;
+    if (!result)
+        result = service_new(serve->base, serve->supervisor, serve->store, &serve->service);
+    if (result) {
+        log_error("cannot start: %s", strerror(-result));
+        return -1;
+    }
+    if (api_new(serve->base, serve->service, serve->store, &config->api, &serve->api, error) < 0) {
+        log_error("%s", error);
+        return -1;
+    }
+    if (service_restore(serve->service, &problem) < 0) {
+        log_error("%s", problem.detail);
+        return -1;
+    }
+    log_info("manytun %s is ready, %u workers, data in %s", MANYTUN_VERSION,
+             supervisor_workers(serve->supervisor), config->data);
+    return 0;
+}
+
+static void stop(struct serve *serve)
+{
+    api_free(serve->api);
+    service_free(serve->service);
+    supervisor_free(serve->supervisor);
+    store_close(serve->store);
+    if (serve->base)
+        event_base_free(serve->base);
+}
+
+int serve_command(const struct options *options)
+{
+    struct serve_config config = {0};
+    struct serve serve = {0};
+    if (read_config(options, &config) < 0)
+        return 2;
+    int status = start(&serve, &config) < 0 || command_loop(serve.base) < 0 ? 1 : 0;
+    stop(&serve);
+    return status;
+}

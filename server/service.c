@@ -1,0 +1,262 @@
+/*
+ * service: owns every tunnel and every forward, by name, and their sockets.
+ *
+ * An object is started (bound, and given to the supervisor) or not; one that could be created was
+ * started. Only a restored one may be left not started, with the reason, until a timer succeeds.
+ */
+#include "server/service.h"
+
+#include "engine/log.h"
+#include "server/service_internal.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The delay doubles from one attempt to the next. */
+#define RETRY_MIN_MS 250
+#define RETRY_MAX_MS 32000
+
+/* --- The index -------------------------------------------------------------------------------- */
+
+/* The place of the first entry whose name is not before this one. */
+static size_t find_place(const struct service_index *index, const char *name)
+{
+    size_t low = 0;
+    size_t high = index->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(index->entries[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_at(const struct service_index *index, size_t place, const char *name)
+{
+    return place < index->count && strcmp(index->entries[place].name, name) == 0;
+}
+
+int service_index_reserve(struct service_index *index)
+{
+    if (index->count < index->capacity)
+        return 0;
+    size_t capacity = index->capacity ? index->capacity * 2 : 16;
+    struct service_entry *entries = realloc(index->entries, capacity * sizeof(*entries));
+    if (entries == NULL)
+        return -ENOMEM;
+    index->entries = entries;
+    index->capacity = capacity;
+    return 0;
+}
+
+void service_index_insert(struct service_index *index, const char *name, void *object)
+{
+    size_t place = find_place(index, name);
+    memmove(&index->entries[place + 1], &index->entries[place],
+            (index->count - place) * sizeof(*index->entries));
+    index->entries[place] = (struct service_entry){.name = name, .object = object};
+    index->count++;
+}
+
+void service_index_remove(struct service_index *index, const char *name)
+{
+    size_t place = find_place(index, name);
+    if (!is_at(index, place, name))
+        return;
+    index->count--;
+    memmove(&index->entries[place], &index->entries[place + 1],
+            (index->count - place) * sizeof(*index->entries));
+}
+
+void *service_index_find(const struct service_index *index, const char *name)
+{
+    size_t place = find_place(index, name);
+    return is_at(index, place, name) ? index->entries[place].object : NULL;
+}
+
+void *service_index_next(const struct service_index *index, const char *name)
+{
+    size_t place = find_place(index, name);
+    if (is_at(index, place, name))
+        place++;
+    return place < index->count ? index->entries[place].object : NULL;
+}
+
+/* --- Why something did not start -------------------------------------------------------------- */
+
+static const struct start_failure {
+    int error;
+    const char *code;   /* of a problem */
+    const char *reason; /* of a condition */
+    const char *message;
+} start_failures[] = {
+    {EADDRINUSE, "address_in_use", "AddressInUse",
+     "another socket has this address and port; it is tried again"},
+    {EACCES, "permission_denied", "PermissionDenied",
+     "this port needs a right that the program does not have; it is tried again"},
+    {EPERM, "permission_denied", "PermissionDenied",
+     "this port needs a right that the program does not have; it is tried again"},
+    {EADDRNOTAVAIL, "address_not_available", "AddressNotAvailable",
+     "this host does not have the address; it is tried again"},
+    {EAFNOSUPPORT, "address_not_available", "AddressNotAvailable",
+     "this host does not have the address family; it is tried again"},
+    /* The last entry is what every other error becomes. */
+    {0, "exhausted", "ResourcesExhausted",
+     "descriptors, memory or room in the workers ran out; it is tried again"},
+};
+
+static const struct start_failure *find_failure(int error)
+{
+    const struct start_failure *failure = start_failures;
+    while (failure->error != 0 && failure->error != error)
+        failure++;
+    return failure;
+}
+
+int service_start_problem(struct problem *problem, int rc, const char *pointer, const char *what,
+                          const struct inet_addr *address, uint16_t port)
+{
+    char text[INET_SOCKADDR_TEXT];
+    static const struct inet_addr any4 = {.family = AF_INET};
+    union inet_sockaddr sa;
+    inet_sockaddr_make(&sa, address->family == AF_UNSPEC ? &any4 : address, port);
+    inet_sockaddr_print(&sa, text);
+    const struct start_failure *failure = find_failure(-rc);
+    if (failure->error != 0)
+        spec_errors_add(&problem->errors, pointer, failure->code, "%s %s cannot be bound: %s", what,
+                        text, strerror(-rc));
+    return problem_set(problem, failure->code, "%s %s cannot be bound: %s", what, text,
+                       strerror(-rc));
+}
+
+int service_store_problem(struct service *service, struct problem *problem, int rc,
+                          const char *what, const char *name)
+{
+    if (rc == -EEXIST) {
+        spec_errors_add(&problem->errors, "/name", "name_taken", "the name is taken");
+        return problem_set(problem, "name_taken",
+                           "the %s \"%s\" is in the database already, but could not be read", what,
+                           name);
+    }
+    if (rc == -ENOMEM)
+        return problem_set(problem, "exhausted", "out of memory");
+    log_error("the %s \"%s\" could not be stored: %s", what, name, store_error(service->store));
+    return problem_set(problem, "storage", "the database refused the change: %.180s",
+                       store_error(service->store));
+}
+
+void service_condition_set(struct service_condition *condition, bool ready, const char *reason,
+                           const char *message)
+{
+    condition->ready = ready;
+    condition->message = message;
+    if (condition->reason != NULL && strcmp(condition->reason, reason) == 0)
+        return;
+    condition->reason = reason;
+    clock_gettime(CLOCK_REALTIME, &condition->since);
+}
+
+void service_condition_failed(struct service_condition *condition, int error)
+{
+    const struct start_failure *failure = find_failure(error);
+    service_condition_set(condition, false, failure->reason, failure->message);
+}
+
+/* --- Trying again ----------------------------------------------------------------------------- */
+
+void service_retry_later(struct service *service)
+{
+    if (event_pending(service->retry, EV_TIMEOUT, NULL))
+        return;
+    struct timeval delay = {.tv_sec = service->retry_delay_ms / 1000,
+                            .tv_usec = (suseconds_t)(service->retry_delay_ms % 1000) * 1000};
+    event_add(service->retry, &delay);
+    service->retry_delay_ms *= 2;
+    if (service->retry_delay_ms > RETRY_MAX_MS)
+        service->retry_delay_ms = RETRY_MAX_MS;
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    struct service *service = ctx;
+    bool left = service_retry_tunnels(service);
+    left |= service_retry_forwards(service);
+    if (left)
+        service_retry_later(service);
+    else
+        service->retry_delay_ms = RETRY_MIN_MS;
+}
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
+
+int service_new(struct event_base *base, struct supervisor *supervisor, struct store *store,
+                struct service **out)
+{
+    struct service *service = calloc(1, sizeof(*service));
+    if (service == NULL)
+        return -ENOMEM;
+    service->base = base;
+    service->supervisor = supervisor;
+    service->store = store;
+    service->retry_delay_ms = RETRY_MIN_MS;
+    service->retry = evtimer_new(base, on_retry, service);
+    if (service->retry == NULL) {
+        free(service);
+        return -ENOMEM;
+    }
+    *out = service;
+    return 0;
+}
+
+void service_free(struct service *service)
+{
+    if (service == NULL)
+        return;
+    while (service->forwards.count > 0)
+        service_drop_forward(service,
+                             service->forwards.entries[service->forwards.count - 1].object);
+    while (service->tunnels.count > 0)
+        service_drop_tunnel(service, service->tunnels.entries[service->tunnels.count - 1].object);
+    free(service->forwards.entries);
+    free(service->tunnels.entries);
+    event_free(service->retry);
+    free(service);
+}
+
+int service_restore(struct service *service, struct problem *problem)
+{
+    if (service->store != NULL) {
+        int rc = service_restore_tunnels(service);
+        if (rc == 0)
+            rc = service_restore_forwards(service);
+        if (rc < 0)
+            return problem_set(problem, "storage", "the definitions cannot be read: %.180s",
+                               rc == -EIO ? store_error(service->store) : strerror(-rc));
+        log_info("restored %zu tunnels and %zu forwards", service->tunnels.count,
+                 service->forwards.count);
+    }
+    service->restored = true;
+    return 0;
+}
+
+void service_workers(const struct service *service, unsigned *alive, unsigned *total)
+{
+    *alive = supervisor_workers_alive(service->supervisor);
+    *total = supervisor_workers(service->supervisor);
+}
+
+bool service_restored(const struct service *service)
+{
+    return service->restored;
+}
+
+bool service_ready(const struct service *service)
+{
+    return service->restored && supervisor_workers_alive(service->supervisor) > 0;
+}

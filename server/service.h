@@ -1,0 +1,97 @@
+/*
+ * service: the operations behind API and command line, on tunnels and forwards.
+ *
+ * A creation is: validate → bind → commit to the store → push to the worker; a failure unwinds all
+ * of it, so that success means listening *and* on disk. Synchronous: nothing waits for a worker.
+ * All in the control process's one thread.
+ */
+#ifndef MANYTUN_SERVER_SERVICE_H
+#define MANYTUN_SERVER_SERVICE_H
+
+#include "engine/spec.h"
+#include "server/problem.h"
+#include "server/supervisor.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct service;
+struct store;
+
+/* Whether an object does what it is for, as of the moment it was handed out by a function below. */
+struct service_condition {
+    bool ready;
+    const char *reason;    /* one word in CamelCase: stable */
+    const char *message;   /* a sentence, or "" */
+    struct timespec since; /* when the reason was first seen */
+};
+
+struct service_tunnel {
+    struct spec_tunnel spec;
+    uint8_t public_key[SPEC_KEY_LEN];
+    uint64_t generation;
+    struct timespec created_at;
+    struct service_condition condition;
+    int sockets[2];  /* outer UDP, IPv4 and IPv6; -1 = none */
+    uint16_t port;   /* the outer port that was bound; 0 = none */
+    int start_error; /* errno while supervised is NULL: why; it is tried again */
+    size_t forwards; /* how many forwards use it */
+    struct supervised_tunnel *supervised; /* NULL while not bound */
+};
+
+struct service_forward {
+    struct spec_forward spec;
+    struct service_tunnel *tunnel;
+    uint64_t generation;
+    struct timespec created_at;
+    struct service_condition condition;
+    int listener;        /* -1 = not bound (start_error says why) or not enabled */
+    uint16_t bound_port; /* what port 0 became; kept across restarts while it is free */
+    bool port_unsaved;   /* bound_port differs from what the store has */
+    unsigned attempts;   /* that were made at the port that port 0 was before a restart */
+    int start_error;     /* errno while enabled and not listening: why; it is tried again */
+    struct supervised_forward *supervised; /* NULL while not listening, or its tunnel is not up */
+};
+
+/* store may be NULL: nothing is kept. supervisor and store are borrowed. */
+int service_new(struct event_base *base, struct supervisor *supervisor, struct store *store,
+                struct service **out);
+/* Closes every socket. The definitions stay in the store. NULL is allowed. */
+void service_free(struct service *service);
+
+/*
+ * Loads everything from the store and starts it. What cannot be bound is kept, shows why, and is
+ * tried again. Returns 0, or -1 with *problem filled when the store cannot be read.
+ */
+int service_restore(struct service *service, struct problem *problem);
+bool service_restored(const struct service *service);
+bool service_ready(const struct service *service); /* restored, and a worker is alive */
+void service_workers(const struct service *service, unsigned *alive, unsigned *total);
+
+/*
+ * Creates. The spec is moved from (its contents belong to the service and *spec is zeroed) on
+ * success, untouched on failure. 0, or -1 with *problem filled. *out is the new object.
+ */
+int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
+                          const struct service_tunnel **out, struct problem *problem);
+int service_create_forward(struct service *service, struct spec_forward *spec,
+                           const struct service_forward **out, struct problem *problem);
+
+/*
+ * Deletes, with all forwards of a tunnel if cascade, else a tunnel in use is a conflict. The ports
+ * are free when this returns.
+ */
+int service_delete_tunnel(struct service *service, const char *name, bool cascade,
+                          struct problem *problem);
+int service_delete_forward(struct service *service, const char *name, struct problem *problem);
+
+const struct service_tunnel *service_find_tunnel(struct service *service, const char *name);
+const struct service_forward *service_find_forward(struct service *service, const char *name);
+
+/* Objects in the order of their names: the first one with a name > after ("" = from the start). */
+const struct service_tunnel *service_next_tunnel(struct service *service, const char *after);
+const struct service_forward *service_next_forward(struct service *service, const char *after);
+
+#endif

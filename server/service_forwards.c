@@ -1,0 +1,354 @@
+/*
+ * service_forwards: creation, deletion, restoring and condition of forwards.
+ *
+ * A forward whose tunnel is not up still listens: its clients wait in the kernel's backlog, as
+ * they do while a worker is restarted.
+ */
+#include "engine/log.h"
+#include "server/service_internal.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* With the delays between them, the last one is about two seconds after the start. */
+#define SAME_PORT_ATTEMPTS 4
+
+/* --- Starting --------------------------------------------------------------------------------- */
+
+static int listen_on(struct service_forward *forward, uint16_t port)
+{
+    uint16_t bound = 0;
+    int fd = sockets_listen(&forward->spec.listen_address, port, &bound);
+    if (fd < 0)
+        return fd;
+    forward->listener = fd;
+    forward->port_unsaved = bound != forward->bound_port;
+    forward->bound_port = bound;
+    return 0;
+}
+
+/*
+ * Port 0 first asks for the port that it was before, and not once only: the workers of a service
+ * that was killed hold its listeners for another moment.
+ */
+static int bind_forward(struct service_forward *forward)
+{
+    if (forward->listener >= 0)
+        return 0;
+    uint16_t wanted = forward->spec.listen_port;
+    if (wanted != 0 || forward->bound_port == 0)
+        return listen_on(forward, wanted);
+    int rc = listen_on(forward, forward->bound_port);
+    if (rc == -EADDRINUSE && ++forward->attempts < SAME_PORT_ATTEMPTS)
+        return rc;
+    return rc == -EADDRINUSE || rc == -EACCES ? listen_on(forward, 0) : rc;
+}
+
+static int push_forward(struct service_forward *forward)
+{
+    if (forward->tunnel->supervised == NULL)
+        return 0;
+    return supervisor_add_forward(forward->tunnel->supervised, &forward->spec, forward->listener,
+                                  &forward->supervised);
+}
+
+static void save_port(struct service *service, struct service_forward *forward)
+{
+    if (!forward->port_unsaved || service->store == NULL)
+        return;
+    if (store_set_bound_port(service->store, forward->spec.name, forward->bound_port) < 0)
+        log_error("forward %s: its port %u could not be stored: %s", forward->spec.name,
+                  (unsigned)forward->bound_port, store_error(service->store));
+    else
+        forward->port_unsaved = false;
+}
+
+/* Starts a forward that the store knows; a failure is noted in it, and logged when it is new. */
+static int start_forward(struct service_forward *forward)
+{
+    int rc = bind_forward(forward);
+    if (rc == 0)
+        rc = push_forward(forward);
+    if (rc < 0 && forward->start_error != -rc)
+        log_error("forward %s cannot be started: %s; it is tried again", forward->spec.name,
+                  strerror(-rc));
+    forward->start_error = -rc;
+    return rc;
+}
+
+bool service_retry_forwards(struct service *service)
+{
+    bool left = false;
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        struct service_forward *forward = service->forwards.entries[i].object;
+        if (!forward->spec.enabled || forward->supervised != NULL)
+            continue;
+        if (start_forward(forward) < 0 || forward->supervised == NULL)
+            left = true;
+        else
+            log_info("forward %s: listening on port %u", forward->spec.name,
+                     (unsigned)forward->bound_port);
+        save_port(service, forward);
+    }
+    return left;
+}
+
+static void observe(struct service_forward *forward)
+{
+    struct service_condition *condition = &forward->condition;
+    const struct service_tunnel *tunnel = forward->tunnel;
+    if (!forward->spec.enabled)
+        service_condition_set(condition, false, "Disabled", "the forward is not enabled");
+    else if (forward->start_error != 0)
+        service_condition_failed(condition, forward->start_error);
+    else if (forward->supervised == NULL || !supervisor_tunnel_worker_alive(tunnel->supervised))
+        service_condition_set(condition, false, "TunnelNotReady",
+                              "it listens, but its tunnel is not up: connections wait");
+    else
+        service_condition_set(condition, true, "Listening", "");
+}
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
+
+static struct service_forward *new_forward(const struct spec_forward *spec,
+                                           struct service_tunnel *tunnel)
+{
+    struct service_forward *forward = calloc(1, sizeof(*forward));
+    if (forward == NULL)
+        return NULL;
+    forward->spec = *spec;
+    forward->tunnel = tunnel;
+    forward->listener = -1;
+    return forward;
+}
+
+static void add_forward(struct service *service, struct service_forward *forward)
+{
+    service_index_insert(&service->forwards, forward->spec.name, forward);
+    forward->tunnel->forwards++;
+}
+
+void service_drop_forward(struct service *service, struct service_forward *forward)
+{
+    if (forward->supervised != NULL)
+        supervisor_remove_forward(forward->supervised);
+    sockets_close_listener(forward->listener);
+    service_index_remove(&service->forwards, forward->spec.name);
+    forward->tunnel->forwards--;
+    free(forward);
+}
+
+void service_drop_forwards_of(struct service *service, const struct service_tunnel *tunnel)
+{
+    /* Backwards: what a removal moves has been looked at. */
+    for (size_t i = service->forwards.count; i-- > 0 && tunnel->forwards > 0;) {
+        struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->tunnel == tunnel)
+            service_drop_forward(service, forward);
+    }
+}
+
+/* --- Creation --------------------------------------------------------------------------------- */
+
+static bool has_family(const struct spec_tunnel *tunnel, sa_family_t family)
+{
+    for (size_t i = 0; i < tunnel->addresses_count; i++) {
+        if (tunnel->addresses[i].addr.family == family)
+            return true;
+    }
+    return false;
+}
+
+static int check_forward(const struct service_tunnel *tunnel, const struct spec_forward *spec,
+                         struct problem *problem)
+{
+    struct spec_errors *errors = &problem->errors;
+    spec_forward_check(spec, errors);
+    if (tunnel == NULL)
+        spec_errors_add(errors, "/tunnel", "unknown_tunnel", "there is no tunnel \"%s\"",
+                        spec->tunnel);
+    else if (!has_family(&tunnel->spec, spec->target_address.family))
+        spec_errors_add(errors, "/target/host", "no_address_of_family",
+                        "the tunnel has no %s address to reach it from",
+                        spec->target_address.family == AF_INET6 ? "IPv6" : "IPv4");
+    if (errors->count > 0)
+        return problem_set(problem, "validation", "the forward's definition has %zu error(s)",
+                           errors->count);
+    return 0;
+}
+
+/* "forward-" and eight random characters that no other forward has. */
+static void generate_name(const struct service *service, char name[SPEC_NAME_MAX + 1])
+{
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    do {
+        int used = snprintf(name, SPEC_NAME_MAX + 1, "forward-");
+        for (int i = 0; i < 8; i++)
+            name[used++] = alphabet[randombytes_uniform(sizeof(alphabet) - 1)];
+        name[used] = '\0';
+    } while (service_index_find(&service->forwards, name) != NULL);
+}
+
+static int commit_forward(struct service *service, const struct service_forward *forward,
+                          struct problem *problem)
+{
+    if (service->store == NULL)
+        return 0;
+    struct store_forward row = {
+        .spec = forward->spec,
+        .generation = forward->generation,
+        .created_at = forward->created_at,
+        .bound_port = forward->bound_port,
+    };
+    int rc = store_insert_forward(service->store, &row);
+    return rc < 0 ? service_store_problem(service, problem, rc, "forward", forward->spec.name) : 0;
+}
+
+static void revoke_forward(struct service *service, const char *name)
+{
+    if (service->store != NULL && store_delete_forward(service->store, name) < 0)
+        log_error("forward %s was not started but is still stored: %s", name,
+                  store_error(service->store));
+}
+
+/* Bind, commit, push: on failure nothing of it is left in the store or the supervisor. */
+static int establish_forward(struct service *service, struct service_forward *forward,
+                             struct problem *problem)
+{
+    const struct spec_forward *spec = &forward->spec;
+    int rc = spec->enabled ? bind_forward(forward) : 0;
+    if (rc < 0)
+        return service_start_problem(problem, rc, "/listen/port", "TCP", &spec->listen_address,
+                                     spec->listen_port);
+    if (commit_forward(service, forward, problem) < 0)
+        return -1;
+    forward->port_unsaved = false;
+    rc = spec->enabled ? push_forward(forward) : 0;
+    if (rc < 0) {
+        revoke_forward(service, spec->name);
+        return problem_set(problem, "exhausted", "no worker can take the forward: %s",
+                           strerror(-rc));
+    }
+    return 0;
+}
+
+static void log_created(const struct service_forward *forward)
+{
+    char listen[INET_SOCKADDR_TEXT];
+    char target[INET_SOCKADDR_TEXT];
+    union inet_sockaddr sa;
+    inet_sockaddr_make(&sa, &forward->spec.listen_address, forward->bound_port);
+    inet_sockaddr_print(&sa, listen);
+    inet_sockaddr_make(&sa, &forward->spec.target_address, forward->spec.target_port);
+    inet_sockaddr_print(&sa, target);
+    log_info("forward %s: created, %s -> %s through tunnel %s%s", forward->spec.name, listen,
+             target, forward->spec.tunnel, forward->spec.enabled ? "" : " (not enabled)");
+}
+
+int service_create_forward(struct service *service, struct spec_forward *spec,
+                           const struct service_forward **out, struct problem *problem)
+{
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->tunnel);
+    if (check_forward(tunnel, spec, problem) < 0)
+        return -1;
+    if (service_index_find(&service->forwards, spec->name) != NULL) {
+        spec_errors_add(&problem->errors, "/name", "name_taken", "the name is taken");
+        return problem_set(problem, "name_taken", "there is a forward \"%s\" already", spec->name);
+    }
+    struct service_forward *forward = new_forward(spec, tunnel);
+    if (forward == NULL || service_index_reserve(&service->forwards) < 0) {
+        free(forward);
+        return problem_set(problem, "exhausted", "out of memory");
+    }
+    if (spec->name[0] == '\0')
+        generate_name(service, forward->spec.name);
+    forward->generation = 1;
+    clock_gettime(CLOCK_REALTIME, &forward->created_at);
+    if (establish_forward(service, forward, problem) < 0) {
+        sockets_close_listener(forward->listener);
+        free(forward);
+        return -1;
+    }
+    add_forward(service, forward);
+    memset(spec, 0, sizeof(*spec));
+    observe(forward);
+    if (service->store != NULL) /* the one-shot command has a line of its own */
+        log_created(forward);
+    *out = forward;
+    return 0;
+}
+
+/* --- Deletion --------------------------------------------------------------------------------- */
+
+int service_delete_forward(struct service *service, const char *name, struct problem *problem)
+{
+    struct service_forward *forward = service_index_find(&service->forwards, name);
+    if (forward == NULL)
+        return problem_set(problem, "not_found", "there is no forward \"%.63s\"", name);
+    if (service->store != NULL) {
+        int rc = store_delete_forward(service->store, name);
+        if (rc < 0 && rc != -ENOENT)
+            return service_store_problem(service, problem, rc, "forward", name);
+    }
+    log_info("forward %s: deleted", forward->spec.name);
+    service_drop_forward(service, forward);
+    return 0;
+}
+
+/* --- Restoring -------------------------------------------------------------------------------- */
+
+static int restore_forward(void *ctx, struct store_forward *row)
+{
+    struct service *service = ctx;
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, row->spec.tunnel);
+    if (tunnel == NULL) {
+        log_error("the stored forward \"%s\" is left out: its tunnel could not be read",
+                  row->spec.name);
+        return 0;
+    }
+    struct service_forward *forward = new_forward(&row->spec, tunnel);
+    if (forward == NULL || service_index_reserve(&service->forwards) < 0) {
+        free(forward);
+        return -ENOMEM;
+    }
+    forward->generation = row->generation;
+    forward->created_at = row->created_at;
+    forward->bound_port = row->bound_port;
+    add_forward(service, forward);
+    if (forward->spec.enabled && (start_forward(forward) < 0 || forward->supervised == NULL))
+        service_retry_later(service);
+    return 0;
+}
+
+int service_restore_forwards(struct service *service)
+{
+    int rc = store_load_forwards(service->store, restore_forward, service);
+    if (rc < 0)
+        return rc;
+    /* Only now: the table is not written while it is being read. */
+    for (size_t i = 0; i < service->forwards.count; i++)
+        save_port(service, service->forwards.entries[i].object);
+    return 0;
+}
+
+/* --- Look-up ---------------------------------------------------------------------------------- */
+
+const struct service_forward *service_find_forward(struct service *service, const char *name)
+{
+    struct service_forward *forward = service_index_find(&service->forwards, name);
+    if (forward != NULL)
+        observe(forward);
+    return forward;
+}
+
+const struct service_forward *service_next_forward(struct service *service, const char *after)
+{
+    struct service_forward *forward = service_index_next(&service->forwards, after);
+    if (forward != NULL)
+        observe(forward);
+    return forward;
+}

@@ -1,0 +1,69 @@
+/*
+ * service_internal: what the files of the service share. Nobody else includes it.
+ */
+#ifndef MANYTUN_SERVER_SERVICE_INTERNAL_H
+#define MANYTUN_SERVER_SERVICE_INTERNAL_H
+
+#include "server/service.h"
+#include "server/sockets.h"
+
+#include <stddef.h>
+
+/* Objects sorted by name. The names are the objects' own and must not change while in here. */
+struct service_index {
+    struct service_entry {
+        const char *name;
+        void *object;
+    } * entries;
+    size_t count;
+    size_t capacity;
+};
+
+struct service {
+    struct event_base *base;
+    struct supervisor *supervisor;
+    struct store *store;
+    struct service_index tunnels;
+    struct service_index forwards;
+    struct sockets_released released;
+    struct event *retry; /* pending while something could not be started */
+    unsigned retry_delay_ms;
+    bool restored;
+};
+
+/* Makes room for one more, so that the next insertion cannot fail. 0 or -ENOMEM. */
+int service_index_reserve(struct service_index *index);
+void service_index_insert(struct service_index *index, const char *name, void *object);
+void service_index_remove(struct service_index *index, const char *name);
+void *service_index_find(const struct service_index *index, const char *name);
+/* The first object with a name after this one, or NULL. */
+void *service_index_next(const struct service_index *index, const char *name);
+
+/* A bind (or a start) failed with rc: says so for a person. Returns -1. */
+int service_start_problem(struct problem *problem, int rc, const char *pointer, const char *what,
+                          const struct inet_addr *address, uint16_t port);
+/* The store refused with rc: says so for a person. Returns -1. */
+int service_store_problem(struct service *service, struct problem *problem, int rc,
+                          const char *what, const char *name);
+/* The condition of an object that could not be started. */
+void service_condition_failed(struct service_condition *condition, int error);
+void service_condition_set(struct service_condition *condition, bool ready, const char *reason,
+                           const char *message);
+
+/* Tries again, later, to start what is not started. */
+void service_retry_later(struct service *service);
+
+/* Loads and starts every stored object. 0 or a negative errno. */
+int service_restore_tunnels(struct service *service);
+int service_restore_forwards(struct service *service);
+/* Starts what is not started and could be now. True when something is left. */
+bool service_retry_tunnels(struct service *service);
+bool service_retry_forwards(struct service *service);
+
+/* Ends an object and frees it; the store is not touched. */
+void service_drop_tunnel(struct service *service, struct service_tunnel *tunnel);
+void service_drop_forward(struct service *service, struct service_forward *forward);
+/* Ends all forwards of a tunnel. */
+void service_drop_forwards_of(struct service *service, const struct service_tunnel *tunnel);
+
+#endif

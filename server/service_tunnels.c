@@ -1,0 +1,248 @@
+/*
+ * service_tunnels: creation, deletion, restoring and condition of tunnels.
+ */
+#include "engine/log.h"
+#include "server/service_internal.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Starting --------------------------------------------------------------------------------- */
+
+static int bind_tunnel(struct service *service, struct service_tunnel *tunnel)
+{
+    if (tunnel->port != 0)
+        return 0;
+    return sockets_bind_udp(&tunnel->spec.listen_address, tunnel->spec.listen_port,
+                            &service->released, tunnel->sockets, &tunnel->port);
+}
+
+static int push_tunnel(struct service *service, struct service_tunnel *tunnel)
+{
+    return supervisor_add_tunnel(service->supervisor, &tunnel->spec, tunnel->sockets,
+                                 &tunnel->supervised);
+}
+
+/* Starts a tunnel that the store knows; a failure is noted in it, and logged when it is new. */
+static int start_tunnel(struct service *service, struct service_tunnel *tunnel)
+{
+    int rc = bind_tunnel(service, tunnel);
+    if (rc == 0)
+        rc = push_tunnel(service, tunnel);
+    if (rc < 0 && tunnel->start_error != -rc)
+        log_error("tunnel %s cannot be started: %s; it is tried again", tunnel->spec.name,
+                  strerror(-rc));
+    tunnel->start_error = -rc;
+    return rc;
+}
+
+bool service_retry_tunnels(struct service *service)
+{
+    bool left = false;
+    for (size_t i = 0; i < service->tunnels.count; i++) {
+        struct service_tunnel *tunnel = service->tunnels.entries[i].object;
+        if (tunnel->supervised != NULL)
+            continue;
+        if (start_tunnel(service, tunnel) < 0)
+            left = true;
+        else
+            log_info("tunnel %s: bound to port %u", tunnel->spec.name, (unsigned)tunnel->port);
+    }
+    return left;
+}
+
+static void observe(struct service_tunnel *tunnel)
+{
+    if (tunnel->supervised == NULL)
+        service_condition_failed(&tunnel->condition, tunnel->start_error);
+    else if (!supervisor_tunnel_worker_alive(tunnel->supervised))
+        service_condition_set(&tunnel->condition, false, "WorkerDown",
+                              "the worker process is being restarted");
+    else
+        service_condition_set(&tunnel->condition, true, "Bound", "");
+}
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
+
+static struct service_tunnel *new_tunnel(const struct spec_tunnel *spec)
+{
+    struct service_tunnel *tunnel = calloc(1, sizeof(*tunnel));
+    if (tunnel == NULL)
+        return NULL;
+    tunnel->spec = *spec;
+    tunnel->sockets[0] = -1;
+    tunnel->sockets[1] = -1;
+    crypto_scalarmult_base(tunnel->public_key, spec->private_key);
+    return tunnel;
+}
+
+/* Frees a tunnel, of which the caller keeps the specification. */
+static void abandon_tunnel(struct service *service, struct service_tunnel *tunnel)
+{
+    sockets_close_udp(tunnel->sockets, tunnel->port, &service->released);
+    sodium_memzero(tunnel, sizeof(*tunnel));
+    free(tunnel);
+}
+
+void service_drop_tunnel(struct service *service, struct service_tunnel *tunnel)
+{
+    if (tunnel->supervised != NULL)
+        supervisor_remove_tunnel(tunnel->supervised);
+    service_index_remove(&service->tunnels, tunnel->spec.name);
+    spec_tunnel_fini(&tunnel->spec);
+    abandon_tunnel(service, tunnel);
+}
+
+/* --- Creation --------------------------------------------------------------------------------- */
+
+static int check_tunnel(struct service *service, const struct spec_tunnel *spec,
+                        struct problem *problem)
+{
+    int rc = spec_tunnel_check(spec, &problem->errors);
+    if (rc == -ENOMEM)
+        return problem_set(problem, "exhausted", "out of memory");
+    if (rc < 0)
+        return problem_set(problem, "validation", "the tunnel's definition has %zu error(s)",
+                           problem->errors.count);
+    if (service_index_find(&service->tunnels, spec->name) != NULL) {
+        spec_errors_add(&problem->errors, "/name", "name_taken", "the name is taken");
+        return problem_set(problem, "name_taken", "there is a tunnel \"%s\" already", spec->name);
+    }
+    return 0;
+}
+
+static int commit_tunnel(struct service *service, const struct service_tunnel *tunnel,
+                         struct problem *problem)
+{
+    if (service->store == NULL)
+        return 0;
+    struct store_tunnel row = {
+        .spec = tunnel->spec, /* borrowed */
+        .generation = tunnel->generation,
+        .created_at = tunnel->created_at,
+    };
+    int rc = store_insert_tunnel(service->store, &row);
+    sodium_memzero(&row, sizeof(row));
+    return rc < 0 ? service_store_problem(service, problem, rc, "tunnel", tunnel->spec.name) : 0;
+}
+
+static void revoke_tunnel(struct service *service, const char *name)
+{
+    if (service->store != NULL && store_delete_tunnel(service->store, name) < 0)
+        log_error("tunnel %s was not started but is still stored: %s", name,
+                  store_error(service->store));
+}
+
+/* Bind, commit, push: on failure nothing of it is left. */
+static int establish_tunnel(struct service *service, struct service_tunnel *tunnel,
+                            struct problem *problem)
+{
+    const struct spec_tunnel *spec = &tunnel->spec;
+    int rc = bind_tunnel(service, tunnel);
+    if (rc < 0)
+        return service_start_problem(problem, rc, "/listen_port", "UDP", &spec->listen_address,
+                                     spec->listen_port);
+    if (commit_tunnel(service, tunnel, problem) < 0)
+        return -1;
+    rc = push_tunnel(service, tunnel);
+    if (rc < 0) {
+        revoke_tunnel(service, spec->name);
+        return problem_set(problem, "exhausted", "no worker can take the tunnel: %s",
+                           strerror(-rc));
+    }
+    return 0;
+}
+
+int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
+                          const struct service_tunnel **out, struct problem *problem)
+{
+    if (check_tunnel(service, spec, problem) < 0)
+        return -1;
+    struct service_tunnel *tunnel = new_tunnel(spec);
+    if (tunnel == NULL || service_index_reserve(&service->tunnels) < 0) {
+        free(tunnel);
+        return problem_set(problem, "exhausted", "out of memory");
+    }
+    tunnel->generation = 1;
+    clock_gettime(CLOCK_REALTIME, &tunnel->created_at);
+    if (establish_tunnel(service, tunnel, problem) < 0) {
+        abandon_tunnel(service, tunnel);
+        return -1;
+    }
+    service_index_insert(&service->tunnels, tunnel->spec.name, tunnel);
+    sodium_memzero(spec, sizeof(*spec));
+    observe(tunnel);
+    if (service->store != NULL) /* the one-shot command is quiet until all of it is done */
+        log_info("tunnel %s: created, bound to port %u", tunnel->spec.name, (unsigned)tunnel->port);
+    *out = tunnel;
+    return 0;
+}
+
+/* --- Deletion --------------------------------------------------------------------------------- */
+
+int service_delete_tunnel(struct service *service, const char *name, bool cascade,
+                          struct problem *problem)
+{
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, name);
+    if (tunnel == NULL)
+        return problem_set(problem, "not_found", "there is no tunnel \"%.63s\"", name);
+    if (tunnel->forwards > 0 && !cascade)
+        return problem_set(
+            problem, "in_use",
+            "%zu forward(s) use the tunnel; delete them first, or with ?cascade=true",
+            tunnel->forwards);
+    if (service->store != NULL) {
+        int rc = store_delete_tunnel(service->store, name);
+        if (rc < 0 && rc != -ENOENT)
+            return service_store_problem(service, problem, rc, "tunnel", name);
+    }
+    log_info("tunnel %s: deleted, with %zu forward(s)", tunnel->spec.name, tunnel->forwards);
+    service_drop_forwards_of(service, tunnel);
+    service_drop_tunnel(service, tunnel);
+    return 0;
+}
+
+/* --- Restoring -------------------------------------------------------------------------------- */
+
+static int restore_tunnel(void *ctx, struct store_tunnel *row)
+{
+    struct service *service = ctx;
+    struct service_tunnel *tunnel = new_tunnel(&row->spec);
+    if (tunnel == NULL || service_index_reserve(&service->tunnels) < 0) {
+        free(tunnel);
+        return -ENOMEM;
+    }
+    sodium_memzero(&row->spec, sizeof(row->spec));
+    tunnel->generation = row->generation;
+    tunnel->created_at = row->created_at;
+    service_index_insert(&service->tunnels, tunnel->spec.name, tunnel);
+    if (start_tunnel(service, tunnel) < 0)
+        service_retry_later(service);
+    return 0;
+}
+
+int service_restore_tunnels(struct service *service)
+{
+    return store_load_tunnels(service->store, restore_tunnel, service);
+}
+
+/* --- Look-up ---------------------------------------------------------------------------------- */
+
+const struct service_tunnel *service_find_tunnel(struct service *service, const char *name)
+{
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, name);
+    if (tunnel != NULL)
+        observe(tunnel);
+    return tunnel;
+}
+
+const struct service_tunnel *service_next_tunnel(struct service *service, const char *after)
+{
+    struct service_tunnel *tunnel = service_index_next(&service->tunnels, after);
+    if (tunnel != NULL)
+        observe(tunnel);
+    return tunnel;
+}

@@ -1,0 +1,379 @@
+/*
+ * supervisor: owns the workers' links and, for every tunnel and forward, which worker it belongs to
+ * and its slot there. A worker that comes up is told all of its tunnels and forwards, in order.
+ */
+#include "server/supervisor.h"
+
+#include "engine/json.h"
+#include "engine/log.h"
+#include "engine/messages.h"
+#include "engine/wg/device.h"
+#include "server/resolver.h"
+#include "server/worker_link.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define SUPERVISOR_WORKERS_MAX 256
+
+/* A peer whose endpoint is a name. */
+struct named_peer {
+    struct supervised_tunnel *tunnel;
+    const struct spec_peer *spec;
+    struct lookup *lookup;
+    union inet_sockaddr address; /* AF_UNSPEC until it is known */
+};
+
+struct supervised_forward {
+    TAILQ_ENTRY(supervised_forward) link;
+    struct supervised_tunnel *tunnel;
+    const struct spec_forward *spec;
+    int listener;
+    uint32_t slot;
+};
+
+struct supervised_tunnel {
+    TAILQ_ENTRY(supervised_tunnel) link;
+    struct supervisor *supervisor;
+    struct worker *worker;
+    const struct spec_tunnel *spec;
+    int sockets[2];
+    uint32_t slot;
+    struct named_peer *named_peers;
+    size_t named_peers_count;
+    TAILQ_HEAD(, supervised_forward) forwards;
+};
+
+struct worker {
+    struct worker_link *link;
+    struct supervised_tunnel *by_slot[COUNTERS_TUNNELS_MAX];
+    unsigned tunnels_count;
+    TAILQ_HEAD(, supervised_tunnel) tunnels;
+};
+
+struct supervisor {
+    struct event_base *base;
+    struct resolver *resolver;
+    struct event *child_ended;
+    unsigned workers_count; /* of those that were started */
+    struct worker workers[];
+};
+
+/* --- Telling a worker ------------------------------------------------------------------------- */
+
+static void push_endpoint(const struct named_peer *peer)
+{
+    struct message_peer_endpoint message = {
+        .tunnel_slot = peer->tunnel->slot,
+        .remote = peer->address,
+    };
+    memcpy(message.public_key, peer->spec->public_key, SPEC_KEY_LEN);
+    worker_link_send(peer->tunnel->worker->link, MESSAGE_PEER_ENDPOINT, &message, sizeof(message),
+                     NULL, NULL);
+}
+
+static void push_forward(const struct supervised_forward *forward)
+{
+    struct message_forward_add add = {.slot = forward->slot, .tunnel_slot = forward->tunnel->slot};
+    const int fds[CHANNEL_FDS_MAX] = {forward->listener, -1};
+    cJSON *json = spec_forward_to_json(forward->spec);
+    if (!json) {
+        log_error("forward %s: out of memory", forward->spec->name);
+        return;
+    }
+    worker_link_send(forward->tunnel->worker->link, MESSAGE_FORWARD_ADD, &add, sizeof(add), json,
+                     fds);
+    json_free(json);
+}
+
+static void push_tunnel(const struct supervised_tunnel *tunnel)
+{
+    struct message_tunnel_add add = {.slot = tunnel->slot};
+    cJSON *json = spec_tunnel_to_json(tunnel->spec, SPEC_COMPLETE);
+    if (!json) {
+        log_error("tunnel %s: out of memory", tunnel->spec->name);
+        return;
+    }
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
+                     tunnel->sockets);
+    json_free(json);
+    for (size_t i = 0; i < tunnel->named_peers_count; i++) {
+        if (tunnel->named_peers[i].address.sa.sa_family != AF_UNSPEC)
+            push_endpoint(&tunnel->named_peers[i]);
+    }
+}
+
+static void on_up(void *ctx, struct worker_link *link)
+{
+    struct supervisor *supervisor = ctx;
+    struct worker *worker = &supervisor->workers[worker_link_index(link)];
+    struct supervised_tunnel *tunnel;
+    TAILQ_FOREACH(tunnel, &worker->tunnels, link)
+    {
+        push_tunnel(tunnel);
+        struct supervised_forward *forward;
+        TAILQ_FOREACH(forward, &tunnel->forwards, link)
+        push_forward(forward);
+    }
+}
+
+static void on_tunnel_event(void *ctx, struct worker_link *link,
+                            const struct message_tunnel_event *event)
+{
+    static const char *const texts[] = {
+        [WG_EVENT_HANDSHAKE_DONE] = "handshake complete",
+        [WG_EVENT_HANDSHAKE_GAVE_UP] = "no answer; are its endpoint and the keys right?",
+        [WG_EVENT_ENDPOINT_CHANGED] = "endpoint changed",
+    };
+    struct supervisor *supervisor = ctx;
+    struct worker *worker = &supervisor->workers[worker_link_index(link)];
+    const struct supervised_tunnel *tunnel = worker->by_slot[event->slot];
+    if (!tunnel || event->event >= sizeof(texts) / sizeof(texts[0]))
+        return;
+    char key[SPEC_KEY_TEXT];
+    log_write(event->event == WG_EVENT_HANDSHAKE_GAVE_UP ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+              "tunnel %s: peer %s: %s", tunnel->spec->name, spec_key_print(event->public_key, key),
+              texts[event->event]);
+}
+
+static const struct worker_link_ops link_ops = {.up = on_up, .tunnel_event = on_tunnel_event};
+
+/* --- Endpoints that are names ----------------------------------------------------------------- */
+
+static void on_looked_up(void *ctx, const union inet_sockaddr *address)
+{
+    struct named_peer *peer = ctx;
+    peer->address = *address;
+    push_endpoint(peer);
+}
+
+static bool is_named(const struct spec_peer *peer)
+{
+    struct inet_addr addr;
+    return peer->endpoint_host[0] != '\0' && inet_addr_parse(peer->endpoint_host, &addr) != 0;
+}
+
+static int look_up_peers(struct supervised_tunnel *tunnel)
+{
+    const struct spec_tunnel *spec = tunnel->spec;
+    size_t count = 0;
+    for (size_t i = 0; i < spec->peers_count; i++)
+        count += is_named(&spec->peers[i]);
+    if (count == 0)
+        return 0;
+    tunnel->named_peers = calloc(count, sizeof(*tunnel->named_peers));
+    if (!tunnel->named_peers)
+        return -ENOMEM;
+    for (size_t i = 0; i < spec->peers_count; i++) {
+        if (!is_named(&spec->peers[i]))
+            continue;
+        struct named_peer *peer = &tunnel->named_peers[tunnel->named_peers_count++];
+        peer->tunnel = tunnel;
+        peer->spec = &spec->peers[i];
+        struct lookup_request request = {
+            .host = peer->spec->endpoint_host,
+            .port = peer->spec->endpoint_port,
+            .ipv4 = tunnel->sockets[0] >= 0,
+            .ipv6 = tunnel->sockets[1] >= 0,
+        };
+        int error =
+            lookup_new(tunnel->supervisor->resolver, &request, on_looked_up, peer, &peer->lookup);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+/* --- Tunnels ---------------------------------------------------------------------------------- */
+
+static struct worker *least_loaded(struct supervisor *supervisor)
+{
+    struct worker *best = &supervisor->workers[0];
+    for (unsigned i = 1; i < supervisor->workers_count; i++) {
+        if (supervisor->workers[i].tunnels_count < best->tunnels_count)
+            best = &supervisor->workers[i];
+    }
+    return best;
+}
+
+int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunnel *spec,
+                          const int sockets[2], struct supervised_tunnel **out)
+{
+    struct supervised_tunnel *tunnel = calloc(1, sizeof(*tunnel));
+    if (!tunnel)
+        return -ENOMEM;
+    struct worker *worker = least_loaded(supervisor);
+    int error = worker_link_slot_get(worker->link, WORKER_SLOT_TUNNEL, &tunnel->slot);
+    if (error) {
+        free(tunnel);
+        return error;
+    }
+    tunnel->supervisor = supervisor;
+    tunnel->worker = worker;
+    tunnel->spec = spec;
+    tunnel->sockets[0] = sockets[0];
+    tunnel->sockets[1] = sockets[1];
+    TAILQ_INIT(&tunnel->forwards);
+    TAILQ_INSERT_TAIL(&worker->tunnels, tunnel, link);
+    worker->tunnels_count++;
+    worker->by_slot[tunnel->slot] = tunnel;
+    push_tunnel(tunnel);
+    error = look_up_peers(tunnel);
+    if (error) {
+        supervisor_remove_tunnel(tunnel);
+        return error;
+    }
+    *out = tunnel;
+    return 0;
+}
+
+void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
+{
+    struct worker *worker = tunnel->worker;
+    for (size_t i = 0; i < tunnel->named_peers_count; i++)
+        lookup_free(tunnel->named_peers[i].lookup);
+    free(tunnel->named_peers);
+    TAILQ_REMOVE(&worker->tunnels, tunnel, link);
+    worker->tunnels_count--;
+    worker->by_slot[tunnel->slot] = NULL;
+    worker_link_slot_remove(worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
+    free(tunnel);
+}
+
+const struct counters_tunnel *supervisor_tunnel_counters(const struct supervised_tunnel *tunnel)
+{
+    return &worker_link_counters(tunnel->worker->link)->tunnels[tunnel->slot];
+}
+
+unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel)
+{
+    return worker_link_index(tunnel->worker->link);
+}
+
+bool supervisor_tunnel_worker_alive(const struct supervised_tunnel *tunnel)
+{
+    return worker_link_is_up(tunnel->worker->link);
+}
+
+/* --- Forwards --------------------------------------------------------------------------------- */
+
+int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_forward *spec,
+                           int listener, struct supervised_forward **out)
+{
+    struct supervised_forward *forward = calloc(1, sizeof(*forward));
+    if (!forward)
+        return -ENOMEM;
+    int error = worker_link_slot_get(tunnel->worker->link, WORKER_SLOT_FORWARD, &forward->slot);
+    if (error) {
+        free(forward);
+        return error;
+    }
+    forward->tunnel = tunnel;
+    forward->spec = spec;
+    forward->listener = listener;
+    TAILQ_INSERT_TAIL(&tunnel->forwards, forward, link);
+    push_forward(forward);
+    *out = forward;
+    return 0;
+}
+
+void supervisor_remove_forward(struct supervised_forward *forward)
+{
+    TAILQ_REMOVE(&forward->tunnel->forwards, forward, link);
+    worker_link_slot_remove(forward->tunnel->worker->link, WORKER_SLOT_FORWARD, forward->slot);
+    free(forward);
+}
+
+const struct counters_forward *supervisor_forward_counters(const struct supervised_forward *forward)
+{
+    return &worker_link_counters(forward->tunnel->worker->link)->forwards[forward->slot];
+}
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
+
+static void on_child_ended(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct supervisor *supervisor = arg;
+    for (unsigned i = 0; i < supervisor->workers_count; i++)
+        worker_link_reap(supervisor->workers[i].link);
+}
+
+static unsigned cpus(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) < 0)
+        return 1;
+    return (unsigned)CPU_COUNT(&set);
+}
+
+static int start_workers(struct supervisor *supervisor, unsigned count, const char *program)
+{
+    if (!program)
+        program = "/proc/self/exe";
+    for (unsigned i = 0; i < count; i++) {
+        struct worker *worker = &supervisor->workers[i];
+        TAILQ_INIT(&worker->tunnels);
+        int error =
+            worker_link_new(supervisor->base, i, program, &link_ops, supervisor, &worker->link);
+        if (error)
+            return error;
+        supervisor->workers_count++;
+    }
+    return 0;
+}
+
+int supervisor_new(struct event_base *base, const struct supervisor_config *config,
+                   struct supervisor **out)
+{
+    unsigned count = config->workers ? config->workers : cpus();
+    if (count > SUPERVISOR_WORKERS_MAX)
+        count = SUPERVISOR_WORKERS_MAX;
+    struct supervisor *supervisor =
+        calloc(1, sizeof(*supervisor) + count * sizeof(supervisor->workers[0]));
+    if (!supervisor)
+        return -ENOMEM;
+    supervisor->base = base;
+    supervisor->child_ended = evsignal_new(base, SIGCHLD, on_child_ended, supervisor);
+    int error = -ENOMEM;
+    if (supervisor->child_ended && evsignal_add(supervisor->child_ended, NULL) == 0)
+        error = resolver_new(base, &supervisor->resolver);
+    if (!error)
+        error = start_workers(supervisor, count, config->program);
+    if (error) {
+        supervisor_free(supervisor);
+        return error;
+    }
+    *out = supervisor;
+    return 0;
+}
+
+void supervisor_free(struct supervisor *supervisor)
+{
+    if (!supervisor)
+        return;
+    for (unsigned i = 0; i < supervisor->workers_count; i++)
+        worker_link_free(supervisor->workers[i].link);
+    resolver_free(supervisor->resolver);
+    if (supervisor->child_ended)
+        event_free(supervisor->child_ended);
+    free(supervisor);
+}
+
+unsigned supervisor_workers(const struct supervisor *supervisor)
+{
+    return supervisor->workers_count;
+}
+
+unsigned supervisor_workers_alive(const struct supervisor *supervisor)
+{
+    unsigned alive = 0;
+    for (unsigned i = 0; i < supervisor->workers_count; i++)
+        alive += worker_link_is_up(supervisor->workers[i].link);
+    return alive;
+}

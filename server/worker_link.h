@@ -1,0 +1,67 @@
+/*
+ * worker_link: control's end of one worker: its process, channel, shared counters and slots.
+ *
+ *   DOWN ─ spawn ─▶ STARTING ─ HELLO ─▶ UP
+ *     ▲                │                 │   exit, kill, channel error
+ *     └─ back-off ─────┴─────────────────┘
+ *
+ * The counters and the slots outlive the process: a worker that is started again goes on with them.
+ */
+#ifndef MANYTUN_SERVER_WORKER_LINK_H
+#define MANYTUN_SERVER_WORKER_LINK_H
+
+#include "engine/counters.h"
+#include "engine/messages.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Delay before a worker is started again: nothing the first time, then doubling. */
+#define WORKER_LINK_BACKOFF_MIN_MS 100
+#define WORKER_LINK_BACKOFF_MAX_MS 5000
+/* A worker that lived this long is started again at once. */
+#define WORKER_LINK_STABLE_SECONDS 10
+/* A worker that has not said HELLO by then is killed. */
+#define WORKER_LINK_HELLO_SECONDS 10
+
+struct worker_link;
+
+struct worker_link_ops {
+    /* The worker knows nothing yet: push everything that belongs to it. */
+    void (*up)(void *ctx, struct worker_link *link);
+    /* A fact about a peer. */
+    void (*tunnel_event)(void *ctx, struct worker_link *link,
+                         const struct message_tunnel_event *event);
+};
+
+enum worker_slot_kind { WORKER_SLOT_TUNNEL, WORKER_SLOT_FORWARD, WORKER_SLOT_KINDS };
+
+/* Spawns the worker. program is executed with the arguments "worker" INDEX LOG-LEVEL. 0 or -errno.
+ */
+int worker_link_new(struct event_base *base, unsigned index, const char *program,
+                    const struct worker_link_ops *ops, void *ctx, struct worker_link **out);
+/* Closes the channel, waits a moment for the process to end, kills it otherwise. NULL is allowed.
+ */
+void worker_link_free(struct worker_link *link);
+
+unsigned worker_link_index(const struct worker_link *link);
+bool worker_link_is_up(const struct worker_link *link);
+/* To be called on SIGCHLD: reaps the process if it has ended, and plans the next. */
+void worker_link_reap(struct worker_link *link);
+
+/*
+ * Sends a command; as message_send(). While the worker is not up this does nothing (it is told
+ * everything in up()). A worker that does not read its channel is killed.
+ */
+void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
+                      size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
+
+/* Takes a free slot, whose counters are zero. 0 or -ENOSPC. */
+int worker_link_slot_get(struct worker_link *link, enum worker_slot_kind kind, uint32_t *slot);
+/* Gives it back: the worker is told to remove the object, and the slot is free when it has. */
+void worker_link_slot_remove(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot);
+
+const struct counters *worker_link_counters(const struct worker_link *link);
+
+#endif

@@ -1,0 +1,71 @@
+/* resolver: names of the hosts file; other answers need a network (tests/e2e). */
+#include "server/resolver.h"
+
+#include "engine/log.h"
+#include "tests/support/cmocka_all.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+
+struct answer {
+    unsigned count;
+    union inet_sockaddr address;
+};
+
+static void on_done(void *ctx, const union inet_sockaddr *address)
+{
+    struct answer *answer = ctx;
+    answer->count++;
+    answer->address = *address;
+}
+
+static void finds_a_name_in_the_hosts_file(void **state)
+{
+    (void)state;
+    struct event_base *base = event_base_new();
+    struct resolver *resolver;
+    struct lookup *lookup;
+    struct answer answer = {0};
+    struct lookup_request request = {.host = "localhost", .port = 51820, .ipv4 = true};
+    assert_int_equal(resolver_new(base, &resolver), 0);
+    assert_int_equal(lookup_new(resolver, &request, on_done, &answer, &lookup), 0);
+    while (answer.count == 0)
+        assert_int_equal(event_base_loop(base, EVLOOP_ONCE), 0);
+    assert_int_equal(answer.count, 1);
+    assert_int_equal(answer.address.sa.sa_family, AF_INET);
+    assert_int_equal(ntohs(answer.address.in.sin_port), 51820);
+    assert_int_equal(ntohl(answer.address.in.sin_addr.s_addr), INADDR_LOOPBACK);
+    lookup_free(lookup);
+    resolver_free(resolver);
+    event_base_free(base);
+}
+
+static void does_not_answer_once_freed(void **state)
+{
+    (void)state;
+    struct event_base *base = event_base_new();
+    struct resolver *resolver;
+    struct lookup *lookup;
+    struct answer answer = {0};
+    struct lookup_request request = {.host = "name.invalid", .port = 1, .ipv4 = true, .ipv6 = true};
+    assert_int_equal(resolver_new(base, &resolver), 0);
+    assert_int_equal(lookup_new(resolver, &request, on_done, &answer, &lookup), 0);
+    lookup_free(lookup);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    resolver_free(resolver);
+    event_base_loop(base, EVLOOP_NONBLOCK); /* what was cancelled is told now */
+    assert_int_equal(answer.count, 0);
+    event_base_free(base);
+    lookup_free(NULL);
+    resolver_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_a_name_in_the_hosts_file),
+        cmocka_unit_test(does_not_answer_once_freed),
+    };
+    log_set_level(LOG_LEVEL_OFF);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

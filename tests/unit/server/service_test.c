@@ -1,0 +1,540 @@
+#include "server/service.h"
+
+#include "engine/log.h"
+#include "server/sockets.h"
+#include "store/store.h"
+#include "tests/unit/fake_supervisor.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <sodium.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static const struct inet_addr loopback = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
+
+static struct fixture {
+    char directory[64];
+    struct event_base *base;
+    struct store *store;
+    struct service *service;
+} fx;
+
+/* --- Fixture ---------------------------------------------------------------------------------- */
+
+static void start(void)
+{
+    char error[256];
+    if (store_open(fx.directory, &fx.store, error) < 0)
+        fail_msg("%s", error);
+    assert_int_equal(service_new(fx.base, NULL, fx.store, &fx.service), 0);
+    assert_false(service_ready(fx.service));
+    struct problem problem = {0};
+    assert_int_equal(service_restore(fx.service, &problem), 0);
+    assert_true(service_ready(fx.service));
+}
+
+static void stop(void)
+{
+    service_free(fx.service);
+    store_close(fx.store);
+    fake_worker_catch_up();
+    assert_int_equal(fake.tunnels, 0);
+    assert_int_equal(fake.forwards, 0);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(fx.directory, "/tmp/service-test-XXXXXX");
+    if (mkdtemp(fx.directory) == NULL)
+        return -1;
+    fake.fail = 0;
+    fake.alive = 1;
+    fx.base = event_base_new();
+    start();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    stop();
+    event_base_free(fx.base);
+    return nftw(fx.directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct spec_tunnel make_tunnel(const char *name)
+{
+    struct spec_tunnel spec = {.mtu = 1420, .addresses_count = 1, .listen_address = loopback};
+    snprintf(spec.name, sizeof(spec.name), "%s", name);
+    memset(spec.private_key, 1, sizeof(spec.private_key));
+    inet_prefix_parse("10.9.0.2/32", &spec.addresses[0]);
+    return spec;
+}
+
+static struct spec_forward make_forward(const char *name, uint16_t port)
+{
+    struct spec_forward spec = {.listen_address = loopback,
+                                .listen_port = port,
+                                .target_address = {.family = AF_INET, .bytes = {10, 0, 0, 1}},
+                                .target_port = 80,
+                                .enabled = true,
+                                .connect_timeout_seconds = 10};
+    snprintf(spec.name, sizeof(spec.name), "%s", name);
+    strcpy(spec.tunnel, "home");
+    return spec;
+}
+
+static const struct service_tunnel *create_tunnel(struct spec_tunnel spec)
+{
+    const struct service_tunnel *tunnel = NULL;
+    struct problem problem = {0};
+    if (service_create_tunnel(fx.service, &spec, &tunnel, &problem) < 0)
+        fail_msg("%s: %s", problem.code, problem.detail);
+    return tunnel;
+}
+
+static const struct service_forward *create_forward(struct spec_forward spec)
+{
+    const struct service_forward *forward = NULL;
+    struct problem problem = {0};
+    if (service_create_forward(fx.service, &spec, &forward, &problem) < 0)
+        fail_msg("%s: %s", problem.code, problem.detail);
+    return forward;
+}
+
+/* Nothing may be left of an attempt that failed. */
+static void refuse_tunnel(struct spec_tunnel spec, const char *code)
+{
+    struct problem problem = {0};
+    const struct service_tunnel *tunnel;
+    struct spec_tunnel before = spec;
+    size_t added = fake.tunnels;
+    assert_int_equal(service_create_tunnel(fx.service, &spec, &tunnel, &problem), -1);
+    assert_string_equal(problem.code, code);
+    assert_memory_equal(&spec, &before, sizeof(spec));
+    assert_int_equal(fake.tunnels, added);
+}
+
+static void refuse_forward(struct spec_forward spec, const char *code, const char *pointer)
+{
+    struct problem problem = {0};
+    const struct service_forward *forward;
+    size_t added = fake.forwards;
+    assert_int_equal(service_create_forward(fx.service, &spec, &forward, &problem), -1);
+    assert_string_equal(problem.code, code);
+    if (pointer != NULL)
+        assert_string_equal(problem.errors.items[0].pointer, pointer);
+    assert_int_equal(fake.forwards, added);
+}
+
+static int take_port(uint16_t *port)
+{
+    int fd = sockets_listen(&loopback, *port, port);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* --- Creation and deletion -------------------------------------------------------------------- */
+
+static void test_create_moves_the_definition(void **state)
+{
+    (void)state;
+    struct spec_tunnel spec = make_tunnel("home");
+    const struct service_tunnel *tunnel;
+    struct problem problem = {0};
+    assert_int_equal(service_create_tunnel(fx.service, &spec, &tunnel, &problem), 0);
+    assert_true(sodium_is_zero((const unsigned char *)&spec, sizeof(spec)));
+    assert_string_equal(tunnel->spec.name, "home");
+    assert_true(tunnel->port > 0);
+    assert_true(tunnel->condition.ready);
+    assert_ptr_equal(service_find_tunnel(fx.service, "home"), tunnel);
+    assert_int_equal(fake.tunnels, 1);
+}
+
+static void test_duplicates(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    refuse_tunnel(make_tunnel("home"), "name_taken");
+    create_forward(make_forward("web", 0));
+    refuse_forward(make_forward("web", 0), "name_taken", "/name");
+}
+
+static void test_unknown_tunnel_and_family(void **state)
+{
+    (void)state;
+    refuse_forward(make_forward("web", 0), "validation", "/tunnel");
+    create_tunnel(make_tunnel("home"));
+    struct spec_forward spec = make_forward("web", 0);
+    inet_addr_parse("fd00::1", &spec.target_address);
+    refuse_forward(spec, "validation", "/target/host");
+}
+
+static void test_port_taken(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint16_t port = 0;
+    int fd = take_port(&port);
+    refuse_forward(make_forward("web", port), "address_in_use", "/listen/port");
+    assert_null(service_find_forward(fx.service, "web"));
+    sockets_close_listener(fd);
+    create_forward(make_forward("web", port));
+    refuse_forward(make_forward("web2", port), "address_in_use", "/listen/port");
+}
+
+static void test_tunnel_port_taken(void **state)
+{
+    (void)state;
+    uint16_t port = create_tunnel(make_tunnel("home"))->port;
+    struct spec_tunnel spec = make_tunnel("work");
+    spec.listen_port = port;
+    refuse_tunnel(spec, "address_in_use");
+}
+
+static void test_address_of_another_host(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    struct spec_forward spec = make_forward("web", 0);
+    inet_addr_parse("192.0.2.1", &spec.listen_address);
+    refuse_forward(spec, "address_not_available", "/listen/port");
+}
+
+static void test_supervisor_refuses(void **state)
+{
+    (void)state;
+    fake.fail = -ENOSPC;
+    refuse_tunnel(make_tunnel("home"), "exhausted");
+    fake.fail = 0;
+    create_tunnel(make_tunnel("home"));
+    fake.fail = -ENOMEM;
+    refuse_forward(make_forward("web", 0), "exhausted", NULL);
+    fake.fail = 0;
+    /* Nor was anything stored. */
+    stop();
+    start();
+    assert_null(service_find_forward(fx.service, "web"));
+    assert_non_null(service_find_tunnel(fx.service, "home"));
+}
+
+static void test_disabled_forward_does_not_listen(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    struct spec_forward spec = make_forward("web", 0);
+    spec.enabled = false;
+    const struct service_forward *forward = create_forward(spec);
+    assert_int_equal(forward->listener, -1);
+    assert_int_equal(fake.forwards, 0);
+    assert_string_equal(forward->condition.reason, "Disabled");
+}
+
+static void test_names_are_generated(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    const struct service_forward *one = create_forward(make_forward("", 0));
+    const struct service_forward *two = create_forward(make_forward("", 0));
+    assert_true(spec_name_valid(one->spec.name));
+    assert_true(strcmp(one->spec.name, two->spec.name) != 0);
+}
+
+static void test_delete_in_use(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    create_tunnel(make_tunnel("work"));
+    create_forward(make_forward("a", 0));
+    create_forward(make_forward("c", 0));
+    struct spec_forward other = make_forward("b", 0);
+    strcpy(other.tunnel, "work");
+    create_forward(other);
+    struct problem problem = {0};
+    assert_int_equal(service_delete_tunnel(fx.service, "home", false, &problem), -1);
+    assert_string_equal(problem.code, "in_use");
+    assert_int_equal(service_delete_tunnel(fx.service, "home", true, &problem), 0);
+    assert_string_equal(service_next_forward(fx.service, "")->spec.name, "b");
+    assert_null(service_next_forward(fx.service, "b"));
+    assert_int_equal(fake.forwards, 1);
+    assert_int_equal(service_delete_tunnel(fx.service, "home", true, &problem), -1);
+    assert_string_equal(problem.code, "not_found");
+    stop();
+    start();
+    assert_null(service_find_tunnel(fx.service, "home"));
+    assert_null(service_find_forward(fx.service, "a"));
+    assert_non_null(service_find_forward(fx.service, "b"));
+}
+
+/* --- Ports are free when their object is gone ------------------------------------------------- */
+
+static void test_listen_port_again_at_once(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint16_t port = create_forward(make_forward("web", 0))->bound_port;
+    struct problem problem = {0};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(service_delete_forward(fx.service, "web", &problem), 0);
+        create_forward(make_forward("web", port)); /* the worker has not caught up */
+    }
+}
+
+static void test_outer_port_again_at_once(void **state)
+{
+    (void)state;
+    struct spec_tunnel spec = make_tunnel("home");
+    spec.listen_address = (struct inet_addr){.family = AF_UNSPEC};
+    uint16_t port = create_tunnel(spec)->port;
+    struct problem problem = {0};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(service_delete_tunnel(fx.service, "home", false, &problem), 0);
+        spec.listen_port = port;
+        assert_int_equal(create_tunnel(spec)->port, port);
+    }
+}
+
+/* --- Restoring -------------------------------------------------------------------------------- */
+
+static void test_restore(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint16_t port = create_forward(make_forward("web", 0))->bound_port;
+    struct timespec created = service_find_forward(fx.service, "web")->created_at;
+    stop();
+    start();
+    const struct service_forward *forward = service_find_forward(fx.service, "web");
+    assert_int_equal(forward->bound_port, port);
+    assert_int_equal(forward->spec.listen_port, 0);
+    assert_int_equal(forward->created_at.tv_sec, created.tv_sec);
+    assert_int_equal(forward->created_at.tv_nsec, created.tv_nsec);
+    assert_true(forward->condition.ready);
+    assert_int_equal(fake.tunnels, 1);
+    assert_int_equal(fake.forwards, 1);
+}
+
+/* Turns the loop until the forward is ready; ctest's limit ends it otherwise. */
+static void wait_ready(const char *name)
+{
+    while (!service_find_forward(fx.service, name)->condition.ready)
+        event_base_loop(fx.base, EVLOOP_ONCE);
+}
+
+/* The workers of a killed service still listen when the next one starts. */
+static void test_restore_waits_for_its_port(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint16_t port = create_forward(make_forward("web", 0))->bound_port;
+    stop();
+    int fd = take_port(&port);
+    start();
+    assert_string_equal(service_find_forward(fx.service, "web")->condition.reason, "AddressInUse");
+    event_base_loop(fx.base, EVLOOP_ONCE);
+    sockets_close_listener(fd);
+    wait_ready("web");
+    assert_int_equal(service_find_forward(fx.service, "web")->bound_port, port);
+}
+
+static void test_restore_chooses_another_port(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint16_t port = create_forward(make_forward("web", 0))->bound_port;
+    stop();
+    int fd = take_port(&port);
+    start();
+    wait_ready("web");
+    uint16_t next = service_find_forward(fx.service, "web")->bound_port;
+    assert_int_not_equal(next, port);
+    stop();
+    sockets_close_listener(fd);
+    start();
+    assert_int_equal(service_find_forward(fx.service, "web")->bound_port, next);
+}
+
+static void test_restore_with_a_taken_port(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint16_t port = 0;
+    int fd = take_port(&port);
+    sockets_close_listener(fd);
+    create_forward(make_forward("web", port));
+    stop();
+    fd = take_port(&port);
+    start();
+    const struct service_forward *forward = service_find_forward(fx.service, "web");
+    assert_false(forward->condition.ready);
+    assert_string_equal(forward->condition.reason, "AddressInUse");
+    struct timespec since = forward->condition.since;
+    assert_int_equal(service_find_forward(fx.service, "web")->condition.since.tv_nsec,
+                     since.tv_nsec);
+    sockets_close_listener(fd);
+    wait_ready("web");
+    assert_string_equal(forward->condition.reason, "Listening");
+    assert_int_equal(forward->bound_port, port);
+    assert_int_equal(fake.forwards, 1);
+}
+
+static void test_restore_of_a_tunnel_that_cannot_start(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    create_forward(make_forward("web", 0));
+    stop();
+    fake.fail = -ENOMEM;
+    start();
+    assert_string_equal(service_find_tunnel(fx.service, "home")->condition.reason,
+                        "ResourcesExhausted");
+    const struct service_forward *forward = service_find_forward(fx.service, "web");
+    assert_string_equal(forward->condition.reason, "TunnelNotReady");
+    assert_true(forward->listener >= 0);
+    fake.fail = 0;
+    wait_ready("web");
+    assert_true(service_find_tunnel(fx.service, "home")->condition.ready);
+}
+
+static void test_deletion_while_retrying(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    create_forward(make_forward("web", 0));
+    stop();
+    fake.fail = -ENOMEM;
+    start();
+    fake.fail = 0;
+    struct problem problem = {0};
+    assert_int_equal(service_delete_tunnel(fx.service, "home", true, &problem), 0);
+    event_base_dispatch(fx.base); /* the timer fires once and finds nothing */
+}
+
+static void corrupt(const char *sql)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/manytun.db", fx.directory);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void test_unreadable_tunnel_does_not_stop_the_rest(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    create_tunnel(make_tunnel("work"));
+    create_forward(make_forward("web", 0));
+    struct spec_forward other = make_forward("app", 0);
+    strcpy(other.tunnel, "work");
+    create_forward(other);
+    stop();
+    corrupt("UPDATE tunnels SET definition = '{' WHERE name = 'home'");
+    start();
+    assert_null(service_find_tunnel(fx.service, "home"));
+    assert_null(service_find_forward(fx.service, "web"));
+    assert_true(service_find_forward(fx.service, "app")->condition.ready);
+    /* Its name is still taken: the row is kept for a person to repair. */
+    refuse_tunnel(make_tunnel("home"), "name_taken");
+}
+
+/* --- Conditions, order, scale ----------------------------------------------------------------- */
+
+static void test_worker_down(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    create_forward(make_forward("web", 0));
+    fake.alive = 0;
+    assert_string_equal(service_find_tunnel(fx.service, "home")->condition.reason, "WorkerDown");
+    assert_string_equal(service_find_forward(fx.service, "web")->condition.reason,
+                        "TunnelNotReady");
+    assert_false(service_ready(fx.service));
+    fake.alive = 1;
+    assert_true(service_find_forward(fx.service, "web")->condition.ready);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"m", "a", "z", "b-1", "b", "0"};
+    for (size_t i = 0; i < 6; i++)
+        create_tunnel(make_tunnel(names[i]));
+    static const char *const sorted[] = {"0", "a", "b", "b-1", "m", "z"};
+    const char *after = "";
+    for (size_t i = 0; i < 6; i++) {
+        const struct service_tunnel *tunnel = service_next_tunnel(fx.service, after);
+        assert_string_equal(tunnel->spec.name, sorted[i]);
+        after = tunnel->spec.name;
+    }
+    assert_null(service_next_tunnel(fx.service, after));
+    assert_string_equal(service_next_tunnel(fx.service, "aa")->spec.name, "b");
+}
+
+/* Without a store, as the one-shot command runs it. */
+static void test_without_a_store(void **state)
+{
+    (void)state;
+    struct service *service;
+    assert_int_equal(service_new(fx.base, NULL, NULL, &service), 0);
+    struct problem problem = {0};
+    assert_int_equal(service_restore(service, &problem), 0);
+    struct spec_tunnel tunnel = make_tunnel("home");
+    struct spec_forward forward = make_forward("web", 0);
+    const struct service_tunnel *made_tunnel;
+    const struct service_forward *made_forward;
+    assert_int_equal(service_create_tunnel(service, &tunnel, &made_tunnel, &problem), 0);
+    assert_int_equal(service_create_forward(service, &forward, &made_forward, &problem), 0);
+    assert_int_equal(service_delete_forward(service, "web", &problem), 0);
+    service_free(service);
+}
+
+int main(void)
+{
+    if (sodium_init() < 0)
+        return 1;
+    log_set_level(LOG_LEVEL_OFF);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_create_moves_the_definition),
+        TEST(test_duplicates),
+        TEST(test_unknown_tunnel_and_family),
+        TEST(test_port_taken),
+        TEST(test_tunnel_port_taken),
+        TEST(test_address_of_another_host),
+        TEST(test_supervisor_refuses),
+        TEST(test_disabled_forward_does_not_listen),
+        TEST(test_names_are_generated),
+        TEST(test_delete_in_use),
+        TEST(test_listen_port_again_at_once),
+        TEST(test_outer_port_again_at_once),
+        TEST(test_restore),
+        TEST(test_restore_waits_for_its_port),
+        TEST(test_restore_chooses_another_port),
+        TEST(test_restore_with_a_taken_port),
+        TEST(test_restore_of_a_tunnel_that_cannot_start),
+        TEST(test_deletion_while_retrying),
+        TEST(test_unreadable_tunnel_does_not_stop_the_rest),
+        TEST(test_worker_down),
+        TEST(test_order),
+        TEST(test_without_a_store),
+    };
+#undef TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,263 @@
+/*
+ * supervisor, worker_link, worker: real worker processes (this program, executed again), which are
+ * told what to do, die, and are told again.
+ */
+#include "server/supervisor.h"
+
+#include "engine/log.h"
+#include "engine/worker.h"
+#include "tests/support/cmocka_all.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct fixture {
+    struct event_base *base;
+    struct event *tick;
+    struct supervisor *supervisor;
+    struct spec_tunnel tunnel;
+    struct spec_forward forward;
+    int sockets[2];
+    int listener;
+    union inet_sockaddr listen;
+};
+
+static void on_tick(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    (void)arg;
+}
+
+static int bind_loopback(int type, union inet_sockaddr *bound)
+{
+    int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(*bound);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(getsockname(fd, &bound->sa, &len), 0);
+    return fd;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct supervisor_config config = {.workers = 2};
+    union inet_sockaddr bound;
+    f->base = event_base_new();
+    f->tick = event_new(f->base, -1, EV_PERSIST, on_tick, NULL);
+    event_add(f->tick, &(struct timeval){.tv_usec = 2000});
+    assert_int_equal(supervisor_new(f->base, &config, &f->supervisor), 0);
+
+    strcpy(f->tunnel.name, "home");
+    randombytes_buf(f->tunnel.private_key, SPEC_KEY_LEN);
+    inet_prefix_parse("10.0.0.2/32", &f->tunnel.addresses[0]);
+    f->tunnel.addresses_count = 1;
+    f->tunnel.mtu = SPEC_MTU_DEFAULT;
+    f->sockets[0] = bind_loopback(SOCK_DGRAM, &bound);
+    f->sockets[1] = -1;
+    f->forward = (struct spec_forward){.name = "web",
+                                       .tunnel = "home",
+                                       .target_port = 80,
+                                       .enabled = true,
+                                       .connect_timeout_seconds = 300};
+    inet_addr_parse("127.0.0.1", &f->forward.listen_address);
+    inet_addr_parse("10.0.0.1", &f->forward.target_address);
+    f->listener = bind_loopback(SOCK_STREAM, &f->listen);
+    assert_int_equal(listen(f->listener, 16), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    supervisor_free(f->supervisor);
+    close(f->sockets[0]);
+    close(f->listener);
+    event_free(f->tick);
+    event_base_free(f->base);
+    free(f);
+    return 0;
+}
+
+static void run_until(struct fixture *f, bool (*done)(struct fixture *f, const void *arg),
+                      const void *arg)
+{
+    for (int turns = 0; !done(f, arg); turns++) {
+        assert_true(turns < 10000); /* of 2 ms at the most */
+        assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+    }
+}
+
+static bool all_alive(struct fixture *f, const void *arg)
+{
+    (void)arg;
+    return supervisor_workers_alive(f->supervisor) == supervisor_workers(f->supervisor);
+}
+
+struct reaches {
+    const counter *counter;
+    uint64_t value;
+};
+
+static bool reached(struct fixture *f, const void *arg)
+{
+    (void)f;
+    const struct reaches *reaches = arg;
+    return counter_get(reaches->counter) == reaches->value;
+}
+
+static int connect_client(const struct fixture *f)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, &f->listen.sa, sizeof(f->listen.in)), 0);
+    return fd;
+}
+
+/* The process ids of our children, from the kernel. */
+static size_t children(pid_t *out, size_t max)
+{
+    char path[64];
+    size_t count = 0;
+    int pid;
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (count < max && fscanf(file, "%d", &pid) == 1)
+        out[count++] = pid;
+    fclose(file);
+    return count;
+}
+
+static void add(struct fixture *f, struct supervised_tunnel **tunnel,
+                struct supervised_forward **forward)
+{
+    assert_int_equal(supervisor_add_tunnel(f->supervisor, &f->tunnel, f->sockets, tunnel), 0);
+    assert_int_equal(supervisor_add_forward(*tunnel, &f->forward, f->listener, forward), 0);
+}
+
+static void workers_accept_what_they_are_given(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    add(f, &tunnel, &forward); /* before any worker is up */
+    run_until(f, all_alive, NULL);
+    const struct counters_forward *counters = supervisor_forward_counters(forward);
+    int client = connect_client(f);
+    struct reaches accepted = {&counters->connections_active, 1};
+    run_until(f, reached, &accepted);
+    /* After the removal its connection is reset, and the slot's counters are zero. */
+    supervisor_remove_forward(forward);
+    char byte;
+    assert_int_equal(recv(client, &byte, 1, 0), -1);
+    struct reaches zero = {&counters->connections_total, 0};
+    run_until(f, reached, &zero);
+    supervisor_remove_tunnel(tunnel);
+    close(client);
+}
+
+static void tunnels_are_spread(void **state)
+{
+    enum { COUNT = 6 };
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnels[COUNT];
+    unsigned on[2] = {0};
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(
+            supervisor_add_tunnel(f->supervisor, &f->tunnel, (int[]){-1, -1}, &tunnels[i]), 0);
+        on[supervisor_tunnel_worker(tunnels[i])]++;
+    }
+    assert_int_equal(on[0], COUNT / 2);
+    assert_int_equal(on[1], COUNT / 2);
+    for (int i = 0; i < COUNT; i++)
+        supervisor_remove_tunnel(tunnels[i]);
+}
+
+/* Both processes are others than before, and at work. */
+static bool replaced(struct fixture *f, const void *arg)
+{
+    const pid_t *before = arg;
+    pid_t now[4];
+    if (children(now, 4) != 2 || !all_alive(f, NULL))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        if (now[i] == before[0] || now[i] == before[1])
+            return false;
+    }
+    return true;
+}
+
+static void a_killed_worker_comes_back_with_the_same_listener(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    const struct counters_forward *counters = supervisor_forward_counters(forward);
+    int first = connect_client(f);
+    struct reaches accepted = {&counters->connections_active, 1};
+    run_until(f, reached, &accepted);
+
+    for (unsigned round = 1; round <= 3; round++) {
+        pid_t pids[4];
+        assert_int_equal(children(pids, 4), 2);
+        kill(pids[0], SIGKILL);
+        kill(pids[1], SIGKILL);
+        int meanwhile = connect_client(f); /* waits in the backlog, is not refused */
+        run_until(f, replaced, pids);
+        /* The total goes on; the gauge starts again, with the one that waited. */
+        struct reaches total = {&counters->connections_total, 1 + round};
+        run_until(f, reached, &total);
+        assert_int_equal(counter_get(&counters->connections_active), 1);
+        close(meanwhile);
+    }
+    close(first);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
+static void slots_come_back(void **state)
+{
+    struct fixture *f = *state;
+    run_until(f, all_alive, NULL);
+    /* More than there are slots, one after the other. */
+    for (unsigned i = 0; i < 3 * COUNTERS_TUNNELS_MAX; i++) {
+        struct supervised_tunnel *tunnel;
+        int error = supervisor_add_tunnel(f->supervisor, &f->tunnel, (int[]){-1, -1}, &tunnel);
+        if (error == -ENOSPC) { /* all are being removed: the workers have to catch up */
+            assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+            i--;
+            continue;
+        }
+        assert_int_equal(error, 0);
+        supervisor_remove_tunnel(tunnel);
+    }
+    run_until(f, all_alive, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    log_set_level(LOG_LEVEL_OFF);
+    if (sodium_init() < 0)
+        return 1;
+    if (argc > 1 && strcmp(argv[1], "worker") == 0)
+        return worker_main();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(workers_accept_what_they_are_given, setup, teardown),
+        cmocka_unit_test_setup_teardown(tunnels_are_spread, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_killed_worker_comes_back_with_the_same_listener, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
