@@ -1,0 +1,105 @@
+/*
+ * admin_token: file first, hash second. After a crash in between, the store still has no token and
+ * the next start makes another; the other order would leave a token that nobody knows.
+ */
+#include "api/admin_token.h"
+
+#include "api/tokens.h"
+#include "engine/log.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Writes len bytes to a new file that only its owner can read, down to the disk. */
+static int write_private(const char *path, const char *text, size_t len)
+{
+    if (unlink(path) < 0 && errno != ENOENT)
+        return -errno;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int rc = 0;
+    ssize_t written = write(fd, text, len);
+    if (written < 0 || fsync(fd) < 0)
+        rc = -errno;
+    else if ((size_t)written != len)
+        rc = -ENOSPC;
+    close(fd);
+    return rc;
+}
+
+static int sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int rc = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+static int write_token(const char *directory, const char *path, const char *token)
+{
+    char partial[PATH_MAX];
+    char line[TOKEN_TEXT + 1];
+    if (snprintf(partial, sizeof(partial), "%s.partial", path) >= (int)sizeof(partial))
+        return -ENAMETOOLONG;
+    int len = snprintf(line, sizeof(line), "%s\n", token);
+    int rc = write_private(partial, line, (size_t)len);
+    sodium_memzero(line, sizeof(line));
+    if (rc == 0 && rename(partial, path) < 0)
+        rc = -errno;
+    return rc < 0 ? rc : sync_directory(directory);
+}
+
+static int make_token(const char *directory, const char *path, struct store *store, char error[256])
+{
+    char token[TOKEN_TEXT];
+    uint8_t hash[STORE_TOKEN_HASH_LEN];
+    token_generate(token);
+    token_hash(token, hash);
+    int rc = write_token(directory, path, token);
+    sodium_memzero(token, sizeof(token));
+    if (rc < 0) {
+        snprintf(error, 256, "cannot write the admin token to %.150s: %s", path, strerror(-rc));
+        return rc;
+    }
+    rc = store_insert_token(store, "admin", STORE_ROLE_ADMIN, hash);
+    if (rc < 0) {
+        snprintf(error, 256, "cannot store the admin token: %.200s", store_error(store));
+        return rc;
+    }
+    log_info("the API's admin token is in %s", path);
+    return 0;
+}
+
+int admin_token_ensure(const char *directory, struct store *store, char error[256])
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof(path), "%s/admin.token", directory) >= (int)sizeof(path)) {
+        snprintf(error, 256, "the data directory's name is too long");
+        return -ENAMETOOLONG;
+    }
+    size_t count = 0;
+    int rc = store_count_tokens(store, &count);
+    if (rc < 0) {
+        snprintf(error, 256, "cannot read the tokens: %.200s", store_error(store));
+        return rc;
+    }
+    if (count == 0)
+        return make_token(directory, path, store, error);
+    if (access(path, F_OK) == 0)
+        log_info("the API's admin token is in %s", path);
+    else
+        log_info("%s is gone; its token stays valid. For a new one, stop the service, empty the "
+                 "table \"tokens\" of %s/manytun.db, and start the service again",
+                 path, directory);
+    return 0;
+}

@@ -1,0 +1,125 @@
+/*
+ * admission: the checks, each a function, in the order of the header.
+ */
+#include "api/admission.h"
+
+#include "api/guard.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+    const char *name;
+    size_t offset;
+} known_headers[] = {
+    {"Host", offsetof(struct api_headers, host)},
+    {"Origin", offsetof(struct api_headers, origin)},
+    {"Sec-Fetch-Site", offsetof(struct api_headers, sec_fetch_site)},
+    {"Authorization", offsetof(struct api_headers, authorization)},
+    {"Content-Type", offsetof(struct api_headers, content_type)},
+    {"Content-Encoding", offsetof(struct api_headers, content_encoding)},
+    {"Content-Length", offsetof(struct api_headers, content_length)},
+    {"Transfer-Encoding", offsetof(struct api_headers, transfer_encoding)},
+    {"Expect", offsetof(struct api_headers, expect)},
+};
+
+void api_headers_add(struct api_headers *headers, const char *name, const char *value)
+{
+    for (size_t i = 0; i < sizeof(known_headers) / sizeof(known_headers[0]); i++) {
+        if (strcasecmp(name, known_headers[i].name) != 0)
+            continue;
+        const char **place = (const char **)(void *)((char *)headers + known_headers[i].offset);
+        if (*place != NULL)
+            headers->repeated = true;
+        *place = value != NULL ? value : "";
+        return;
+    }
+}
+
+uint64_t api_head_body_len(const struct api_head *head)
+{
+    if (head->headers.transfer_encoding != NULL)
+        return API_BODY_UNANNOUNCED;
+    if (head->headers.content_length == NULL)
+        return 0;
+    /* The transport has refused what is not a number; what is too large a one is the largest. */
+    unsigned long long len = strtoull(head->headers.content_length, NULL, 10);
+    return len < API_BODY_UNANNOUNCED ? len : API_BODY_UNANNOUNCED - 1;
+}
+
+static int check_form(const struct api_access *access, const struct api_head *head,
+                      struct problem *problem)
+{
+    const struct api_headers *headers = &head->headers;
+    if (headers->repeated)
+        return problem_set(problem, "bad_request", "a header is given more than once");
+    if (headers->host == NULL)
+        return problem_set(problem, "bad_request", "the Host header is missing");
+    if (headers->transfer_encoding != NULL &&
+        (headers->content_length != NULL || strcasecmp(headers->transfer_encoding, "chunked") != 0))
+        return problem_set(problem, "bad_request",
+                           "Transfer-Encoding may only be chunked, without Content-Length");
+    if (head->caller == API_CALLER_TCP &&
+        !guard_host_allowed(headers->host, access->allowed_hosts, access->allowed_hosts_count))
+        return problem_set(problem, "host_not_allowed",
+                           "call it by an IP address, as localhost, or by a name that the "
+                           "service was told to allow");
+    if (!api_method_is_safe(head->method) &&
+        (!guard_fetch_site_allowed(headers->sec_fetch_site) ||
+         !guard_origin_allowed(headers->origin, headers->host)))
+        return problem_set(problem, "origin_not_allowed",
+                           "a page of another web site may not change anything here");
+    return 0;
+}
+
+static int find_role(const struct api_access *access, const struct api_head *head,
+                     enum api_role *role, struct problem *problem)
+{
+    switch (head->caller) {
+    case API_CALLER_OWNER:
+        *role = API_ROLE_ADMIN;
+        return 0;
+    case API_CALLER_STRANGER:
+        return problem_set(problem, "forbidden",
+                           "this socket is for the user that the service runs as, and root");
+    case API_CALLER_TCP:
+        break;
+    }
+    *role = access->auth_none ? API_ROLE_ADMIN
+                              : tokens_authenticate(&access->tokens, head->headers.authorization);
+    if (*role == API_ROLE_NOBODY)
+        return problem_set(problem, "unauthorized",
+                           "send the header \"Authorization: Bearer <token>\"");
+    return 0;
+}
+
+static int check_body(const struct api_route *route, const struct api_head *head,
+                      struct problem *problem)
+{
+    uint64_t len = api_head_body_len(head);
+    if (!route->has_body)
+        return len == 0 ? 0 : problem_set(problem, "bad_request", "this request takes no body");
+    if (len > API_BODY_MAX && len != API_BODY_UNANNOUNCED)
+        return problem_set(problem, "too_large", "a body may have at most %d bytes", API_BODY_MAX);
+    if (!guard_is_json(head->headers.content_type))
+        return problem_set(problem, "unsupported_media_type",
+                           "send the header \"Content-Type: application/json\"");
+    if (head->headers.content_encoding != NULL &&
+        strcasecmp(head->headers.content_encoding, "identity") != 0)
+        return problem_set(problem, "unsupported_media_type", "the body must not be encoded");
+    return 0;
+}
+
+int api_admit(const struct api_access *access, const struct api_head *head, struct api_match *match,
+              struct problem *problem)
+{
+    enum api_role role = API_ROLE_NOBODY;
+    if (check_form(access, head, problem) < 0 || find_role(access, head, &role, problem) < 0 ||
+        api_router_find(api_routes, head->method, head->path, match, problem) < 0)
+        return -1;
+    if (role < match->route->role)
+        return problem_set(problem, "forbidden", "this needs the role \"%s\"; the token has \"%s\"",
+                           api_role_name(match->route->role), api_role_name(role));
+    return check_body(match->route, head, problem);
+}

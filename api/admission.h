@@ -1,0 +1,69 @@
+/*
+ * admission: whether a request is let through to its handler, judged by its head alone.
+ *
+ * In this order, so that a caller learns nothing that it may not: malformed or foreign requests,
+ * the token, then the path and method, the role, the query, and what the head says of the body.
+ */
+#ifndef MANYTUN_API_ADMISSION_H
+#define MANYTUN_API_ADMISSION_H
+
+#include "api/router.h"
+#include "api/tokens.h"
+#include "server/problem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The largest body that is read. */
+#define API_BODY_MAX (1 << 20)
+
+/* The headers that are looked at; NULL = absent. */
+struct api_headers {
+    const char *host;
+    const char *origin;
+    const char *sec_fetch_site;
+    const char *authorization;
+    const char *content_type;
+    const char *content_encoding;
+    const char *content_length;
+    const char *transfer_encoding;
+    const char *expect;
+    bool repeated; /* one of these came twice */
+};
+
+/* Notes one header of a request. */
+void api_headers_add(struct api_headers *headers, const char *name, const char *value);
+
+enum api_caller {
+    API_CALLER_TCP,
+    API_CALLER_OWNER,    /* over the Unix socket: this process's user, or root */
+    API_CALLER_STRANGER, /* over the Unix socket: anybody else */
+};
+
+/* Who may call; shared by all listeners. */
+struct api_access {
+    struct tokens tokens;
+    bool auth_none;
+    const char *const *allowed_hosts;
+    size_t allowed_hosts_count;
+};
+
+struct api_head {
+    enum api_caller caller;
+    const char *method;
+    const char *path;
+    struct api_headers headers;
+};
+
+/* A body's length that the head does not tell. */
+#define API_BODY_UNANNOUNCED UINT64_MAX
+
+/* The length of the body that follows, 0 = none. */
+uint64_t api_head_body_len(const struct api_head *head);
+
+/* 0 with *match filled, or -1 with *problem filled. The query is judged by the caller. */
+int api_admit(const struct api_access *access, const struct api_head *head, struct api_match *match,
+              struct problem *problem);
+
+#endif

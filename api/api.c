@@ -1,0 +1,151 @@
+/*
+ * api: owns the listeners and what they share: the service's handle, the tokens, the names that it
+ * may be called by.
+ */
+#include "api/api.h"
+
+#include "api/admin_token.h"
+#include "api/listener.h"
+#include "api/unix_socket.h"
+#include "engine/log.h"
+#include "server/sockets.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct api {
+    struct event_base *base;
+    struct api_context context;
+    union inet_sockaddr bound[API_LISTEN_MAX];
+    struct api_listener *listeners[API_LISTEN_MAX + 1]; /* the Unix socket's last */
+    size_t listeners_count;
+    char *socket_path; /* NULL = not bound by us */
+};
+
+static int check_config(const struct api_config *config, char error[256])
+{
+    if (config->listen_count > API_LISTEN_MAX) {
+        snprintf(error, 256, "the API can listen on at most %d addresses", API_LISTEN_MAX);
+        return -E2BIG;
+    }
+    for (size_t i = 0; i < config->listen_count && config->auth_none; i++) {
+        struct inet_addr address;
+        uint16_t port;
+        char text[INET_SOCKADDR_TEXT];
+        inet_sockaddr_split(&config->listen[i], &address, &port);
+        if (inet_addr_is_loopback(&address))
+            continue;
+        snprintf(error, 256,
+                 "without authentication the API may listen on loopback addresses only, not on %s",
+                 inet_sockaddr_print(&config->listen[i], text));
+        return -EACCES;
+    }
+    return 0;
+}
+
+static int load_tokens(struct api *api, struct store *store, const char *directory, char error[256])
+{
+    int rc = admin_token_ensure(directory, store, error);
+    if (rc < 0)
+        return rc;
+    rc = tokens_load(&api->context.access.tokens, store);
+    if (rc < 0)
+        snprintf(error, 256, "cannot read the tokens: %.200s",
+                 rc == -EIO ? store_error(store) : strerror(-rc));
+    return rc;
+}
+
+static int listen_tcp(struct api *api, size_t index, const union inet_sockaddr *where,
+                      char error[256])
+{
+    struct inet_addr address;
+    uint16_t port;
+    char text[INET_SOCKADDR_TEXT];
+    inet_sockaddr_split(where, &address, &port);
+    int fd = sockets_listen(&address, port, &port);
+    int rc = fd < 0 ? fd
+                    : api_listener_new(api->base, fd, false, &api->context, &api_limits_default,
+                                       &api->listeners[api->listeners_count]);
+    if (rc < 0) {
+        snprintf(error, 256, "the API cannot listen on %s: %s", inet_sockaddr_print(where, text),
+                 strerror(-rc));
+        return rc;
+    }
+    api->listeners_count++;
+    inet_sockaddr_make(&api->bound[index], &address, port);
+    log_info("the API listens on http://%s", inet_sockaddr_print(&api->bound[index], text));
+    return 0;
+}
+
+static int listen_unix(struct api *api, const char *directory, char error[256])
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof(path), "%s/api.sock", directory) >= (int)sizeof(path)) {
+        snprintf(error, 256, "the data directory's name is too long");
+        return -ENAMETOOLONG;
+    }
+    int fd = unix_socket_listen(path);
+    int rc = fd;
+    if (fd >= 0) {
+        api->socket_path = strdup(path);
+        rc = api_listener_new(api->base, fd, true, &api->context, &api_limits_default,
+                              &api->listeners[api->listeners_count]);
+    }
+    if (rc < 0) {
+        snprintf(error, 256, "the API cannot listen on %.150s: %s", path, strerror(-rc));
+        return rc;
+    }
+    api->listeners_count++;
+    log_info("the API listens on %s", path);
+    return 0;
+}
+
+int api_new(struct event_base *base, struct service *service, struct store *store,
+            const struct api_config *config, struct api **out, char error[256])
+{
+    struct api *api = calloc(1, sizeof(*api));
+    if (api == NULL) {
+        snprintf(error, 256, "out of memory");
+        return -ENOMEM;
+    }
+    api->base = base;
+    api->context.service = service;
+    api->context.access.auth_none = config->auth_none;
+    api->context.access.allowed_hosts = config->allowed_hosts;
+    api->context.access.allowed_hosts_count = config->allowed_hosts_count;
+    int rc = check_config(config, error);
+    if (rc == 0)
+        rc = load_tokens(api, store, config->data_directory, error);
+    for (size_t i = 0; i < config->listen_count && rc == 0; i++)
+        rc = listen_tcp(api, i, &config->listen[i], error);
+    if (rc == 0)
+        rc = listen_unix(api, config->data_directory, error);
+    if (rc < 0) {
+        api_free(api);
+        return rc;
+    }
+    *out = api;
+    return 0;
+}
+
+void api_free(struct api *api)
+{
+    if (api == NULL)
+        return;
+    if (api->socket_path != NULL)
+        unlink(api->socket_path);
+    free(api->socket_path);
+    for (size_t i = 0; i < api->listeners_count; i++)
+        api_listener_free(api->listeners[i]);
+    tokens_fini(&api->context.access.tokens);
+    free(api);
+}
+
+const union inet_sockaddr *api_bound(const struct api *api, size_t index)
+{
+    return &api->bound[index];
+}

@@ -1,0 +1,39 @@
+/*
+ * api: the HTTP API (openapi.yaml), served by libmicrohttpd inside the control process's loop.
+ */
+#ifndef MANYTUN_API_API_H
+#define MANYTUN_API_API_H
+
+#include "engine/inet.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct api;
+struct service;
+struct store;
+
+#define API_LISTEN_MAX 16
+
+struct api_config {
+    const char *data_directory; /* api.sock and admin.token are made there */
+    union inet_sockaddr listen[API_LISTEN_MAX];
+    size_t listen_count;
+    bool auth_none; /* no token; refused unless every listen address is loopback */
+    const char *const *allowed_hosts; /* names besides IP addresses and "localhost" */
+    size_t allowed_hosts_count;
+};
+
+/*
+ * Binds everything and starts to answer (503 on /readyz until service_ready()). On first start an
+ * admin token is made, stored hashed, and written to <data>/admin.token (0600).
+ * 0, or a negative errno with a sentence for a person in error.
+ */
+int api_new(struct event_base *base, struct service *service, struct store *store,
+            const struct api_config *config, struct api **out, char error[256]);
+void api_free(struct api *api);
+/* The address that listen[index] is bound to (port 0 resolved). */
+const union inet_sockaddr *api_bound(const struct api *api, size_t index);
+
+#endif

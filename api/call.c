@@ -1,0 +1,124 @@
+/*
+ * call: building answers.
+ */
+#include "api/call.h"
+
+#include "engine/json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The longest path that a problem repeats. */
+#define INSTANCE_MAX 256
+
+void api_answer_fini(struct api_answer *answer)
+{
+    free(answer->body);
+    *answer = (struct api_answer){0};
+}
+
+/* Takes json. A final newline is for people at a terminal. */
+static int set_json_body(struct api_answer *answer, int status, const char *content_type,
+                         cJSON *json)
+{
+    char *text = cJSON_PrintUnformatted(json);
+    json_free(json);
+    if (text == NULL)
+        return -ENOMEM;
+    size_t len = strlen(text) + 1;
+    char *body = malloc(len + 1);
+    if (body != NULL)
+        snprintf(body, len + 1, "%s\n", text);
+    cJSON_free(text);
+    if (body == NULL)
+        return -ENOMEM;
+    api_answer_fini(answer);
+    answer->status = status;
+    answer->content_type = content_type;
+    answer->body = body;
+    answer->body_len = len;
+    return 0;
+}
+
+int api_answer_json(struct api_call *call, int status, cJSON *json)
+{
+    if (json == NULL || set_json_body(&call->answer, status, "application/json", json) < 0)
+        return problem_set(&call->problem, "exhausted", "out of memory");
+    return 0;
+}
+
+static bool add_error(cJSON *array, const struct spec_error *error)
+{
+    cJSON *item = cJSON_CreateObject();
+    if (!cJSON_AddItemToArray(array, item)) {
+        cJSON_Delete(item);
+        return false;
+    }
+    return cJSON_AddStringToObject(item, "pointer", error->pointer) != NULL &&
+           cJSON_AddStringToObject(item, "code", error->code) != NULL &&
+           cJSON_AddStringToObject(item, "detail", error->detail) != NULL;
+}
+
+static bool add_errors(cJSON *json, const struct spec_errors *errors)
+{
+    if (errors->count == 0)
+        return true;
+    cJSON *array = cJSON_AddArrayToObject(json, "errors");
+    if (array == NULL)
+        return false;
+    for (size_t i = 0; i < errors->count; i++) {
+        if (!add_error(array, &errors->items[i]))
+            return false;
+    }
+    return true;
+}
+
+/* A path is repeated only when it is plain text: it comes from outside. */
+static bool is_repeatable(const char *path)
+{
+    size_t len = 0;
+    for (; path[len] != '\0'; len++) {
+        if (len == INSTANCE_MAX || path[len] <= 0x20 || path[len] >= 0x7f)
+            return false;
+    }
+    return len > 0;
+}
+
+static bool fill_problem(cJSON *json, const struct problem *problem, const char *request_id,
+                         const char *instance)
+{
+    char type[64];
+    snprintf(type, sizeof(type), "/problems/%s", problem->code);
+    return cJSON_AddStringToObject(json, "type", type) != NULL &&
+           cJSON_AddStringToObject(json, "title", problem->title) != NULL &&
+           cJSON_AddNumberToObject(json, "status", problem->status) != NULL &&
+           cJSON_AddStringToObject(json, "detail", problem->detail) != NULL &&
+           (instance == NULL || !is_repeatable(instance) ||
+            cJSON_AddStringToObject(json, "instance", instance) != NULL) &&
+           (request_id == NULL ||
+            cJSON_AddStringToObject(json, "request_id", request_id) != NULL) &&
+           add_errors(json, &problem->errors);
+}
+
+int api_answer_problem(struct api_call *call, const char *request_id, const char *instance)
+{
+    cJSON *json = cJSON_CreateObject();
+    if (json == NULL || !fill_problem(json, &call->problem, request_id, instance)) {
+        cJSON_Delete(json);
+        return -ENOMEM;
+    }
+    return set_json_body(&call->answer, call->problem.status, "application/problem+json", json);
+}
+
+cJSON *api_call_read_json(struct api_call *call)
+{
+    struct json_error error;
+    cJSON *json = json_read(call->body, call->body_len, &error);
+    if (json == NULL && error.no_memory)
+        problem_set(&call->problem, "exhausted", "out of memory");
+    else if (json == NULL)
+        problem_set(&call->problem, "invalid_json", "at byte %zu: %s", error.offset, error.detail);
+    return json;
+}

@@ -1,0 +1,47 @@
+/*
+ * call: one request, as a handler sees it, and its answer. Nothing of HTTP's transport is here.
+ */
+#ifndef MANYTUN_API_CALL_H
+#define MANYTUN_API_CALL_H
+
+#include "api/query.h"
+#include "server/problem.h"
+#include "server/service.h"
+
+#include <cjson/cJSON.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct api_call {
+    struct service *service;
+    char name[SPEC_NAME_MAX + 1]; /* what {name} stood for in the path */
+    struct query query;
+    const char *body; /* not terminated */
+    size_t body_len;
+    struct problem problem; /* filled by a handler that returns -1 */
+    struct api_answer {
+        int status;
+        const char *content_type; /* NULL = no body */
+        char *body;               /* from malloc(); freed with the answer */
+        const void *static_body;  /* instead of body: lives for ever */
+        size_t body_len;
+        uint64_t etag; /* the generation; 0 = none */
+        char location[SPEC_NAME_MAX + 32];
+    } answer;
+};
+
+/* Frees what the answer holds. */
+void api_answer_fini(struct api_answer *answer);
+
+/*
+ * Answers with JSON, which is freed in any case; NULL (out of memory) becomes a problem. Returns
+ * what the handler should.
+ */
+int api_answer_json(struct api_call *call, int status, cJSON *json);
+/* Answers with the problem that the call has. request_id and instance may be NULL. 0 or -ENOMEM. */
+int api_answer_problem(struct api_call *call, const char *request_id, const char *instance);
+
+/* The body as strict JSON, or NULL with the problem filled. The caller frees it (json_free). */
+cJSON *api_call_read_json(struct api_call *call);
+
+#endif

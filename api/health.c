@@ -1,0 +1,73 @@
+/*
+ * health: /livez, /readyz and /openapi.yaml.
+ *
+ * Neither probe looks at peers: a restart of this program cannot bring a peer back.
+ */
+#include "api/handlers.h"
+
+#include <stdio.h>
+
+extern const unsigned char embedded_openapi_yaml[];
+extern const size_t embedded_openapi_yaml_len;
+
+int api_get_livez(struct api_call *call)
+{
+    cJSON *json = cJSON_CreateObject();
+    if (json != NULL && cJSON_AddStringToObject(json, "status", "live") == NULL) {
+        cJSON_Delete(json);
+        json = NULL;
+    }
+    return api_answer_json(call, 200, json);
+}
+
+static bool add_check(cJSON *array, const char *name, bool ok, const char *detail)
+{
+    cJSON *check = cJSON_CreateObject();
+    if (!cJSON_AddItemToArray(array, check)) {
+        cJSON_Delete(check);
+        return false;
+    }
+    return cJSON_AddStringToObject(check, "name", name) != NULL &&
+           cJSON_AddBoolToObject(check, "ok", ok) != NULL &&
+           cJSON_AddStringToObject(check, "detail", detail) != NULL;
+}
+
+static bool add_checks(cJSON *json, const struct service *service)
+{
+    unsigned alive;
+    unsigned total;
+    char workers[64];
+    service_workers(service, &alive, &total);
+    snprintf(workers, sizeof(workers), "%u of %u worker processes are alive", alive, total);
+    bool restored = service_restored(service);
+    cJSON *checks = cJSON_AddArrayToObject(json, "checks");
+    return checks != NULL &&
+           add_check(checks, "restored", restored,
+                     restored ? "every stored definition was read"
+                              : "stored definitions are being read") &&
+           add_check(checks, "workers", alive > 0, workers);
+}
+
+int api_get_readyz(struct api_call *call)
+{
+    bool ready = service_ready(call->service);
+    cJSON *json = cJSON_CreateObject();
+    if (json != NULL &&
+        (cJSON_AddStringToObject(json, "status", ready ? "ready" : "not_ready") == NULL ||
+         (call->query.verbose && !add_checks(json, call->service)))) {
+        cJSON_Delete(json);
+        json = NULL;
+    }
+    return api_answer_json(call, ready ? 200 : 503, json);
+}
+
+int api_get_openapi(struct api_call *call)
+{
+    call->answer = (struct api_answer){
+        .status = 200,
+        .content_type = "application/yaml",
+        .static_body = embedded_openapi_yaml,
+        .body_len = embedded_openapi_yaml_len,
+    };
+    return 0;
+}

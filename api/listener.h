@@ -1,0 +1,39 @@
+/*
+ * listener: one listening socket served by a libmicrohttpd daemon inside the event loop: the
+ * daemon has no thread of its own, its epoll descriptor is one event here.
+ *
+ * Bounded: connections in all and per address, memory per connection, idle time, and the time from
+ * a connection's start (or its previous answer) to the answer's end, however slowly either comes.
+ */
+#ifndef MANYTUN_API_LISTENER_H
+#define MANYTUN_API_LISTENER_H
+
+#include "api/request.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct api_limits {
+    unsigned connections;             /* at one time; more wait in the kernel's backlog */
+    unsigned connections_per_address; /* more are closed; not for the Unix socket */
+    size_t connection_memory;         /* bytes; bounds the request line and the headers */
+    unsigned idle_seconds;            /* without a byte in either direction */
+    unsigned request_seconds;
+};
+
+extern const struct api_limits api_limits_default;
+
+struct api_listener;
+
+/*
+ * Serves a bound, listening, non-blocking socket, which it owns from here on (also on failure).
+ * is_unix: the peer's credentials stand for a token. context and limits are borrowed. 0 or -errno.
+ */
+int api_listener_new(struct event_base *base, int fd, bool is_unix,
+                     const struct api_context *context, const struct api_limits *limits,
+                     struct api_listener **out);
+/* Closes the socket and every connection. NULL is allowed. */
+void api_listener_free(struct api_listener *listener);
+
+#endif

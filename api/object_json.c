@@ -1,0 +1,196 @@
+/*
+ * object_json: writing objects. Counters are read at this moment; what never happened is absent.
+ */
+#include "api/object_json.h"
+
+#include "engine/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define NS_PER_S 1000000000
+
+static bool add_string(cJSON *object, const char *name, const char *value)
+{
+    return cJSON_AddStringToObject(object, name, value) != NULL;
+}
+
+/* In digits always: cJSON itself would write some integers with an exponent. */
+static bool add_integer(cJSON *object, const char *name, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, value);
+    return cJSON_AddRawToObject(object, name, text) != NULL;
+}
+
+/* RFC 3339, UTC, with milliseconds. */
+static bool add_time(cJSON *object, const char *name, const struct timespec *time)
+{
+    struct tm utc;
+    char seconds[32];
+    char text[48];
+    if (gmtime_r(&time->tv_sec, &utc) == NULL)
+        return false;
+    strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text, sizeof(text), "%s.%03ldZ", seconds, time->tv_nsec / 1000000);
+    return add_string(object, name, text);
+}
+
+/* A time that a counter holds; 0 = never, then it is left out. */
+static bool add_counter_time(cJSON *object, const char *name, const counter *ns)
+{
+    uint64_t value = counter_get(ns);
+    struct timespec time = {.tv_sec = (time_t)(value / NS_PER_S),
+                            .tv_nsec = (long)(value % NS_PER_S)};
+    return value == 0 || add_time(object, name, &time);
+}
+
+static bool add_counter(cJSON *object, const char *name, const counter *value)
+{
+    return add_integer(object, name, counter_get(value));
+}
+
+static bool add_conditions(cJSON *status, const struct service_condition *condition)
+{
+    cJSON *array = cJSON_AddArrayToObject(status, "conditions");
+    cJSON *ready = cJSON_CreateObject();
+    if (array == NULL || !cJSON_AddItemToArray(array, ready)) {
+        cJSON_Delete(ready);
+        return false;
+    }
+    return add_string(ready, "type", "Ready") &&
+           add_string(ready, "status", condition->ready ? "True" : "False") &&
+           add_string(ready, "reason", condition->reason) &&
+           add_string(ready, "message", condition->message) &&
+           add_time(ready, "last_transition_time", &condition->since);
+}
+
+static bool add_bound(cJSON *status, const struct inet_addr *address, uint16_t port)
+{
+    char text[INET_ADDR_TEXT];
+    cJSON *bound = cJSON_AddObjectToObject(status, "bound");
+    return bound != NULL &&
+           (address->family == AF_UNSPEC ||
+            add_string(bound, "address", inet_addr_print(address, text))) &&
+           add_integer(bound, "port", port);
+}
+
+static bool add_origin(cJSON *object, uint64_t generation, const struct timespec *created_at)
+{
+    return add_string(object, "source", "api") && add_integer(object, "generation", generation) &&
+           add_time(object, "created_at", created_at);
+}
+
+/* --- Tunnels ---------------------------------------------------------------------------------- */
+
+static bool fill_peer(cJSON *object, const struct spec_peer *peer)
+{
+    char key[SPEC_KEY_TEXT];
+    if (!add_string(object, "name", peer->name) ||
+        !add_string(object, "public_key", spec_key_print(peer->public_key, key)))
+        return false;
+    if (peer->endpoint_host[0] == '\0')
+        return true;
+    char endpoint[INET_HOST_TEXT + 9];
+    bool bracket = strchr(peer->endpoint_host, ':') != NULL;
+    snprintf(endpoint, sizeof(endpoint), "%s%s%s:%u", bracket ? "[" : "", peer->endpoint_host,
+             bracket ? "]" : "", (unsigned)peer->endpoint_port);
+    return add_string(object, "endpoint", endpoint);
+}
+
+static bool add_peers(cJSON *status, const struct spec_tunnel *spec)
+{
+    cJSON *array = cJSON_AddArrayToObject(status, "peers");
+    if (array == NULL)
+        return false;
+    for (size_t i = 0; i < spec->peers_count; i++) {
+        cJSON *peer = cJSON_CreateObject();
+        if (!cJSON_AddItemToArray(array, peer)) {
+            cJSON_Delete(peer);
+            return false;
+        }
+        if (!fill_peer(peer, &spec->peers[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool add_tunnel_counters(cJSON *status, const struct supervised_tunnel *supervised)
+{
+    const struct counters_tunnel *counters = supervisor_tunnel_counters(supervised);
+    return add_integer(status, "worker", supervisor_tunnel_worker(supervised)) &&
+           add_counter(status, "rx_bytes_total", &counters->rx_bytes) &&
+           add_counter(status, "tx_bytes_total", &counters->tx_bytes) &&
+           add_counter(status, "handshakes_total", &counters->handshakes) &&
+           add_counter_time(status, "last_handshake_at", &counters->last_handshake_unix_ns);
+}
+
+static bool add_tunnel_status(cJSON *object, const struct service_tunnel *tunnel)
+{
+    cJSON *status = cJSON_AddObjectToObject(object, "status");
+    return status != NULL && add_integer(status, "observed_generation", tunnel->generation) &&
+           (tunnel->port == 0 || add_bound(status, &tunnel->spec.listen_address, tunnel->port)) &&
+           (tunnel->supervised == NULL || add_tunnel_counters(status, tunnel->supervised)) &&
+           add_integer(status, "forwards", tunnel->forwards) && add_peers(status, &tunnel->spec) &&
+           add_conditions(status, &tunnel->condition);
+}
+
+cJSON *object_json_tunnel(const struct service_tunnel *tunnel)
+{
+    cJSON *object = spec_tunnel_to_json(&tunnel->spec, SPEC_REDACTED);
+    if (object != NULL && (!add_origin(object, tunnel->generation, &tunnel->created_at) ||
+                           !add_tunnel_status(object, tunnel))) {
+        cJSON_Delete(object);
+        object = NULL;
+    }
+    return object;
+}
+
+/* --- Forwards --------------------------------------------------------------------------------- */
+
+static bool add_last_error(cJSON *status, const struct counters_forward *counters)
+{
+    int error = (int)counter_get(&counters->last_error);
+    if (error == 0)
+        return true;
+    cJSON *last = cJSON_AddObjectToObject(status, "last_error");
+    return last != NULL && add_string(last, "message", strerror(error)) &&
+           add_counter_time(last, "at", &counters->last_error_unix_ns);
+}
+
+/* All zero while the forward is in no worker. */
+static bool add_forward_counters(cJSON *status, const struct supervised_forward *supervised)
+{
+    static const struct counters_forward none;
+    const struct counters_forward *counters =
+        supervised != NULL ? supervisor_forward_counters(supervised) : &none;
+    return add_counter(status, "connections_active", &counters->connections_active) &&
+           add_counter(status, "connections_total", &counters->connections_total) &&
+           add_counter(status, "connect_failures_total", &counters->connect_failures) &&
+           add_counter(status, "bytes_in_total", &counters->bytes_in) &&
+           add_counter(status, "bytes_out_total", &counters->bytes_out) &&
+           add_last_error(status, counters);
+}
+
+static bool add_forward_status(cJSON *object, const struct service_forward *forward)
+{
+    cJSON *status = cJSON_AddObjectToObject(object, "status");
+    return status != NULL && add_integer(status, "observed_generation", forward->generation) &&
+           (forward->listener < 0 ||
+            add_bound(status, &forward->spec.listen_address, forward->bound_port)) &&
+           add_forward_counters(status, forward->supervised) &&
+           add_conditions(status, &forward->condition);
+}
+
+cJSON *object_json_forward(const struct service_forward *forward)
+{
+    cJSON *object = spec_forward_to_json(&forward->spec);
+    if (object != NULL && (!add_origin(object, forward->generation, &forward->created_at) ||
+                           !add_forward_status(object, forward))) {
+        cJSON_Delete(object);
+        object = NULL;
+    }
+    return object;
+}

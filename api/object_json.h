@@ -1,0 +1,15 @@
+/*
+ * object_json: tunnels and forwards as readers see them: the definition, without secrets, and the
+ * status. Each returns an object that the caller frees, or NULL (out of memory).
+ */
+#ifndef MANYTUN_API_OBJECT_JSON_H
+#define MANYTUN_API_OBJECT_JSON_H
+
+#include "server/service.h"
+
+#include <cjson/cJSON.h>
+
+cJSON *object_json_tunnel(const struct service_tunnel *tunnel);
+cJSON *object_json_forward(const struct service_forward *forward);
+
+#endif

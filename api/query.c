@@ -1,0 +1,118 @@
+/*
+ * query: reading parameters by table.
+ */
+#include "api/query.h"
+
+#include "api/uri.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VALUE_MAX 128
+
+static bool read_limit(struct query *query, const char *value)
+{
+    uint16_t limit;
+    if (inet_port_parse(value, &limit) < 0 || limit < 1 || limit > QUERY_LIMIT_MAX)
+        return false;
+    query->limit = limit;
+    return true;
+}
+
+static bool read_name(char out[SPEC_NAME_MAX + 1], const char *value)
+{
+    if (!spec_name_valid(value))
+        return false;
+    memcpy(out, value, strlen(value) + 1);
+    return true;
+}
+
+static bool read_cursor(struct query *query, const char *value)
+{
+    return read_name(query->cursor, value);
+}
+
+static bool read_tunnel(struct query *query, const char *value)
+{
+    return read_name(query->tunnel, value);
+}
+
+/* "?flag", "?flag=true" and "?flag=false". */
+static bool read_flag(bool *out, const char *value)
+{
+    *out = strcmp(value, "true") == 0 || value[0] == '\0';
+    return *out || strcmp(value, "false") == 0;
+}
+
+static bool read_cascade(struct query *query, const char *value)
+{
+    return read_flag(&query->cascade, value);
+}
+
+static bool read_verbose(struct query *query, const char *value)
+{
+    return read_flag(&query->verbose, value);
+}
+
+static const struct parameter {
+    const char *name;
+    enum query_parameter bit;
+    bool (*read)(struct query *query, const char *value);
+    const char *rule;
+} parameters[] = {
+    {"limit", QUERY_LIMIT, read_limit, "limit must be an integer from 1 to 1000"},
+    {"cursor", QUERY_CURSOR, read_cursor, "cursor must be the next_cursor of the page before"},
+    {"tunnel", QUERY_TUNNEL, read_tunnel, "tunnel must be the name of a tunnel"},
+    {"cascade", QUERY_CASCADE, read_cascade, "cascade must be true or false"},
+    {"verbose", QUERY_VERBOSE, read_verbose, "verbose must be true or false"},
+};
+_Static_assert(QUERY_LIMIT_MAX == 1000, "the rule of limit names it");
+
+void query_init(struct query *query)
+{
+    *query = (struct query){.limit = QUERY_LIMIT_DEFAULT};
+}
+
+static const struct parameter *find_parameter(const char *name, unsigned allowed)
+{
+    for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {
+        if ((parameters[i].bit & allowed) != 0 && strcmp(parameters[i].name, name) == 0)
+            return &parameters[i];
+    }
+    return NULL;
+}
+
+/* "limit, cursor" */
+static void list_allowed(unsigned allowed, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]) && used < size; i++) {
+        if ((parameters[i].bit & allowed) != 0)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "",
+                                     parameters[i].name);
+    }
+}
+
+void query_read(struct query *query, unsigned allowed, const char *name, const char *value,
+                struct problem *problem)
+{
+    char decoded[VALUE_MAX];
+    const struct parameter *parameter = find_parameter(name, allowed);
+    if (parameter == NULL) {
+        char list[128];
+        list_allowed(allowed, list, sizeof(list));
+        problem_set(problem, "unknown_parameter", "%s%s",
+                    allowed != 0 ? "the parameters here are: " : "there are no parameters here",
+                    list);
+    } else if ((query->present & parameter->bit) != 0) {
+        problem_set(problem, "invalid_parameter", "%s is given more than once", parameter->name);
+    } else if (uri_decode(value != NULL ? value : "", value != NULL ? strlen(value) : 0, decoded,
+                          sizeof(decoded)) < 0 ||
+               !parameter->read(query, decoded)) {
+        problem_set(problem, "invalid_parameter", "%s", parameter->rule);
+    } else {
+        query->present |= parameter->bit;
+    }
+}

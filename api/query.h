@@ -1,0 +1,42 @@
+/*
+ * query: the parameters after '?', by a table of those that exist. A route lists which it takes;
+ * all others are refused.
+ */
+#ifndef MANYTUN_API_QUERY_H
+#define MANYTUN_API_QUERY_H
+
+#include "engine/spec.h"
+#include "server/problem.h"
+
+#include <stdbool.h>
+
+#define QUERY_LIMIT_DEFAULT 100
+#define QUERY_LIMIT_MAX     1000
+
+/* Bits of a route's parameters, and of those that a request has. */
+enum query_parameter {
+    QUERY_LIMIT = 1 << 0,
+    QUERY_CURSOR = 1 << 1,
+    QUERY_TUNNEL = 1 << 2,
+    QUERY_CASCADE = 1 << 3,
+    QUERY_VERBOSE = 1 << 4,
+};
+
+struct query {
+    unsigned present;               /* enum query_parameter */
+    unsigned limit;                 /* items per page */
+    char cursor[SPEC_NAME_MAX + 1]; /* the last name of the page before; "" = from the start */
+    char tunnel[SPEC_NAME_MAX + 1]; /* "" = of every tunnel */
+    bool cascade;
+    bool verbose;
+};
+
+void query_init(struct query *query);
+/*
+ * Reads one parameter, still percent-encoded; value NULL = there was no '='. What is wrong is
+ * added to problem (400); later parameters may be read all the same.
+ */
+void query_read(struct query *query, unsigned allowed, const char *name, const char *value,
+                struct problem *problem);
+
+#endif

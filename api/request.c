@@ -1,0 +1,266 @@
+/*
+ * request: owns the body and the answer.
+ *
+ * States: begun (the head was judged: admitted, or refused with a problem) → its body is collected,
+ * or thrown away when refused → answered. A refusal waits for the body to end, because a
+ * connection that is closed with unread data is reset, and the client may never see the answer.
+ */
+#include "api/request.h"
+
+#include "engine/log.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define REQUEST_ID_BYTES 8
+#define BODY_ROOM_MIN    4096
+
+struct api_request {
+    char id[REQUEST_ID_BYTES * 2 + 1];
+    struct api_head head;
+    struct api_match match;
+    bool refused;
+    char *body;
+    size_t body_len;
+    size_t body_room;
+    uint64_t drained;
+    struct api_call call;
+};
+
+/* --- The head --------------------------------------------------------------------------------- */
+
+static enum MHD_Result collect_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    (void)kind;
+    api_headers_add(ctx, name, value);
+    return MHD_YES;
+}
+
+static enum MHD_Result collect_parameter(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                         const char *value)
+{
+    (void)kind;
+    struct api_request *request = ctx;
+    query_read(&request->call.query, request->match.route->query, name, value,
+               &request->call.problem);
+    return request->call.problem.status == 0 ? MHD_YES : MHD_NO;
+}
+
+static int judge(const struct api_context *context, struct api_request *request,
+                 struct MHD_Connection *connection)
+{
+    struct problem *problem = &request->call.problem;
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, &request->head.headers);
+    if (api_admit(&context->access, &request->head, &request->match, problem) < 0)
+        return -1;
+    query_init(&request->call.query);
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, collect_parameter, request);
+    if (problem->status != 0)
+        return -1;
+    memcpy(request->call.name, request->match.name, sizeof(request->call.name));
+    request->call.service = context->service;
+    return 0;
+}
+
+static struct api_request *new_request(void)
+{
+    struct api_request *request = calloc(1, sizeof(*request));
+    if (request == NULL)
+        return NULL;
+    uint8_t id[REQUEST_ID_BYTES];
+    randombytes_buf(id, sizeof(id));
+    sodium_bin2hex(request->id, sizeof(request->id), id, sizeof(id));
+    return request;
+}
+
+static void drop_body(struct api_request *request)
+{
+    if (request->body != NULL)
+        sodium_memzero(request->body, request->body_room);
+    free(request->body);
+    request->body = NULL;
+    request->body_len = 0;
+    request->body_room = 0;
+}
+
+void api_request_free(struct api_request *request)
+{
+    if (request == NULL)
+        return;
+    drop_body(request);
+    api_answer_fini(&request->call.answer);
+    free(request);
+}
+
+/* --- The body --------------------------------------------------------------------------------- */
+
+static void refuse(struct api_request *request)
+{
+    request->refused = true;
+    drop_body(request);
+}
+
+/* Grows by copying: realloc() would leave keys behind in freed memory. */
+static int make_room(struct api_request *request, size_t len)
+{
+    size_t room = request->body_room ? request->body_room : BODY_ROOM_MIN;
+    while (room < request->body_len + len)
+        room *= 2;
+    if (room == request->body_room)
+        return 0;
+    char *body = malloc(room);
+    if (body == NULL)
+        return -ENOMEM;
+    if (request->body != NULL) {
+        memcpy(body, request->body, request->body_len);
+        sodium_memzero(request->body, request->body_room);
+        free(request->body);
+    }
+    request->body = body;
+    request->body_room = room;
+    return 0;
+}
+
+/* Takes a piece of the body. False when the connection is to be cut. */
+static bool take_body(struct api_request *request, const char *data, size_t len)
+{
+    if (!request->refused && request->body_len + len > API_BODY_MAX) {
+        problem_set(&request->call.problem, "too_large", "a body may have at most %d bytes",
+                    API_BODY_MAX);
+        request->drained = request->body_len;
+        refuse(request);
+    }
+    if (!request->refused && make_room(request, len) < 0) {
+        problem_set(&request->call.problem, "exhausted", "out of memory");
+        refuse(request);
+    }
+    if (request->refused) {
+        request->drained += len;
+        return request->drained <= API_DRAIN_MAX;
+    }
+    memcpy(request->body + request->body_len, data, len);
+    request->body_len += len;
+    return true;
+}
+
+/* --- The answer ------------------------------------------------------------------------------- */
+
+static struct MHD_Response *make_response(struct api_answer *answer)
+{
+    struct MHD_Response *response;
+    if (answer->body == NULL) {
+        /* The library does not write into what it is told to be persistent. */
+        return MHD_create_response_from_buffer(answer->body_len, (void *)answer->static_body,
+                                               MHD_RESPMEM_PERSISTENT);
+    }
+    response =
+        MHD_create_response_from_buffer(answer->body_len, answer->body, MHD_RESPMEM_MUST_FREE);
+    if (response != NULL)
+        answer->body = NULL;
+    return response;
+}
+
+static bool add_headers(struct MHD_Response *response, const struct api_request *request)
+{
+    const struct api_answer *answer = &request->call.answer;
+    char etag[32] = "";
+    if (answer->etag != 0)
+        snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)answer->etag);
+    const struct {
+        const char *name;
+        const char *value; /* NULL or "" = the header is left out */
+    } headers[] = {
+        {"Content-Type", answer->content_type},
+        {"Cache-Control", "no-store"},
+        {"X-Content-Type-Options", "nosniff"},
+        {"X-Request-Id", request->id},
+        {"ETag", etag},
+        {"Location", answer->location},
+        {"Allow", answer->status == 405 ? request->match.allow : NULL},
+        {"WWW-Authenticate", answer->status == 401 ? "Bearer realm=\"manytun\"" : NULL},
+        {"Retry-After", answer->status == 503 ? "1" : NULL},
+    };
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        if (headers[i].value == NULL || headers[i].value[0] == '\0')
+            continue;
+        if (MHD_add_response_header(response, headers[i].name, headers[i].value) != MHD_YES)
+            return false;
+    }
+    return true;
+}
+
+static enum MHD_Result queue_answer(struct MHD_Connection *connection, struct api_request *request)
+{
+    struct MHD_Response *response = make_response(&request->call.answer);
+    if (response == NULL)
+        return MHD_NO;
+    enum MHD_Result result = MHD_NO;
+    if (add_headers(response, request))
+        result = MHD_queue_response(connection, (unsigned)request->call.answer.status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result respond(struct MHD_Connection *connection, struct api_request *request)
+{
+    if (!request->refused) {
+        request->call.body = request->body;
+        request->call.body_len = request->body_len;
+        if (request->match.route->handle(&request->call) < 0)
+            request->refused = true;
+    }
+    if (request->refused && api_answer_problem(&request->call, request->id, request->head.path) < 0)
+        return MHD_NO;
+    log_debug("api: %s %.100s: %d (%s)", request->head.method, request->head.path,
+              request->call.answer.status, request->id);
+    return queue_answer(connection, request);
+}
+
+/* Whether a refused body is not worth waiting for: it is too long, or was not sent yet. */
+static bool skips_body(const struct api_request *request)
+{
+    const char *expect = request->head.headers.expect;
+    uint64_t len = api_head_body_len(&request->head);
+    return (expect != NULL && strcasecmp(expect, "100-continue") == 0) ||
+           (len > API_DRAIN_MAX && len != API_BODY_UNANNOUNCED);
+}
+
+static enum MHD_Result begin(const struct api_context *context, enum api_caller caller,
+                             struct MHD_Connection *connection, const char *url, const char *method,
+                             const char *version, void **state)
+{
+    struct api_request *request = new_request();
+    if (request == NULL)
+        return MHD_NO;
+    *state = request;
+    request->head = (struct api_head){.caller = caller, .method = method, .path = url};
+    if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
+        return MHD_NO;
+    if (judge(context, request, connection) < 0) {
+        refuse(request);
+        if (skips_body(request))
+            return respond(connection, request);
+    }
+    return MHD_YES;
+}
+
+enum MHD_Result api_request_handle(const struct api_context *context, enum api_caller caller,
+                                   struct MHD_Connection *connection, const char *url,
+                                   const char *method, const char *version, const char *upload_data,
+                                   size_t *upload_data_size, void **state)
+{
+    struct api_request *request = *state;
+    if (request == NULL)
+        return begin(context, caller, connection, url, method, version, state);
+    if (*upload_data_size > 0) {
+        bool wanted = take_body(request, upload_data, *upload_data_size);
+        *upload_data_size = 0;
+        return wanted ? MHD_YES : MHD_NO;
+    }
+    return respond(connection, request);
+}

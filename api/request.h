@@ -1,0 +1,34 @@
+/*
+ * request: one HTTP request inside libmicrohttpd: its head is judged when it is complete, its body
+ * is collected (and drained when the request is refused), its answer queued.
+ */
+#ifndef MANYTUN_API_REQUEST_H
+#define MANYTUN_API_REQUEST_H
+
+#include "api/admission.h"
+
+#include <microhttpd.h>
+
+/* What a request needs of its surroundings. */
+struct api_context {
+    struct service *service;
+    struct api_access access;
+};
+
+/*
+ * How much of a refused body is read so that the client gets to read the answer; whoever sends
+ * more is cut off.
+ */
+#define API_DRAIN_MAX (4 << 20)
+
+struct api_request;
+
+/* libmicrohttpd's access handler, less its closure. *state is the request's, NULL at first. */
+enum MHD_Result api_request_handle(const struct api_context *context, enum api_caller caller,
+                                   struct MHD_Connection *connection, const char *url,
+                                   const char *method, const char *version, const char *upload_data,
+                                   size_t *upload_data_size, void **state);
+/* Wipes and frees. NULL is allowed. */
+void api_request_free(struct api_request *request);
+
+#endif

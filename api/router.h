@@ -1,0 +1,38 @@
+/*
+ * router: which handler a method and a path lead to, and which role that needs. What is not in the
+ * table does not exist.
+ */
+#ifndef MANYTUN_API_ROUTER_H
+#define MANYTUN_API_ROUTER_H
+
+#include "api/call.h"
+#include "api/tokens.h"
+
+#include <stdbool.h>
+
+struct api_route {
+    const char *method;                   /* GET also answers HEAD */
+    const char *path;                     /* a segment "{name}" stands for the name of an object */
+    enum api_role role;                   /* the least that may call it */
+    unsigned query;                       /* enum query_parameter, those that it takes */
+    bool has_body;                        /* JSON, required */
+    int (*handle)(struct api_call *call); /* 0 with the answer, or -1 with the problem, filled */
+};
+
+/* The table (routes.c), ended by a NULL method. */
+extern const struct api_route api_routes[];
+
+struct api_match {
+    const struct api_route *route;
+    char name[SPEC_NAME_MAX + 1];
+    char allow[64]; /* "GET, HEAD, POST" where the path exists */
+};
+
+/* 0, or -1 with *problem filled: not_found, method_not_allowed (then allow), not_implemented. */
+int api_router_find(const struct api_route *routes, const char *method, const char *path,
+                    struct api_match *match, struct problem *problem);
+
+/* Whether the method changes nothing. */
+bool api_method_is_safe(const char *method);
+
+#endif

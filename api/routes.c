@@ -1,0 +1,22 @@
+/*
+ * routes: everything that is served, and the role that each of it needs.
+ */
+#include "api/handlers.h"
+#include "api/router.h"
+
+#define PAGE (QUERY_LIMIT | QUERY_CURSOR)
+
+const struct api_route api_routes[] = {
+    {"GET", "/v1/tunnels", API_ROLE_READ, PAGE, false, api_list_tunnels},
+    {"POST", "/v1/tunnels", API_ROLE_ADMIN, 0, true, api_create_tunnel},
+    {"GET", "/v1/tunnels/{name}", API_ROLE_READ, 0, false, api_get_tunnel},
+    {"DELETE", "/v1/tunnels/{name}", API_ROLE_ADMIN, QUERY_CASCADE, false, api_delete_tunnel},
+    {"GET", "/v1/forwards", API_ROLE_READ, PAGE | QUERY_TUNNEL, false, api_list_forwards},
+    {"POST", "/v1/forwards", API_ROLE_ADMIN, 0, true, api_create_forward},
+    {"GET", "/v1/forwards/{name}", API_ROLE_READ, 0, false, api_get_forward},
+    {"DELETE", "/v1/forwards/{name}", API_ROLE_ADMIN, 0, false, api_delete_forward},
+    {"GET", "/livez", API_ROLE_READ, 0, false, api_get_livez},
+    {"GET", "/readyz", API_ROLE_READ, QUERY_VERBOSE, false, api_get_readyz},
+    {"GET", "/openapi.yaml", API_ROLE_READ, 0, false, api_get_openapi},
+    {0},
+};

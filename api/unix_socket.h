@@ -1,0 +1,19 @@
+/*
+ * unix_socket: the API's local socket, for the owner of the process and root.
+ */
+#ifndef MANYTUN_API_UNIX_SOCKET_H
+#define MANYTUN_API_UNIX_SOCKET_H
+
+#include <stdbool.h>
+
+/*
+ * Listens on path, which gets mode 0600. A socket that a dead process left there is removed; one
+ * that answers, or anything that is no socket, is not. Returns a non-blocking descriptor or
+ * -errno; -EADDRINUSE and -EEXIST for these two.
+ */
+int unix_socket_listen(const char *path);
+
+/* Whether the peer of a connection is this process's user or root (SO_PEERCRED). */
+bool unix_socket_peer_is_owner(int fd);
+
+#endif

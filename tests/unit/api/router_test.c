@@ -1,0 +1,116 @@
+#include "api/handlers.h"
+#include "api/router.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct {
+    const char *method, *path;
+    int status; /* of the problem; 0 = found */
+    int (*handle)(struct api_call *call);
+    const char *name;
+} rows[] = {
+    {"GET", "/v1/tunnels", 0, api_list_tunnels, ""},
+    {"HEAD", "/v1/tunnels", 0, api_list_tunnels, ""},
+    {"POST", "/v1/tunnels", 0, api_create_tunnel, ""},
+    {"GET", "/v1/tunnels/home", 0, api_get_tunnel, "home"},
+    {"DELETE", "/v1/tunnels/a-1", 0, api_delete_tunnel, "a-1"},
+    {"GET", "/v1/forwards", 0, api_list_forwards, ""},
+    {"GET", "/v1/forwards/web", 0, api_get_forward, "web"},
+    {"GET", "/v1/forwards/w%65b", 0, api_get_forward, "web"},
+    {"GET", "/%76%31/forwards", 0, api_list_forwards, ""},
+    {"GET", "/livez", 0, api_get_livez, ""},
+
+    {"GET", "", 400, NULL, ""},
+    {"GET", "*", 400, NULL, ""},
+    {"GET", "v1/tunnels", 400, NULL, ""},
+    {"GET", "/v1/tunnels/%2e%2e%2fx", 400, NULL, ""},
+    {"GET", "/v1/tunnels/a%", 400, NULL, ""},
+    {"GET", "/v1/tunnels/a%0", 400, NULL, ""},
+    {"GET", "/v1/tunnels/a%0a", 400, NULL, ""},
+    {"GET", "/v1/tunnels/a%7f", 400, NULL, ""},
+    {"GET", "/nowhere/%00", 400, NULL, ""},
+    {"GET", "/", 404, NULL, ""},
+    {"GET", "//", 404, NULL, ""},
+    {"GET", "/v1", 404, NULL, ""},
+    {"GET", "/v1/", 404, NULL, ""},
+    {"GET", "/v1/tunnels/", 404, NULL, ""},
+    {"GET", "/v1/tunnels/home/", 404, NULL, ""},
+    {"GET", "/v1/tunnels/home/peers", 404, NULL, ""},
+    {"GET", "/v1/tunnels/.", 404, NULL, ""},
+    {"GET", "/v1/tunnels/{name}", 404, NULL, ""},
+    {"GET", "/v1/tunnelsx", 404, NULL, ""},
+    {"GET", "/livez/x", 404, NULL, ""},
+    {"PUT", "/v1/tunnels", 405, NULL, ""},
+    {"POST", "/v1/tunnels/home", 405, NULL, ""},
+    {"HEAD", "/nowhere", 404, NULL, ""},
+    {"TRACE", "/livez", 405, NULL, ""},
+    {"Get", "/livez", 501, NULL, ""},
+    {"", "/livez", 501, NULL, ""},
+};
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct api_match match;
+        struct problem problem = {0};
+        int rc = api_router_find(api_routes, rows[i].method, rows[i].path, &match, &problem);
+        if (problem.status != rows[i].status || (rc == 0) != (rows[i].status == 0))
+            fail_msg("row %zu: %s %s: %d", i, rows[i].method, rows[i].path, problem.status);
+        if (rc == 0) {
+            assert_ptr_equal(match.route->handle, rows[i].handle);
+            assert_string_equal(match.name, rows[i].name);
+        }
+    }
+}
+
+static void test_long_segments(void **state)
+{
+    (void)state;
+    char path[4096] = "/v1/tunnels/";
+    memset(path + 12, 'a', sizeof(path) - 13);
+    struct api_match match;
+    struct problem problem = {0};
+    assert_int_equal(api_router_find(api_routes, "GET", path, &match, &problem), -1);
+    assert_int_equal(problem.status, 404);
+    path[12 + SPEC_NAME_MAX] = '\0';
+    assert_int_equal(api_router_find(api_routes, "GET", path, &match, &problem), 0);
+}
+
+static void test_allow(void **state)
+{
+    (void)state;
+    struct api_match match;
+    struct problem problem = {0};
+    api_router_find(api_routes, "PATCH", "/v1/tunnels/home", &match, &problem);
+    assert_string_equal(match.allow, "GET, HEAD, DELETE");
+}
+
+/* What changes something is for admins, and says so in the table. */
+static void test_table(void **state)
+{
+    (void)state;
+    for (const struct api_route *route = api_routes; route->method != NULL; route++) {
+        assert_int_equal(route->role,
+                         api_method_is_safe(route->method) ? API_ROLE_READ : API_ROLE_ADMIN);
+        assert_non_null(route->handle);
+        if (api_method_is_safe(route->method))
+            assert_false(route->has_body);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_long_segments),
+        cmocka_unit_test(test_allow),
+        cmocka_unit_test(test_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
