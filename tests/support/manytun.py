@@ -1,0 +1,220 @@
+"""Our program under test: the service with its API, or one shot."""
+
+import collections
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+
+from support import wait
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("MANYTUN", ROOT / "build" / "manytun")).absolute()
+API_PORT = 8585
+
+Response = collections.namedtuple("Response", "status headers body")
+
+
+def missing_requirement():
+    """Why the program cannot be tested, or None."""
+    return None if os.access(BINARY, os.X_OK) else f"{BINARY} is not built"
+
+
+def children(pid):
+    """The processes that pid started and that run (zombies are left out)."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = pathlib.Path("/proc", entry, "stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            state, parent = stat.rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(entry))
+    return sorted(found)
+
+
+def alive(pid):
+    """Whether the process exists and is no zombie."""
+    try:
+        stat = pathlib.Path("/proc", str(pid), "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def resident_bytes(pid):
+    """What the process holds in memory."""
+    status = pathlib.Path("/proc", str(pid), "status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE).group(1)) * 1024
+
+
+def descriptors(pid):
+    """How many file descriptors the process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class _NamespaceConnection(http.client.HTTPConnection):
+    """HTTP from inside a namespace."""
+
+    def __init__(self, namespace, address):
+        super().__init__(*address, timeout=30)
+        self._namespace = namespace
+
+    def connect(self):
+        self.sock = self._namespace.connect((self.host, self.port), timeout=self.timeout)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Service:
+    """`manytun serve` in a namespace. Stopping and starting keeps the data directory."""
+
+    def __init__(self, namespace, directory, *arguments):
+        self.namespace = namespace
+        self.data = directory / "data"
+        self.log_path = directory / "manytun.log"
+        self.address = ("127.0.0.1", API_PORT)
+        self._arguments = arguments
+        self._process = None
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def token(self):
+        return (self.data / "admin.token").read_text().strip()
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def start(self):
+        """Starts it and waits until it answers."""
+        with open(self.log_path, "ab") as log:
+            self._process = self.namespace.start(
+                [BINARY, "serve", "--data", self.data, *self._arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait.until(self._ready, "the service is ready")
+        return self
+
+    def _ready(self):
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the service ended with {self._process.returncode}:\n{self.log}")
+        try:
+            return self.request("GET", "/readyz", unix=True).status == 200
+        except OSError:
+            return False
+
+    def workers(self):
+        """The worker processes that run now."""
+        return children(self.pid)
+
+    def stop(self):
+        """Ends it as systemd would; the exit code. Its workers are gone then, too."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self):
+        """Ends it without a warning; its workers must end by themselves."""
+        return self._end(signal.SIGKILL)
+
+    def _end(self, number):
+        if self._process is None:
+            return None
+        workers = self.workers()
+        self._process.send_signal(number)
+        try:
+            code = self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+        finally:
+            self._process = None
+        wait.until(lambda: not any(map(alive, workers)), "the workers have ended")
+        return code
+
+    def request(self, method, path, body=None, headers=None, unix=False):
+        """One raw request: body is bytes or None, nothing is added to headers."""
+        if unix:
+            connection = _UnixConnection(self.data / "api.sock")
+        else:
+            connection = _NamespaceConnection(self.namespace, self.address)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return Response(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def call(self, method, path, document=None):
+        """A request of the admin: (status, JSON answer or None)."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        body = None
+        if document is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(document).encode()
+        answer = self.request(method, path, body, headers)
+        return answer.status, json.loads(answer.body) if answer.body else None
+
+    def create(self, kind, document):
+        """Creates a tunnel or a forward ("tunnels", "forwards"); the object that was made."""
+        status, answer = self.call("POST", f"/v1/{kind}", document)
+        assert status == 201, answer
+        return answer
+
+    def delete(self, kind, name):
+        status, answer = self.call("DELETE", f"/v1/{kind}/{name}")
+        assert status == 204, answer
+
+    def get(self, kind, name):
+        status, answer = self.call("GET", f"/v1/{kind}/{name}")
+        assert status == 200, answer
+        return answer
+
+    def forward(self, target, tunnel="home", **more):
+        """A forward from a free port of 127.0.0.1 to target (host, port); a Forward."""
+        host, port = target
+        document = {"tunnel": tunnel, "listen": {"address": "127.0.0.1", "port": 0},
+                    "target": {"host": host, "port": port}, **more}
+        return Forward(self, self.create("forwards", document))
+
+
+class Forward:
+    """A forward that the service made."""
+
+    def __init__(self, service, document):
+        self._service = service
+        self.name = document["name"]
+        bound = document["status"]["bound"]
+        self.address = (bound["address"], bound["port"])
+
+    def url(self, path):
+        host, port = self.address
+        return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+
+    def connect(self, **options):
+        return self._service.namespace.connect(self.address, **options)
+
+    def status(self):
+        return self._service.get("forwards", self.name)["status"]
+
+    def delete(self):
+        self._service.delete("forwards", self.name)
