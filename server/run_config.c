@@ -52,7 +52,8 @@ static int split(char *text, char *parts[], int max)
     return -1;
 }
 
-static int look_up(const char *host, struct inet_addr *out)
+/* An address, or the one of a name: of the preferred family if it has one of that. 0 or -1. */
+static int look_up(const char *host, sa_family_t preferred, struct inet_addr *out)
 {
     if (inet_addr_parse(host, out) == 0)
         return 0;
@@ -60,11 +61,16 @@ static int look_up(const char *host, struct inet_addr *out)
     struct addrinfo *list;
     if (getaddrinfo(host, NULL, &hints, &list) != 0)
         return -1;
+    const struct addrinfo *best = list;
+    while (best && best->ai_family != preferred)
+        best = best->ai_next;
+    if (!best)
+        best = list;
     union inet_sockaddr address;
     uint16_t port;
     int result = -1;
-    if (list->ai_addrlen <= sizeof(address)) {
-        memcpy(&address, list->ai_addr, list->ai_addrlen);
+    if (best->ai_addrlen <= sizeof(address)) {
+        memcpy(&address, best->ai_addr, best->ai_addrlen);
         inet_sockaddr_split(&address, out, &port);
         result = 0;
     }
@@ -96,7 +102,8 @@ static bool looks_like_port(const char *text)
     return inet_port_parse(text, &port) == 0;
 }
 
-int run_forward_parse(const char *text, struct spec_forward *out, struct run_errors *errors)
+int run_forward_parse(const char *text, sa_family_t inner_family, struct spec_forward *out,
+                      struct run_errors *errors)
 {
     enum { PARTS_MAX = 5 };
     char copy[1024];
@@ -125,11 +132,12 @@ int run_forward_parse(const char *text, struct spec_forward *out, struct run_err
         why = "a port is a number from 1 to 65535 (the first may be 0: any free one)";
         goto malformed;
     }
-    if (look_up(source, &out->listen_address) < 0) {
+    /* Everybody expects "localhost" to be 127.0.0.1, whichever the system names first. */
+    if (look_up(source, AF_INET, &out->listen_address) < 0) {
         why = "the address to listen on is unknown";
         goto malformed;
     }
-    if (look_up(rest[1], &out->target_address) < 0) {
+    if (look_up(rest[1], inner_family, &out->target_address) < 0) {
         why = "the destination's address is unknown";
         goto malformed;
     }
@@ -151,7 +159,8 @@ static bool is_pair(const struct option_values *values)
 static int add_forward(struct run_config *config, const char *text, struct run_errors *errors)
 {
     struct spec_forward *forward = &config->forwards[config->forwards_count];
-    if (run_forward_parse(text, forward, errors) < 0)
+    sa_family_t inner_family = config->tunnel.addresses[0].addr.family;
+    if (run_forward_parse(text, inner_family, forward, errors) < 0)
         return -1;
     config->forwards_count++;
     snprintf(forward->name, sizeof(forward->name), "forward-%zu", config->forwards_count);

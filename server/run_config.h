@@ -33,9 +33,11 @@ int run_config_read(const struct options *options, struct run_config *config,
 void run_config_fini(struct run_config *config);
 
 /*
- * Parses "[ADDR:]PORT:HOST:PORT[:PROTOCOL[,PROTOCOL]]". Names are looked up, as by the system.
+ * Parses "[ADDR:]PORT:HOST:PORT[:PROTOCOL[,PROTOCOL]]". Names are looked up, as by the system; of
+ * several addresses an IPv4 one is taken to listen on, one of inner_family for the destination.
  * 0, or -1 with one error told.
  */
-int run_forward_parse(const char *text, struct spec_forward *out, struct run_errors *errors);
+int run_forward_parse(const char *text, sa_family_t inner_family, struct spec_forward *out,
+                      struct run_errors *errors);
 
 #endif

@@ -46,7 +46,7 @@ static void parses_forwards(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct spec_forward forward;
         struct run_errors errors = {0};
-        int result = run_forward_parse(rows[i].text, &forward, &errors);
+        int result = run_forward_parse(rows[i].text, AF_INET, &forward, &errors);
         if (!rows[i].listen) {
             assert_int_equal(result, -1);
             assert_int_equal(errors.count, 1);
