@@ -186,7 +186,7 @@ static struct inet_addr random_addr(sa_family_t family)
 {
     struct inet_addr addr = {.family = family};
     for (size_t i = 0; i < inet_addr_len(family); i++)
-        addr.bytes[i] = next_random() % 4 ? 0 : (uint8_t)(1u << next_random() % 8);
+        addr.bytes[i] = (uint8_t)(next_random() % 4 ? 0 : 1u << next_random() % 8);
     return addr;
 }
 
