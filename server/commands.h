@@ -8,13 +8,8 @@
 
 #include "server/options.h"
 
-struct event_base;
-
 int serve_command(const struct options *options);
 int run_command(const struct options *options);
 int keygen_command(void);
-
-/* Runs the loop until SIGINT or SIGTERM. 0, or -1 when it could not be run. */
-int command_loop(struct event_base *base);
 
 #endif

@@ -7,7 +7,6 @@
 #include "server/commands.h"
 #include "server/options.h"
 
-#include <event2/event.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -39,33 +38,6 @@ static void raise_file_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
-}
-
-static void on_stop(evutil_socket_t signal_number, short events, void *arg)
-{
-    (void)events;
-    log_info("%s: stopping", strsignal(signal_number));
-    event_base_loopbreak(arg);
-}
-
-int command_loop(struct event_base *base)
-{
-    static const int stop_signals[] = {SIGINT, SIGTERM};
-    enum { COUNT = sizeof(stop_signals) / sizeof(stop_signals[0]) };
-    struct event *events[COUNT] = {NULL};
-    int result = 0;
-    for (size_t i = 0; i < COUNT && result == 0; i++) {
-        events[i] = evsignal_new(base, stop_signals[i], on_stop, base);
-        if (!events[i] || evsignal_add(events[i], NULL) < 0)
-            result = -1;
-    }
-    if (result == 0)
-        result = event_base_dispatch(base) < 0 ? -1 : 0;
-    for (size_t i = 0; i < COUNT; i++) {
-        if (events[i])
-            event_free(events[i]);
-    }
-    return result;
 }
 
 /* manytun worker INDEX LOG-LEVEL: how control starts a worker; not for people. */

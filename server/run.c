@@ -4,6 +4,7 @@
  */
 #include "engine/log.h"
 #include "server/commands.h"
+#include "server/loop.h"
 #include "server/run_config.h"
 #include "server/service.h"
 #include "server/supervisor.h"
@@ -88,7 +89,7 @@ static int run(struct run_config *config)
         service_new(base, supervisor, NULL, &service) < 0)
         fprintf(stderr, "manytun: cannot start: out of memory or processes\n");
     else if (create_all(service, config) == 0)
-        status = command_loop(base) < 0 ? 1 : 0;
+        status = loop_run(base) < 0 ? 1 : 0;
     service_free(service);
     supervisor_free(supervisor);
     if (base)

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "engine/log.h"
 #include "server/commands.h"
+#include "server/loop.h"
 #include "server/service.h"
 #include "server/supervisor.h"
 #include "store/store.h"
@@ -167,7 +168,7 @@ int serve_command(const struct options *options)
     struct serve serve = {0};
     if (read_config(options, &config) < 0)
         return 2;
-    int status = start(&serve, &config) < 0 || command_loop(serve.base) < 0 ? 1 : 0;
+    int status = start(&serve, &config) < 0 || loop_run(serve.base) < 0 ? 1 : 0;
     stop(&serve);
     return status;
 }
