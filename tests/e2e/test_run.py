@@ -109,11 +109,11 @@ def test_forms_of_a_forward(scene, start, options, serve, far_host):
     peer = scene.far[0].peer
     port = serve(servers.echo).port
     start([f"8081:{far_host}:{port}", f"[::1]:8082:{far_host}:{port}:TCP",
-           f"localhost:8083:{far_host}:{port}", *flags(options)]).wait_for("8083")
+           f"localhost:8083:{far_host}:{port}", *flags(options)]).wait_for(":8083]")
     assert echoes(scene, 8081)
     assert echoes(scene, 8082, "::1")
     assert echoes(scene, 8083)
-    start(["127.0.0.1:8084", f"{far_host}:{port}", *flags(options)]).wait_for("8084")
+    start(["127.0.0.1:8084", f"{far_host}:{port}", *flags(options)]).wait_for(":8084]")
     assert echoes(scene, 8084)
     assert peer.v4 == far_host
 
@@ -122,7 +122,7 @@ def test_ipv6_destination(scene, start, options, account, serve):
     peer = scene.far[0].peer
     port = serve(servers.echo).port
     start([f"8085:[{peer.v6}]:{port}", *flags({**options, "source-peer-ip": account.v6})]) \
-        .wait_for("8085")
+        .wait_for(":8085]")
     assert echoes(scene, 8085)
 
 
