@@ -69,7 +69,7 @@ static int look_up(const char *host, sa_family_t preferred, struct inet_addr *ou
     union inet_sockaddr address;
     uint16_t port;
     int result = -1;
-    if (best->ai_addrlen <= sizeof(address)) {
+    if (best && best->ai_addrlen <= sizeof(address)) {
         memcpy(&address, best->ai_addr, best->ai_addrlen);
         inet_sockaddr_split(&address, out, &port);
         result = 0;
