@@ -57,6 +57,8 @@ static int look_up(const char *host, sa_family_t preferred, struct inet_addr *ou
 {
     if (inet_addr_parse(host, out) == 0)
         return 0;
+    if (strcasecmp(host, "localhost") == 0) /* whatever the hosts file says, RFC 6761, 6.3 */
+        return inet_addr_parse(preferred == AF_INET6 ? "::1" : "127.0.0.1", out);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
     if (getaddrinfo(host, NULL, &hints, &list) != 0)
