@@ -7,13 +7,16 @@
  *   control → worker                         worker → control
  *   HELLO                                    HELLO
  *   TUNNEL_ADD      tunnel_add, JSON, fds    TUNNEL_REMOVED  slot
- *   TUNNEL_REMOVE   slot                     FORWARD_REMOVED slot
- *   FORWARD_ADD     forward_add, JSON, fd    TUNNEL_EVENT    tunnel_event
+ *   TUNNEL_UPDATE   slot, JSON, new fds      FORWARD_REMOVED slot
+ *   TUNNEL_REMOVE   slot                     TUNNEL_EVENT    tunnel_event
+ *   FORWARD_ADD     forward_add, JSON, fd
+ *   FORWARD_UPDATE  slot, JSON, new fd
  *   FORWARD_REMOVE  slot
  *   PEER_ENDPOINT   peer_endpoint
  *
  * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
- * zero then.
+ * zero then. An UPDATE carries the whole definition; it has descriptors only when they are others
+ * than before.
  */
 #ifndef MANYTUN_ENGINE_MESSAGES_H
 #define MANYTUN_ENGINE_MESSAGES_H
@@ -25,7 +28,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 1
+#define MESSAGES_VERSION 2
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -37,6 +40,8 @@ enum message_type {
     MESSAGE_FORWARD_REMOVE,
     MESSAGE_FORWARD_REMOVED,
     MESSAGE_PEER_ENDPOINT,
+    MESSAGE_TUNNEL_UPDATE,
+    MESSAGE_FORWARD_UPDATE,
 };
 
 struct message_hello {
@@ -45,7 +50,7 @@ struct message_hello {
 };
 
 struct message_slot {
-    uint32_t slot;
+    uint32_t slot; /* of an UPDATE: JSON of the object follows; descriptors as those of its ADD */
 };
 
 struct message_tunnel_add {

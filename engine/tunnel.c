@@ -1,10 +1,11 @@
 /*
  * tunnel: owns one device, one stack, one pair of outer sockets, and one timer that stands for the
- * deadlines of all of them.
+ * deadlines of all of them; and a copy of its definition, to know what an update changes.
  */
 #include "engine/tunnel.h"
 
 #include "engine/clock.h"
+#include "engine/spec_diff.h"
 #include "engine/stack/stack.h"
 #include "engine/udp.h"
 
@@ -16,7 +17,10 @@
 /* How stale the shared counters may get while there is traffic. */
 #define PUBLISH_INTERVAL (200 * CLOCK_NS_PER_MS)
 
-/* What a worker before this one had counted. */
+/* How often roaming is told of, per tunnel. */
+#define ROAMING_EVENT_INTERVAL CLOCK_NS_PER_S
+
+/* What a worker before this one, and peers that were removed, had counted. */
 struct totals {
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets, handshakes, dropped_in, dropped_out;
 };
@@ -24,7 +28,9 @@ struct totals {
 struct tunnel {
     struct turn *turn;
     struct turn_item end_of_turn;
+    struct spec_tunnel spec;
     struct counters_tunnel *counters;
+    struct counters_worker *worker_counters;
     struct totals before;
     const struct tunnel_ops *ops;
     void *ctx;
@@ -34,9 +40,11 @@ struct tunnel {
     struct stack *stack;
     struct wg_peer **peers;
     size_t peers_count;
+    size_t peers_room;
 
     struct event *timer;
-    uint64_t timer_at;   /* when the timer fires; WG_NEVER = not set */
+    uint64_t timer_at; /* when the timer fires; WG_NEVER = not set */
+    uint64_t next_roaming_event_at;
     uint64_t publish_at; /* when the counters are published next; WG_NEVER = they are up to date */
 };
 
@@ -65,6 +73,12 @@ static void device_deliver(void *ctx, struct wg_peer *peer, uint8_t *packet, siz
 static void device_event(void *ctx, struct wg_peer *peer, enum wg_event event)
 {
     struct tunnel *tunnel = ctx;
+    if (event == WG_EVENT_ENDPOINT_CHANGED) {
+        /* A peer can change its endpoint with every packet; people want to know once. */
+        if (clock_now() < tunnel->next_roaming_event_at)
+            return;
+        tunnel->next_roaming_event_at = clock_now() + ROAMING_EVENT_INTERVAL;
+    }
     tunnel->ops->event(tunnel->ctx, wg_peer_public_key(peer), event);
 }
 
@@ -232,6 +246,37 @@ void tunnel_touch(struct tunnel *tunnel)
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
 
+static int reserve_peers(struct tunnel *tunnel, size_t count)
+{
+    if (count <= tunnel->peers_room)
+        return 0;
+    struct wg_peer **peers = realloc(tunnel->peers, count * sizeof(struct wg_peer *));
+    if (!peers)
+        return -ENOMEM;
+    tunnel->peers = peers;
+    tunnel->peers_room = count;
+    return 0;
+}
+
+static int allow(struct wg_peer *peer, const struct spec_peer *spec)
+{
+    int error = 0;
+    for (size_t i = 0; i < spec->allowed_ips_count && !error; i++)
+        error = wg_peer_allow(peer, &spec->allowed_ips[i]);
+    return error;
+}
+
+/* Where the definition says that the peer is; control looks names up. */
+static void set_endpoint(struct wg_peer *peer, const struct spec_peer *spec)
+{
+    struct inet_addr addr;
+    if (inet_addr_parse(spec->endpoint_host, &addr) != 0)
+        return;
+    union inet_sockaddr remote;
+    inet_sockaddr_make(&remote, &addr, spec->endpoint_port);
+    wg_peer_set_endpoint(peer, &remote);
+}
+
 static int add_peer(struct tunnel *tunnel, const struct spec_peer *spec)
 {
     struct wg_peer *peer;
@@ -241,43 +286,50 @@ static int add_peer(struct tunnel *tunnel, const struct spec_peer *spec)
     tunnel->peers[tunnel->peers_count++] = peer;
     if (spec->has_preshared_key)
         wg_peer_set_preshared_key(peer, spec->preshared_key);
-    for (size_t i = 0; i < spec->allowed_ips_count; i++) {
-        error = wg_peer_allow(peer, &spec->allowed_ips[i]);
-        if (error)
-            return error;
-    }
-    struct inet_addr addr;
-    if (inet_addr_parse(spec->endpoint_host, &addr) == 0) {
-        union inet_sockaddr remote;
-        inet_sockaddr_make(&remote, &addr, spec->endpoint_port);
-        wg_peer_set_endpoint(peer, &remote);
-    }
+    error = allow(peer, spec);
+    if (error)
+        return error;
+    set_endpoint(peer, spec);
     wg_peer_set_keepalive(peer, spec->keepalive_seconds);
+    return 0;
+}
+
+/* A stack with the definition's addresses, of which the device is told. */
+static int make_stack(struct tunnel *tunnel, const struct spec_tunnel *spec, struct stack **out)
+{
+    struct inet_addr addresses[SPEC_ADDRESSES_MAX];
+    for (size_t i = 0; i < spec->addresses_count; i++)
+        addresses[i] = spec->addresses[i].addr;
+    struct stack_config config = {.addresses = addresses,
+                                  .addresses_count = spec->addresses_count,
+                                  .mtu = spec->mtu};
+    struct stack *stack;
+    int error = stack_new(&config, &stack_ops, tunnel, &stack);
+    if (error)
+        return error;
+    error = wg_device_set_addresses(tunnel->device, addresses, spec->addresses_count);
+    if (error) {
+        stack_free(stack);
+        return error;
+    }
+    wg_device_set_mtu(tunnel->device, spec->mtu);
+    *out = stack;
     return 0;
 }
 
 static int make_parts(struct tunnel *tunnel, const struct tunnel_config *config)
 {
     const struct spec_tunnel *spec = config->spec;
-    struct inet_addr addresses[SPEC_ADDRESSES_MAX];
-    for (size_t i = 0; i < spec->addresses_count; i++)
-        addresses[i] = spec->addresses[i].addr;
-    struct stack_config stack_config = {.addresses = addresses,
-                                        .addresses_count = spec->addresses_count,
-                                        .mtu = spec->mtu};
-
     tunnel->timer = evtimer_new(config->base, on_timer, tunnel);
-    tunnel->peers = calloc(spec->peers_count ? spec->peers_count : 1, sizeof(*tunnel->peers));
-    if (!tunnel->timer || !tunnel->peers)
+    if (!tunnel->timer)
         return -ENOMEM;
-    int error = stack_new(&stack_config, &stack_ops, tunnel, &tunnel->stack);
-    if (error)
-        return error;
-    error = wg_device_new(&device_ops, tunnel, &tunnel->device);
-    if (error)
-        return error;
-    wg_device_set_mtu(tunnel->device, spec->mtu);
-    error = wg_device_set_addresses(tunnel->device, addresses, spec->addresses_count);
+    int error = reserve_peers(tunnel, spec->peers_count);
+    if (!error)
+        error = spec_tunnel_copy(&tunnel->spec, spec);
+    if (!error)
+        error = wg_device_new(&device_ops, tunnel, &tunnel->device);
+    if (!error)
+        error = make_stack(tunnel, spec, &tunnel->stack);
     if (error)
         return error;
     return udp_new(config->base, config->sockets, &udp_ops, tunnel, config->worker_counters,
@@ -302,6 +354,7 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out)
     tunnel->turn = config->turn;
     tunnel->end_of_turn.run = on_end_of_turn;
     tunnel->counters = config->counters;
+    tunnel->worker_counters = config->worker_counters;
     read_totals(config->counters, &tunnel->before);
     tunnel->ops = config->ops;
     tunnel->ctx = config->ctx;
@@ -337,9 +390,133 @@ void tunnel_free(struct tunnel *tunnel)
     turn_cancel(tunnel->turn, &tunnel->end_of_turn);
     if (tunnel->timer)
         event_free(tunnel->timer);
+    spec_tunnel_fini(&tunnel->spec);
     free(tunnel->peers);
     free(tunnel);
 }
+
+/* --- Changes ---------------------------------------------------------------------------------- */
+
+static void remove_peer(struct tunnel *tunnel, size_t place)
+{
+    struct wg_peer *peer = tunnel->peers[place];
+    const struct wg_peer_stats *stats = wg_peer_stats(peer);
+    struct totals *before = &tunnel->before;
+    before->rx_bytes += stats->rx_bytes;
+    before->tx_bytes += stats->tx_bytes;
+    before->rx_packets += stats->rx_packets;
+    before->tx_packets += stats->tx_packets;
+    before->handshakes += stats->handshakes;
+    wg_peer_remove(peer);
+    tunnel->peers[place] = tunnel->peers[--tunnel->peers_count];
+}
+
+/* before is NULL after an update that failed: then all is set anew. */
+static int change_peer(struct wg_peer *peer, const struct spec_peer *before,
+                       const struct spec_peer *after)
+{
+    wg_peer_set_preshared_key(peer, after->has_preshared_key ? after->preshared_key : NULL);
+    if (!before || before->keepalive_seconds != after->keepalive_seconds)
+        wg_peer_set_keepalive(peer, after->keepalive_seconds);
+    if (!before || !spec_peer_same_endpoint(before, after))
+        set_endpoint(peer, after);
+    if (before && spec_peer_same_allowed_ips(before, after))
+        return 0;
+    wg_peer_disallow_all(peer);
+    return allow(peer, after);
+}
+
+/* One peer that is left out for want of memory does not stop the others. The first error. */
+static int change_peers(struct tunnel *tunnel, const struct spec_tunnel *spec,
+                        const struct spec_peer_index *before, const struct spec_peer_index *after)
+{
+    for (size_t i = tunnel->peers_count; i-- > 0;) {
+        if (!spec_peer_index_find(after, wg_peer_public_key(tunnel->peers[i])))
+            remove_peer(tunnel, i);
+    }
+    /* In between: the new key's public key may have been a peer's, and the old one's may become. */
+    wg_device_set_private_key(tunnel->device, spec->private_key);
+    int first = 0;
+    for (size_t i = 0; i < spec->peers_count; i++) {
+        const struct spec_peer *peer = &spec->peers[i];
+        struct wg_peer *present = wg_peer_find(tunnel->device, peer->public_key);
+        int error = present
+                        ? change_peer(present, spec_peer_index_find(before, peer->public_key), peer)
+                        : add_peer(tunnel, peer);
+        first = first ? first : error;
+    }
+    return first;
+}
+
+static int update_peers(struct tunnel *tunnel, const struct spec_tunnel *spec)
+{
+    struct spec_peer_index before = {0};
+    struct spec_peer_index after = {0};
+    int error = spec_peer_index_init(&before, &tunnel->spec);
+    if (!error)
+        error = spec_peer_index_init(&after, spec);
+    if (!error)
+        error = reserve_peers(tunnel, spec->peers_count);
+    if (!error)
+        error = change_peers(tunnel, spec, &before, &after);
+    spec_peer_index_fini(&before);
+    spec_peer_index_fini(&after);
+    return error;
+}
+
+static int update_stack(struct tunnel *tunnel, const struct spec_tunnel *spec)
+{
+    struct stack *stack;
+    int error = make_stack(tunnel, spec, &stack);
+    if (error)
+        return error;
+    stack_free(tunnel->stack);
+    tunnel->stack = stack;
+    return 0;
+}
+
+static int update_sockets(struct tunnel *tunnel, const int sockets[2])
+{
+    struct udp *udp;
+    int error = udp_new(event_get_base(tunnel->timer), sockets, &udp_ops, tunnel,
+                        tunnel->worker_counters, &udp);
+    if (error) {
+        close_sockets(sockets);
+        return error;
+    }
+    udp_free(tunnel->udp);
+    tunnel->udp = udp;
+    wg_device_sockets_moved(tunnel->device);
+    stack_resume(tunnel->stack); /* it may have waited for the other sockets */
+    return 0;
+}
+
+int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const int sockets[2])
+{
+    int moved = 0, restacked = 0, peered = 0;
+    if (sockets[0] >= 0 || sockets[1] >= 0)
+        moved = update_sockets(tunnel, sockets);
+    tunnel_touch(tunnel);
+    struct spec_tunnel copy;
+    int error = spec_tunnel_copy(&copy, spec);
+    if (error)
+        return error;
+    unsigned changes = spec_tunnel_diff(&tunnel->spec, spec);
+    if (changes & SPEC_TUNNEL_STACK)
+        restacked = update_stack(tunnel, spec);
+    if (changes & (SPEC_TUNNEL_KEY | SPEC_TUNNEL_PEERS))
+        peered = update_peers(tunnel, spec);
+    spec_tunnel_fini(&tunnel->spec);
+    if (restacked || peered) /* the next update must not take anything for done */
+        spec_tunnel_fini(&copy);
+    tunnel->spec = copy;
+    sodium_memzero(&copy, sizeof(copy));
+    if (moved)
+        return moved;
+    return restacked ? restacked : peered;
+}
+
+/* --- Use -------------------------------------------------------------------------------------- */
 
 struct stack *tunnel_stack(struct tunnel *tunnel)
 {

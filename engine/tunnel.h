@@ -37,6 +37,17 @@ struct tunnel_config {
 /* Takes over the sockets, also when it fails. 0, -ENOMEM, or what stack_new() and wg_peer_add()
  * say. */
 int tunnel_new(const struct tunnel_config *config, struct tunnel **out);
+/*
+ * Changes the definition, touching only what differs; spec is copied. sockets, unless both are -1,
+ * take the place of the present ones, and are taken over, also when this fails.
+ *
+ * Sessions go on: with peers that stay, and, when the private key changes, until they are renewed.
+ * Other addresses or another MTU mean another stack: the connections of the present one are
+ * aborted. An endpoint that is taken from a peer stays in use until the peer calls from elsewhere.
+ *
+ * 0, -ENOMEM, or what stack_new() and wg_peer_add() say; then what could be changed was.
+ */
+int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const int sockets[2]);
 /* Aborts the connections of the stack, then sends what is batched. NULL is allowed. */
 void tunnel_free(struct tunnel *tunnel);
 

@@ -104,6 +104,32 @@ static int tunnel_add(struct worker *worker, struct channel_message *message)
     return error;
 }
 
+static int tunnel_change(struct worker *worker, struct channel_message *message)
+{
+    struct message_slot update;
+    cJSON *json;
+    int error = message_read_json(message, &update, sizeof(update), &json);
+    if (error)
+        return error;
+    struct spec_tunnel spec = {0};
+    struct spec_errors errors = {0};
+    error =
+        update.slot < COUNTERS_TUNNELS_MAX ? spec_tunnel_from_json(json, &spec, &errors) : -EPROTO;
+    json_free(json);
+    if (error)
+        return error == -EINVAL ? -EPROTO : error;
+    struct tunnel *tunnel = worker->tunnels[update.slot].tunnel;
+    if (tunnel) { /* else it could not be started, which was logged */
+        const int sockets[2] = {message->fds[0], message->fds[1]};
+        message->fds[0] = message->fds[1] = -1;
+        int failure = tunnel_update(tunnel, &spec, sockets);
+        if (failure)
+            log_error("tunnel %s: cannot be changed wholly: %s", spec.name, strerror(-failure));
+    }
+    spec_tunnel_fini(&spec);
+    return 0;
+}
+
 static int tunnel_remove(struct worker *worker, struct channel_message *message)
 {
     struct message_slot remove;
@@ -172,6 +198,30 @@ static int forward_add(struct worker *worker, struct channel_message *message)
     return error;
 }
 
+static int forward_change(struct worker *worker, struct channel_message *message)
+{
+    struct message_slot update;
+    cJSON *json;
+    int error = message_read_json(message, &update, sizeof(update), &json);
+    if (error)
+        return error;
+    struct spec_forward spec;
+    struct spec_errors errors = {0};
+    error = update.slot < COUNTERS_FORWARDS_MAX ? spec_forward_from_json(json, &spec, &errors)
+                                                : -EPROTO;
+    json_free(json);
+    if (error)
+        return error == -EINVAL ? -EPROTO : error;
+    struct listener *listener = worker->listeners[update.slot];
+    if (!listener) /* it could not be started, which was logged */
+        return 0;
+    error = listener_update(listener, &spec, message->fds[0]);
+    message->fds[0] = -1;
+    if (error)
+        log_error("forward %s: cannot listen: %s", spec.name, strerror(-error));
+    return 0;
+}
+
 static int forward_remove(struct worker *worker, struct channel_message *message)
 {
     struct message_slot remove;
@@ -203,8 +253,10 @@ static int hello(struct worker *worker, struct channel_message *message)
 static int (*const commands[])(struct worker *, struct channel_message *) = {
     [MESSAGE_HELLO] = hello,
     [MESSAGE_TUNNEL_ADD] = tunnel_add,
+    [MESSAGE_TUNNEL_UPDATE] = tunnel_change,
     [MESSAGE_TUNNEL_REMOVE] = tunnel_remove,
     [MESSAGE_FORWARD_ADD] = forward_add,
+    [MESSAGE_FORWARD_UPDATE] = forward_change,
     [MESSAGE_FORWARD_REMOVE] = forward_remove,
     [MESSAGE_PEER_ENDPOINT] = peer_endpoint,
 };

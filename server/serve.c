@@ -139,7 +139,9 @@ static int start(struct serve *serve, const struct serve_config *config)
         log_error("cannot start: %s", strerror(-result));
         return -1;
     }
-    if (api_new(serve->base, serve->service, serve->store, &config->api, &serve->api, error) < 0) {
+    struct api_config api = config->api;
+    api.supervisor = serve->supervisor;
+    if (api_new(serve->base, serve->service, serve->store, &api, &serve->api, error) < 0) {
         log_error("%s", error);
         return -1;
     }

@@ -80,6 +80,28 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
                            const struct service_forward **out, struct problem *problem);
 
 /*
+ * Changes the object that has the specification's name, which is moved from as above. Where nothing
+ * differs, nothing happens and the generation stays. Else: validate → bind what is bound elsewhere,
+ * before the present socket is let go of → commit → push; on failure all is as it was. Only what
+ * differs restarts:
+ *
+ *   forward  listen             another listener; open connections go on, clients that were not
+ *                               accepted yet are reset
+ *            target, timeouts   for new connections
+ *            tunnel, enabled    its connections end, its counters begin at zero
+ *   tunnel   peers, keys        sessions with peers that stay go on
+ *            listen             other outer sockets
+ *            addresses, mtu     its connections end
+ *
+ * A listen port of 0 keeps the port that is bound. A port cannot be bound at another address that
+ * overlaps with the present one: that is a conflict with itself.
+ */
+int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
+                          const struct service_tunnel **out, struct problem *problem);
+int service_update_forward(struct service *service, struct spec_forward *spec,
+                           const struct service_forward **out, struct problem *problem);
+
+/*
  * Deletes, with all forwards of a tunnel if cascade, else a tunnel in use is a conflict. The ports
  * are free when this returns.
  */

@@ -1,10 +1,11 @@
 /*
- * service_forwards: creation, deletion, restoring and condition of forwards.
+ * service_forwards: creation, change, deletion, restoring and condition of forwards.
  *
  * A forward whose tunnel is not up still listens: its clients wait in the kernel's backlog, as
  * they do while a worker is restarted.
  */
 #include "engine/log.h"
+#include "engine/spec_diff.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 
@@ -181,6 +182,19 @@ static int check_forward(const struct service_tunnel *tunnel, const struct spec_
     return 0;
 }
 
+void service_check_targets(struct service *service, const struct service_tunnel *tunnel,
+                           const struct spec_tunnel *spec, struct spec_errors *errors)
+{
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        const struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->tunnel == tunnel && !has_family(spec, forward->spec.target_address.family))
+            spec_errors_add(errors, "/addresses", "no_address_of_family",
+                            "the forward \"%s\" needs an %s address to reach its target from",
+                            forward->spec.name,
+                            forward->spec.target_address.family == AF_INET6 ? "IPv6" : "IPv4");
+    }
+}
+
 /* "forward-" and eight random characters that no other forward has. */
 static void generate_name(const struct service *service, char name[SPEC_NAME_MAX + 1])
 {
@@ -194,6 +208,7 @@ static void generate_name(const struct service *service, char name[SPEC_NAME_MAX
 }
 
 static int commit_forward(struct service *service, const struct service_forward *forward,
+                          int (*write)(struct store *store, const struct store_forward *row),
                           struct problem *problem)
 {
     if (service->store == NULL)
@@ -204,7 +219,7 @@ static int commit_forward(struct service *service, const struct service_forward 
         .created_at = forward->created_at,
         .bound_port = forward->bound_port,
     };
-    int rc = store_insert_forward(service->store, &row);
+    int rc = write(service->store, &row);
     return rc < 0 ? service_store_problem(service, problem, rc, "forward", forward->spec.name) : 0;
 }
 
@@ -224,7 +239,7 @@ static int establish_forward(struct service *service, struct service_forward *fo
     if (rc < 0)
         return service_start_problem(problem, rc, "/listen/port", "TCP", &spec->listen_address,
                                      spec->listen_port);
-    if (commit_forward(service, forward, problem) < 0)
+    if (commit_forward(service, forward, store_insert_forward, problem) < 0)
         return -1;
     forward->port_unsaved = false;
     rc = spec->enabled ? push_forward(forward) : 0;
@@ -278,6 +293,114 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
     observe(forward);
     if (service->store != NULL) /* the one-shot command has a line of its own */
         log_created(forward);
+    *out = forward;
+    return 0;
+}
+
+/* --- Change ----------------------------------------------------------------------------------- */
+
+static bool same_listen(const struct spec_forward *a, const struct spec_forward *b)
+{
+    return a->listen_port == b->listen_port &&
+           inet_addr_equal(&a->listen_address, &b->listen_address);
+}
+
+/* Whether the present listener is what the specification asks for. */
+static bool listener_fits(const struct service_forward *forward, const struct spec_forward *spec)
+{
+    return forward->listener >= 0 &&
+           inet_addr_equal(&forward->spec.listen_address, &spec->listen_address) &&
+           (spec->listen_port == 0 || spec->listen_port == forward->bound_port);
+}
+
+/* Gives next, a copy of forward with another specification, the listener that it is to have. */
+static int rebind_forward(const struct service_forward *forward, struct service_forward *next,
+                          struct problem *problem)
+{
+    const struct spec_forward *spec = &next->spec;
+    if (spec->enabled && listener_fits(forward, spec))
+        return 0;
+    /* What could not be bound is tried again by the timer, unless something else is asked for. */
+    if (spec->enabled && forward->start_error != 0 && same_listen(&forward->spec, spec))
+        return 0;
+    next->listener = -1;
+    next->start_error = 0;
+    if (!same_listen(&forward->spec, spec))
+        next->bound_port = 0;
+    if (!spec->enabled)
+        return 0;
+    next->attempts = SAME_PORT_ATTEMPTS; /* nobody who holds the port is about to let go of it */
+    int rc = bind_forward(next);
+    return rc < 0 ? service_start_problem(problem, rc, "/listen/port", "TCP", &spec->listen_address,
+                                          spec->listen_port)
+                  : 0;
+}
+
+/* Tells the worker, or another one; the forward is what it was before but for what differs. */
+static int push_change(struct service_forward *forward, const struct service_forward *before)
+{
+    if (before->supervised != NULL && forward->spec.enabled && forward->tunnel == before->tunnel)
+        return supervisor_update_forward(forward->supervised, forward->listener != before->listener
+                                                                  ? forward->listener
+                                                                  : -1);
+    forward->supervised = NULL;
+    int rc = forward->listener >= 0 ? push_forward(forward) : 0;
+    if (rc == 0 && before->supervised != NULL)
+        supervisor_remove_forward(before->supervised);
+    return rc;
+}
+
+/* Commit, push: on failure the forward and the store are as before. */
+static int replace_forward(struct service *service, struct service_forward *forward,
+                           const struct service_forward *next, struct problem *problem)
+{
+    if (commit_forward(service, next, store_update_forward, problem) < 0)
+        return -1;
+    struct service_forward before = *forward;
+    *forward = *next;
+    forward->port_unsaved = false;
+    int rc = push_change(forward, &before);
+    if (rc < 0) {
+        *forward = before;
+        struct problem ignored = {0}; /* it was logged */
+        commit_forward(service, forward, store_update_forward, &ignored);
+        return problem_set(problem, "exhausted", "no worker can take the forward: %s",
+                           strerror(-rc));
+    }
+    before.tunnel->forwards--;
+    forward->tunnel->forwards++;
+    if (before.listener != forward->listener)
+        sockets_close_listener(before.listener);
+    return 0;
+}
+
+int service_update_forward(struct service *service, struct spec_forward *spec,
+                           const struct service_forward **out, struct problem *problem)
+{
+    struct service_forward *forward = service_index_find(&service->forwards, spec->name);
+    if (forward == NULL)
+        return problem_set(problem, "not_found", "there is no forward \"%.63s\"", spec->name);
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->tunnel);
+    if (check_forward(tunnel, spec, problem) < 0)
+        return -1;
+    if (!spec_forward_equal(&forward->spec, spec)) {
+        struct service_forward next = *forward;
+        next.spec = *spec;
+        next.tunnel = tunnel;
+        next.generation++;
+        if (rebind_forward(forward, &next, problem) < 0)
+            return -1;
+        if (replace_forward(service, forward, &next, problem) < 0) {
+            if (next.listener != forward->listener)
+                sockets_close_listener(next.listener);
+            return -1;
+        }
+        if (forward->spec.enabled && forward->supervised == NULL)
+            service_retry_later(service);
+        log_info("forward %s: changed", forward->spec.name);
+    }
+    memset(spec, 0, sizeof(*spec));
+    observe(forward);
     *out = forward;
     return 0;
 }

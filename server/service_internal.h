@@ -60,6 +60,10 @@ int service_restore_forwards(struct service *service);
 bool service_retry_tunnels(struct service *service);
 bool service_retry_forwards(struct service *service);
 
+/* Adds an error for each forward whose target the addresses of this definition cannot reach. */
+void service_check_targets(struct service *service, const struct service_tunnel *tunnel,
+                           const struct spec_tunnel *spec, struct spec_errors *errors);
+
 /* Ends an object and frees it; the store is not touched. */
 void service_drop_tunnel(struct service *service, struct service_tunnel *tunnel);
 void service_drop_forward(struct service *service, struct service_forward *forward);

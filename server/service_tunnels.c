@@ -1,7 +1,8 @@
 /*
- * service_tunnels: creation, deletion, restoring and condition of tunnels.
+ * service_tunnels: creation, change, deletion, restoring and condition of tunnels.
  */
 #include "engine/log.h"
+#include "engine/spec_diff.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 
@@ -98,15 +99,24 @@ void service_drop_tunnel(struct service *service, struct service_tunnel *tunnel)
 
 /* --- Creation --------------------------------------------------------------------------------- */
 
-static int check_tunnel(struct service *service, const struct spec_tunnel *spec,
-                        struct problem *problem)
+/* present is the tunnel that is to become this, or NULL. */
+static int check_tunnel(struct service *service, const struct service_tunnel *present,
+                        const struct spec_tunnel *spec, struct problem *problem)
 {
     int rc = spec_tunnel_check(spec, &problem->errors);
     if (rc == -ENOMEM)
         return problem_set(problem, "exhausted", "out of memory");
-    if (rc < 0)
+    if (present != NULL)
+        service_check_targets(service, present, spec, &problem->errors);
+    if (problem->errors.count > 0)
         return problem_set(problem, "validation", "the tunnel's definition has %zu error(s)",
                            problem->errors.count);
+    return 0;
+}
+
+static int check_name(const struct service *service, const struct spec_tunnel *spec,
+                      struct problem *problem)
+{
     if (service_index_find(&service->tunnels, spec->name) != NULL) {
         spec_errors_add(&problem->errors, "/name", "name_taken", "the name is taken");
         return problem_set(problem, "name_taken", "there is a tunnel \"%s\" already", spec->name);
@@ -115,6 +125,7 @@ static int check_tunnel(struct service *service, const struct spec_tunnel *spec,
 }
 
 static int commit_tunnel(struct service *service, const struct service_tunnel *tunnel,
+                         int (*write)(struct store *store, const struct store_tunnel *row),
                          struct problem *problem)
 {
     if (service->store == NULL)
@@ -124,7 +135,7 @@ static int commit_tunnel(struct service *service, const struct service_tunnel *t
         .generation = tunnel->generation,
         .created_at = tunnel->created_at,
     };
-    int rc = store_insert_tunnel(service->store, &row);
+    int rc = write(service->store, &row);
     sodium_memzero(&row, sizeof(row));
     return rc < 0 ? service_store_problem(service, problem, rc, "tunnel", tunnel->spec.name) : 0;
 }
@@ -145,7 +156,7 @@ static int establish_tunnel(struct service *service, struct service_tunnel *tunn
     if (rc < 0)
         return service_start_problem(problem, rc, "/listen_port", "UDP", &spec->listen_address,
                                      spec->listen_port);
-    if (commit_tunnel(service, tunnel, problem) < 0)
+    if (commit_tunnel(service, tunnel, store_insert_tunnel, problem) < 0)
         return -1;
     rc = push_tunnel(service, tunnel);
     if (rc < 0) {
@@ -159,7 +170,7 @@ static int establish_tunnel(struct service *service, struct service_tunnel *tunn
 int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
                           const struct service_tunnel **out, struct problem *problem)
 {
-    if (check_tunnel(service, spec, problem) < 0)
+    if (check_tunnel(service, NULL, spec, problem) < 0 || check_name(service, spec, problem) < 0)
         return -1;
     struct service_tunnel *tunnel = new_tunnel(spec);
     if (tunnel == NULL || service_index_reserve(&service->tunnels) < 0) {
@@ -177,6 +188,108 @@ int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
     observe(tunnel);
     if (service->store != NULL) /* the one-shot command is quiet until all of it is done */
         log_info("tunnel %s: created, bound to port %u", tunnel->spec.name, (unsigned)tunnel->port);
+    *out = tunnel;
+    return 0;
+}
+
+/* --- Change ----------------------------------------------------------------------------------- */
+
+/* Gives next, a copy of tunnel with another specification, the sockets that it is to have. */
+static int rebind_tunnel(struct service *service, const struct service_tunnel *tunnel,
+                         struct service_tunnel *next, struct problem *problem)
+{
+    const struct spec_tunnel *spec = &next->spec;
+    if (!(spec_tunnel_diff(&tunnel->spec, spec) & SPEC_TUNNEL_LISTEN))
+        return 0;
+    if (tunnel->port != 0 && (spec->listen_port == 0 || spec->listen_port == tunnel->port) &&
+        inet_addr_equal(&tunnel->spec.listen_address, &spec->listen_address))
+        return 0;
+    next->sockets[0] = next->sockets[1] = -1;
+    next->port = 0;
+    int rc = bind_tunnel(service, next);
+    return rc < 0 ? service_start_problem(problem, rc, "/listen_port", "UDP", &spec->listen_address,
+                                          spec->listen_port)
+                  : 0;
+}
+
+static bool same_sockets(const struct service_tunnel *a, const struct service_tunnel *b)
+{
+    return a->sockets[0] == b->sockets[0] && a->sockets[1] == b->sockets[1];
+}
+
+/* Tells the worker; a tunnel that is in none is given to one if its sockets are new. */
+static int push_change(struct service *service, struct service_tunnel *tunnel,
+                       const struct service_tunnel *before)
+{
+    bool moved = !same_sockets(tunnel, before);
+    if (tunnel->supervised != NULL)
+        return supervisor_update_tunnel(tunnel->supervised, moved ? tunnel->sockets : NULL);
+    int rc = moved ? push_tunnel(service, tunnel) : 0;
+    if (rc == 0 && moved)
+        tunnel->start_error = 0;
+    return rc;
+}
+
+/*
+ * Commit, push: on failure the tunnel and the store are as before. On success *next becomes what
+ * the tunnel was.
+ */
+static int replace_tunnel(struct service *service, struct service_tunnel *tunnel,
+                          struct service_tunnel *next, struct problem *problem)
+{
+    if (commit_tunnel(service, next, store_update_tunnel, problem) < 0)
+        return -1;
+    struct service_tunnel before = *tunnel;
+    *tunnel = *next;
+    int rc = push_change(service, tunnel, &before);
+    if (rc < 0) {
+        *tunnel = before;
+        struct problem ignored = {0}; /* it was logged */
+        commit_tunnel(service, tunnel, store_update_tunnel, &ignored);
+        problem_set(problem, "exhausted", "no worker can take the change: %s", strerror(-rc));
+    } else {
+        *next = before;
+    }
+    sodium_memzero(&before, sizeof(before));
+    return rc < 0 ? -1 : 0;
+}
+
+static int change_tunnel(struct service *service, struct service_tunnel *tunnel,
+                         const struct spec_tunnel *spec, struct problem *problem)
+{
+    struct service_tunnel next = *tunnel;
+    next.spec = *spec;
+    next.generation++;
+    crypto_scalarmult_base(next.public_key, spec->private_key);
+    int rc = rebind_tunnel(service, tunnel, &next, problem);
+    if (rc == 0)
+        rc = replace_tunnel(service, tunnel, &next, problem);
+    /* What is left in next is the old sockets and definition, or those that came to nothing. */
+    if (!same_sockets(tunnel, &next))
+        sockets_close_udp(next.sockets, next.port, &service->released);
+    if (rc == 0)
+        spec_tunnel_fini(&next.spec);
+    sodium_memzero(&next, sizeof(next));
+    return rc;
+}
+
+int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
+                          const struct service_tunnel **out, struct problem *problem)
+{
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->name);
+    if (tunnel == NULL)
+        return problem_set(problem, "not_found", "there is no tunnel \"%.63s\"", spec->name);
+    if (check_tunnel(service, tunnel, spec, problem) < 0)
+        return -1;
+    if (spec_tunnel_diff(&tunnel->spec, spec) == 0) {
+        spec_tunnel_fini(spec);
+    } else {
+        if (change_tunnel(service, tunnel, spec, problem) < 0)
+            return -1;
+        sodium_memzero(spec, sizeof(*spec));
+        log_info("tunnel %s: changed", tunnel->spec.name);
+    }
+    observe(tunnel);
     *out = tunnel;
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "engine/json.h"
 #include "engine/log.h"
 #include "engine/messages.h"
+#include "engine/spec_diff.h"
 #include "engine/wg/device.h"
 #include "server/resolver.h"
 #include "server/worker_link.h"
@@ -22,10 +23,18 @@
 
 /* A peer whose endpoint is a name. */
 struct named_peer {
-    struct supervised_tunnel *tunnel;
+    struct named_peers *set;
     const struct spec_peer *spec;
-    struct lookup *lookup;
+    struct lookup *lookup;       /* NULL when the address came from an earlier definition */
     union inet_sockaddr address; /* AF_UNSPEC until it is known */
+};
+
+/* All of a tunnel's, sorted by their public keys. */
+struct named_peers {
+    struct supervised_tunnel *tunnel;
+    bool current; /* the worker knows these peers */
+    size_t count;
+    struct named_peer items[];
 };
 
 struct supervised_forward {
@@ -43,8 +52,7 @@ struct supervised_tunnel {
     const struct spec_tunnel *spec;
     int sockets[2];
     uint32_t slot;
-    struct named_peer *named_peers;
-    size_t named_peers_count;
+    struct named_peers *named_peers; /* NULL = none */
     TAILQ_HEAD(, supervised_forward) forwards;
 };
 
@@ -65,15 +73,21 @@ struct supervisor {
 
 /* --- Telling a worker ------------------------------------------------------------------------- */
 
+static bool is_known(const struct named_peer *peer)
+{
+    return peer->address.sa.sa_family != AF_UNSPEC;
+}
+
 static void push_endpoint(const struct named_peer *peer)
 {
+    const struct supervised_tunnel *tunnel = peer->set->tunnel;
     struct message_peer_endpoint message = {
-        .tunnel_slot = peer->tunnel->slot,
+        .tunnel_slot = tunnel->slot,
         .remote = peer->address,
     };
     memcpy(message.public_key, peer->spec->public_key, SPEC_KEY_LEN);
-    worker_link_send(peer->tunnel->worker->link, MESSAGE_PEER_ENDPOINT, &message, sizeof(message),
-                     NULL, NULL);
+    worker_link_send(tunnel->worker->link, MESSAGE_PEER_ENDPOINT, &message, sizeof(message), NULL,
+                     NULL);
 }
 
 static void push_forward(const struct supervised_forward *forward)
@@ -101,9 +115,10 @@ static void push_tunnel(const struct supervised_tunnel *tunnel)
     worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
                      tunnel->sockets);
     json_free(json);
-    for (size_t i = 0; i < tunnel->named_peers_count; i++) {
-        if (tunnel->named_peers[i].address.sa.sa_family != AF_UNSPEC)
-            push_endpoint(&tunnel->named_peers[i]);
+    const struct named_peers *named = tunnel->named_peers;
+    for (size_t i = 0; named && i < named->count; i++) {
+        if (is_known(&named->items[i]))
+            push_endpoint(&named->items[i]);
     }
 }
 
@@ -148,7 +163,8 @@ static void on_looked_up(void *ctx, const union inet_sockaddr *address)
 {
     struct named_peer *peer = ctx;
     peer->address = *address;
-    push_endpoint(peer);
+    if (peer->set->current)
+        push_endpoint(peer);
 }
 
 static bool is_named(const struct spec_peer *peer)
@@ -157,34 +173,93 @@ static bool is_named(const struct spec_peer *peer)
     return peer->endpoint_host[0] != '\0' && inet_addr_parse(peer->endpoint_host, &addr) != 0;
 }
 
-static int look_up_peers(struct supervised_tunnel *tunnel)
+static int compare_named(const void *a, const void *b)
+{
+    const struct named_peer *left = a;
+    const struct named_peer *right = b;
+    return memcmp(left->spec->public_key, right->spec->public_key, SPEC_KEY_LEN);
+}
+
+static void named_peers_free(struct named_peers *set)
+{
+    if (!set)
+        return;
+    for (size_t i = 0; i < set->count; i++)
+        lookup_free(set->items[i].lookup);
+    free(set);
+}
+
+/* The set of a definition, nothing looked up. *out is NULL when there is none. 0 or -ENOMEM. */
+static int list_named_peers(struct supervised_tunnel *tunnel, struct named_peers **out)
 {
     const struct spec_tunnel *spec = tunnel->spec;
     size_t count = 0;
     for (size_t i = 0; i < spec->peers_count; i++)
         count += is_named(&spec->peers[i]);
+    *out = NULL;
     if (count == 0)
         return 0;
-    tunnel->named_peers = calloc(count, sizeof(*tunnel->named_peers));
-    if (!tunnel->named_peers)
+    struct named_peers *set = calloc(1, sizeof(*set) + count * sizeof(set->items[0]));
+    if (!set)
         return -ENOMEM;
+    set->tunnel = tunnel;
     for (size_t i = 0; i < spec->peers_count; i++) {
-        if (!is_named(&spec->peers[i]))
+        if (is_named(&spec->peers[i]))
+            set->items[set->count++] = (struct named_peer){.set = set, .spec = &spec->peers[i]};
+    }
+    qsort(set->items, set->count, sizeof(set->items[0]), compare_named);
+    *out = set;
+    return 0;
+}
+
+/* The peer in an earlier set whose address is known, and is still the one asked for; or NULL. */
+static const struct named_peer *find_known(const struct named_peers *before,
+                                           const struct named_peer *peer)
+{
+    if (!before)
+        return NULL;
+    const struct named_peer *found =
+        bsearch(peer, before->items, before->count, sizeof(before->items[0]), compare_named);
+    return found && is_known(found) && spec_peer_same_endpoint(found->spec, peer->spec) ? found
+                                                                                        : NULL;
+}
+
+/* Looks up what an earlier set (NULL = none) does not know. 0 or -ENOMEM. */
+static int look_up_peers(struct named_peers *set, const int sockets[2],
+                         const struct named_peers *before)
+{
+    int error = 0;
+    for (size_t i = 0; i < set->count && !error; i++) {
+        struct named_peer *peer = &set->items[i];
+        const struct named_peer *known = find_known(before, peer);
+        if (known) {
+            peer->address = known->address;
             continue;
-        struct named_peer *peer = &tunnel->named_peers[tunnel->named_peers_count++];
-        peer->tunnel = tunnel;
-        peer->spec = &spec->peers[i];
+        }
         struct lookup_request request = {
             .host = peer->spec->endpoint_host,
             .port = peer->spec->endpoint_port,
-            .ipv4 = tunnel->sockets[0] >= 0,
-            .ipv6 = tunnel->sockets[1] >= 0,
+            .ipv4 = sockets[0] >= 0,
+            .ipv6 = sockets[1] >= 0,
         };
-        int error =
-            lookup_new(tunnel->supervisor->resolver, &request, on_looked_up, peer, &peer->lookup);
-        if (error)
-            return error;
+        error = lookup_new(set->tunnel->supervisor->resolver, &request, on_looked_up, peer,
+                           &peer->lookup);
     }
+    return error;
+}
+
+static int make_named_peers(struct supervised_tunnel *tunnel, const int sockets[2],
+                            const struct named_peers *before, struct named_peers **out)
+{
+    struct named_peers *set;
+    int error = list_named_peers(tunnel, &set);
+    if (!error && set)
+        error = look_up_peers(set, sockets, before);
+    if (error) {
+        named_peers_free(set);
+        return error;
+    }
+    *out = set;
     return 0;
 }
 
@@ -218,25 +293,64 @@ int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunne
     tunnel->sockets[0] = sockets[0];
     tunnel->sockets[1] = sockets[1];
     TAILQ_INIT(&tunnel->forwards);
+    error = make_named_peers(tunnel, sockets, NULL, &tunnel->named_peers);
+    if (error) {
+        worker_link_slot_remove(worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
+        free(tunnel);
+        return error;
+    }
     TAILQ_INSERT_TAIL(&worker->tunnels, tunnel, link);
     worker->tunnels_count++;
     worker->by_slot[tunnel->slot] = tunnel;
     push_tunnel(tunnel);
-    error = look_up_peers(tunnel);
+    if (tunnel->named_peers)
+        tunnel->named_peers->current = true;
+    *out = tunnel;
+    return 0;
+}
+
+/* Makes a prepared set the tunnel's, and tells the worker what it does not know of it. */
+static void replace_named_peers(struct supervised_tunnel *tunnel, struct named_peers *set)
+{
+    named_peers_free(tunnel->named_peers);
+    tunnel->named_peers = set;
+    if (!set)
+        return;
+    set->current = true;
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].lookup && is_known(&set->items[i]))
+            push_endpoint(&set->items[i]);
+    }
+}
+
+int supervisor_update_tunnel(struct supervised_tunnel *tunnel, const int sockets[2])
+{
+    static const int none[CHANNEL_FDS_MAX] = {-1, -1};
+    struct message_slot update = {.slot = tunnel->slot};
+    struct named_peers *named;
+    cJSON *json = spec_tunnel_to_json(tunnel->spec, SPEC_COMPLETE);
+    if (!json)
+        return -ENOMEM;
+    /* Other sockets may be of other families: then every name is looked up anew. */
+    int error = make_named_peers(tunnel, sockets ? sockets : tunnel->sockets,
+                                 sockets ? NULL : tunnel->named_peers, &named);
     if (error) {
-        supervisor_remove_tunnel(tunnel);
+        json_free(json);
         return error;
     }
-    *out = tunnel;
+    if (sockets)
+        memcpy(tunnel->sockets, sockets, sizeof(tunnel->sockets));
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_UPDATE, &update, sizeof(update), json,
+                     sockets ? sockets : none);
+    json_free(json);
+    replace_named_peers(tunnel, named);
     return 0;
 }
 
 void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
 {
     struct worker *worker = tunnel->worker;
-    for (size_t i = 0; i < tunnel->named_peers_count; i++)
-        lookup_free(tunnel->named_peers[i].lookup);
-    free(tunnel->named_peers);
+    named_peers_free(tunnel->named_peers);
     TAILQ_REMOVE(&worker->tunnels, tunnel, link);
     worker->tunnels_count--;
     worker->by_slot[tunnel->slot] = NULL;
@@ -278,6 +392,21 @@ int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_f
     TAILQ_INSERT_TAIL(&tunnel->forwards, forward, link);
     push_forward(forward);
     *out = forward;
+    return 0;
+}
+
+int supervisor_update_forward(struct supervised_forward *forward, int listener)
+{
+    struct message_slot update = {.slot = forward->slot};
+    const int fds[CHANNEL_FDS_MAX] = {listener, -1};
+    cJSON *json = spec_forward_to_json(forward->spec);
+    if (!json)
+        return -ENOMEM;
+    if (listener >= 0)
+        forward->listener = listener;
+    worker_link_send(forward->tunnel->worker->link, MESSAGE_FORWARD_UPDATE, &update, sizeof(update),
+                     json, fds);
+    json_free(json);
     return 0;
 }
 
@@ -376,4 +505,15 @@ unsigned supervisor_workers_alive(const struct supervisor *supervisor)
     for (unsigned i = 0; i < supervisor->workers_count; i++)
         alive += worker_link_is_up(supervisor->workers[i].link);
     return alive;
+}
+
+bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index)
+{
+    return worker_link_is_up(supervisor->workers[index].link);
+}
+
+const struct counters_worker *supervisor_worker_counters(const struct supervisor *supervisor,
+                                                         unsigned index)
+{
+    return &worker_link_counters(supervisor->workers[index].link)->worker;
 }

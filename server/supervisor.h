@@ -5,8 +5,10 @@
  * definitions and descriptors, and when a worker dies starts it again with back-off and pushes all
  * of that again: the same listeners, so that no client is refused meanwhile.
  *
- * Nothing here waits for a worker. Definitions are borrowed, and must stay where they are,
- * unchanged, until removed. Descriptors are borrowed too: the caller closes them after the removal.
+ * Nothing here waits for a worker. Definitions are borrowed, and must stay where they are
+ * until removed; they change only between two calls of which the second is an update. Descriptors
+ * are borrowed too: the caller closes them after the removal, or after the update that replaced
+ * them.
  */
 #ifndef MANYTUN_SERVER_SUPERVISOR_H
 #define MANYTUN_SERVER_SUPERVISOR_H
@@ -36,17 +38,32 @@ void supervisor_free(struct supervisor *supervisor);
 
 unsigned supervisor_workers(const struct supervisor *supervisor);
 unsigned supervisor_workers_alive(const struct supervisor *supervisor);
+/* One worker, by its number below supervisor_workers(). Its counters outlive its process. */
+bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index);
+const struct counters_worker *supervisor_worker_counters(const struct supervisor *supervisor,
+                                                         unsigned index);
 
 /* sockets: outer UDP, [0] IPv4 and [1] IPv6, -1 where there is none. 0, -ENOMEM, -ENOSPC (slots).
  */
 int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunnel *spec,
                           const int sockets[2], struct supervised_tunnel **out);
+/*
+ * The definition was changed where it lies; what it pointed to before must stay until this returns.
+ * sockets are the new ones, NULL = those of before. The worker changes what differs. 0, or -ENOMEM:
+ * then nothing has happened, and the definition must be changed back.
+ */
+int supervisor_update_tunnel(struct supervised_tunnel *tunnel, const int sockets[2]);
 /* Its forwards must have been removed. The worker closes its connections. */
 void supervisor_remove_tunnel(struct supervised_tunnel *tunnel);
 
 /* listener: a bound, listening, non-blocking TCP socket. 0, -ENOMEM, -ENOSPC. */
 int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_forward *spec,
                            int listener, struct supervised_forward **out);
+/*
+ * The definition was changed where it lies, but for its tunnel. listener is the new one, -1 = the
+ * one of before. Open connections go on. 0, or -ENOMEM as above.
+ */
+int supervisor_update_forward(struct supervised_forward *forward, int listener);
 void supervisor_remove_forward(struct supervised_forward *forward);
 
 /* Live counters; the pointer is valid until the removal. Slots start at zero. */

@@ -30,16 +30,50 @@ static int insert_row(struct store *store, const struct store_forward *forward,
     return rc;
 }
 
-int store_insert_forward(struct store *store, const struct store_forward *forward)
+static int update_row(struct store *store, const struct store_forward *forward,
+                      const char *definition)
+{
+    sqlite3_stmt *stmt = store_prepare(
+        store, "UPDATE forwards SET tunnel = ?, definition = ?, generation = ?, bound_port = ?"
+               " WHERE name = ?");
+    if (stmt == NULL)
+        return store->failure;
+    int rc;
+    if (store_bind_text(stmt, 1, forward->spec.tunnel) && store_bind_text(stmt, 2, definition) &&
+        store_bind_integer(stmt, 3, (int64_t)forward->generation) &&
+        store_bind_integer(stmt, 4, forward->bound_port) &&
+        store_bind_text(stmt, 5, forward->spec.name))
+        rc = store_run(store, stmt);
+    else
+        rc = store_fail(store, "changing a forward");
+    sqlite3_finalize(stmt);
+    if (rc == 0 && sqlite3_changes(store->db) == 0)
+        rc = -ENOENT;
+    return rc;
+}
+
+static int write_row(struct store *store, const struct store_forward *forward,
+                     int (*write)(struct store *store, const struct store_forward *forward,
+                                  const char *definition))
 {
     cJSON *json = spec_forward_to_json(&forward->spec);
     char *definition = json != NULL ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
     if (definition == NULL)
         return -ENOMEM;
-    int rc = insert_row(store, forward, definition);
+    int rc = write(store, forward, definition);
     cJSON_free(definition);
     return rc;
+}
+
+int store_insert_forward(struct store *store, const struct store_forward *forward)
+{
+    return write_row(store, forward, insert_row);
+}
+
+int store_update_forward(struct store *store, const struct store_forward *forward)
+{
+    return write_row(store, forward, update_row);
 }
 
 int store_delete_forward(struct store *store, const char *name)

@@ -39,8 +39,11 @@ void store_close(struct store *store);
 /* Each is one durable transaction. 0, -EEXIST, -ENOENT, -ENOMEM, or -EIO (store_error() says why).
  * A failure leaves everything as it was. */
 int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel);
+/* Everything of the row with this name but created_at, secrets included. */
+int store_update_tunnel(struct store *store, const struct store_tunnel *tunnel);
 int store_delete_tunnel(struct store *store, const char *name); /* and its forwards */
 int store_insert_forward(struct store *store, const struct store_forward *forward);
+int store_update_forward(struct store *store, const struct store_forward *forward);
 int store_delete_forward(struct store *store, const char *name);
 /* What a port 0 became, when it changes after a restart. */
 int store_set_bound_port(struct store *store, const char *forward, uint16_t port);

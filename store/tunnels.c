@@ -70,11 +70,18 @@ static int insert_preshared_keys(struct store *store, const struct spec_tunnel *
     return rc;
 }
 
-int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel)
+/* The definition as it is stored, to be freed with cJSON_free(), or NULL (out of memory). */
+static char *print_definition(const struct spec_tunnel *spec)
 {
-    cJSON *json = spec_tunnel_to_json(&tunnel->spec, SPEC_WITHOUT_SECRETS);
+    cJSON *json = spec_tunnel_to_json(spec, SPEC_WITHOUT_SECRETS);
     char *definition = json != NULL ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
+    return definition;
+}
+
+int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel)
+{
+    char *definition = print_definition(&tunnel->spec);
     if (definition == NULL)
         return -ENOMEM;
     int rc = store_begin(store);
@@ -84,6 +91,67 @@ int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel)
             rc = insert_private_key(store, &tunnel->spec);
         if (rc == 0)
             rc = insert_preshared_keys(store, &tunnel->spec);
+        rc = store_end(store, rc);
+    }
+    cJSON_free(definition);
+    return rc;
+}
+
+static int update_definition(struct store *store, const struct store_tunnel *tunnel,
+                             const char *definition)
+{
+    sqlite3_stmt *stmt =
+        store_prepare(store, "UPDATE tunnels SET definition = ?, generation = ? WHERE name = ?");
+    if (stmt == NULL)
+        return store->failure;
+    int rc;
+    if (store_bind_text(stmt, 1, definition) &&
+        store_bind_integer(stmt, 2, (int64_t)tunnel->generation) &&
+        store_bind_text(stmt, 3, tunnel->spec.name))
+        rc = store_run(store, stmt);
+    else
+        rc = store_fail(store, "changing a tunnel");
+    sqlite3_finalize(stmt);
+    if (rc == 0 && sqlite3_changes(store->db) == 0)
+        rc = -ENOENT;
+    return rc;
+}
+
+/* Runs a statement whose one parameter is the tunnel's name. */
+static int delete_secrets(struct store *store, const char *sql, const char *tunnel)
+{
+    sqlite3_stmt *stmt = store_prepare(store, sql);
+    if (stmt == NULL)
+        return store->failure;
+    int rc = store_bind_text(stmt, 1, tunnel)
+                 ? store_run(store, stmt)
+                 : store_fail(store, "changing the secrets of a tunnel");
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+static int replace_secrets(struct store *store, const struct spec_tunnel *spec)
+{
+    int rc = delete_secrets(store, "DELETE FROM tunnel_secrets WHERE tunnel = ?", spec->name);
+    if (rc == 0)
+        rc = delete_secrets(store, "DELETE FROM peer_secrets WHERE tunnel = ?", spec->name);
+    if (rc == 0)
+        rc = insert_private_key(store, spec);
+    if (rc == 0)
+        rc = insert_preshared_keys(store, spec);
+    return rc;
+}
+
+int store_update_tunnel(struct store *store, const struct store_tunnel *tunnel)
+{
+    char *definition = print_definition(&tunnel->spec);
+    if (definition == NULL)
+        return -ENOMEM;
+    int rc = store_begin(store);
+    if (rc == 0) {
+        rc = update_definition(store, tunnel, definition);
+        if (rc == 0)
+            rc = replace_secrets(store, &tunnel->spec);
         rc = store_end(store, rc);
     }
     cJSON_free(definition);

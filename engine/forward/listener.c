@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 struct listener {
-    struct spec_forward spec;
+    struct spec_forward spec; /* relays read it when they start */
     struct relay_group group;
     struct counters_worker *worker_counters;
     int fd;
@@ -102,6 +102,23 @@ int listener_new(const struct listener_config *config, const struct spec_forward
     }
     *out = listener;
     return 0;
+}
+
+static int move_to(struct listener *listener, int fd)
+{
+    event_del(&listener->readable);
+    event_del(&listener->resume);
+    close(listener->fd);
+    listener->fd = fd;
+    event_assign(&listener->readable, listener->group.base, fd, EV_READ | EV_PERSIST, on_readable,
+                 listener);
+    return event_add(&listener->readable, NULL) < 0 ? -ENOMEM : 0;
+}
+
+int listener_update(struct listener *listener, const struct spec_forward *spec, int fd)
+{
+    listener->spec = *spec;
+    return fd >= 0 ? move_to(listener, fd) : 0;
 }
 
 void listener_free(struct listener *listener)

@@ -31,6 +31,12 @@ struct listener_config {
 /* Copies spec and takes over config->fd, also when it fails. 0 or -ENOMEM. */
 int listener_new(const struct listener_config *config, const struct spec_forward *spec,
                  struct listener **out);
+/*
+ * Changes what new connections go by; those that are open stay as they are. fd, unless -1, is
+ * listened on in place of the present one, which is closed; it is taken over, also when this fails:
+ * -ENOMEM, and nothing is accepted any more.
+ */
+int listener_update(struct listener *listener, const struct spec_forward *spec, int fd);
 /* Stops accepting and ends its connections. NULL is allowed. */
 void listener_free(struct listener *listener);
 

@@ -33,8 +33,9 @@ struct relay {
     int client;
     struct event readable; /* of the client's socket */
     struct event writable;
-    struct event timer; /* connect timeout, then idle timeout */
-    uint64_t active_at; /* when bytes last moved; kept only with an idle timeout */
+    struct event timer;    /* connect timeout, then idle timeout */
+    uint64_t active_at;    /* when bytes last moved; kept only with an idle timeout */
+    uint64_t idle_timeout; /* of when it was started; ns, 0 = never */
     bool connected;
     bool out_done; /* the client's end of stream was passed on */
     bool in_done;  /* the target's end of stream was passed on */
@@ -101,11 +102,6 @@ static void set_timer(struct relay *relay, uint64_t wait_ns)
     event_add(&relay->timer, &timeout);
 }
 
-static uint64_t idle_timeout(const struct relay *relay)
-{
-    return relay->group->spec->idle_timeout_seconds * CLOCK_NS_PER_S;
-}
-
 /* Bytes moved. Only the time is noted; the timer looks at it when it fires. */
 static void active(struct relay *relay)
 {
@@ -123,10 +119,10 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
         return;
     }
     uint64_t idle = clock_now() - relay->active_at;
-    if (idle >= idle_timeout(relay))
+    if (idle >= relay->idle_timeout)
         relay_end(relay, END_RESET, "idle timeout");
     else
-        set_timer(relay, idle_timeout(relay) - idle);
+        set_timer(relay, relay->idle_timeout - idle);
 }
 
 /* --- Client → target -------------------------------------------------------------------------- */
@@ -173,8 +169,8 @@ static void conn_connected(void *ctx)
     struct relay *relay = ctx;
     relay->connected = true;
     active(relay);
-    if (idle_timeout(relay) > 0)
-        set_timer(relay, idle_timeout(relay));
+    if (relay->idle_timeout > 0)
+        set_timer(relay, relay->idle_timeout);
     else
         event_del(&relay->timer);
     event_add(&relay->readable, NULL);
@@ -279,6 +275,7 @@ int relay_start(struct relay_group *group, int client)
     }
     relay->group = group;
     relay->client = client;
+    relay->idle_timeout = group->spec->idle_timeout_seconds * CLOCK_NS_PER_S;
     relay->end_of_turn.run = on_end_of_turn;
     event_assign(&relay->readable, group->base, client, EV_READ | EV_PERSIST, on_client_readable,
                  relay);

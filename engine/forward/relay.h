@@ -28,7 +28,7 @@ struct relay_group {
     struct event_base *base;
     struct turn *turn;
     struct tunnel *tunnel;
-    const struct spec_forward *spec;
+    const struct spec_forward *spec; /* what new relays go by; may change between two of them */
     struct counters_forward *counters;
     struct relay_list relays;
 };

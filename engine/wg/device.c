@@ -87,6 +87,12 @@ int wg_device_set_addresses(struct wg_device *device, const struct inet_addr *ad
     return 0;
 }
 
+void wg_device_sockets_moved(struct wg_device *device)
+{
+    for (struct wg_peer *peer = device->peers; peer; peer = peer->next)
+        wg_peer_clear_source(peer);
+}
+
 void wg_device_set_mtu(struct wg_device *device, uint16_t mtu)
 {
     device->mtu = mtu;

@@ -114,6 +114,8 @@ void wg_device_set_private_key(struct wg_device *device, const uint8_t key[WG_KE
 /* Addresses of our own inside the tunnel: packets that claim to come from them are dropped. */
 int wg_device_set_addresses(struct wg_device *device, const struct inet_addr *addresses,
                             size_t count);
+/* The outer sockets are others: forgets the local addresses that peers were talked to from. */
+void wg_device_sockets_moved(struct wg_device *device);
 /* The mtu of the tunnel: padding stops there. */
 void wg_device_set_mtu(struct wg_device *device, uint16_t mtu);
 

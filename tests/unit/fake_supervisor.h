@@ -28,8 +28,10 @@ struct supervised_forward {
 
 static struct {
     size_t tunnels, forwards; /* that were added and not removed */
+    size_t updates;           /* of either */
     unsigned alive;
-    int fail;                       /* a negative errno that additions return */
+    struct counters_worker counters;
+    int fail;                       /* a negative errno that additions and updates return */
     int left[FAKE_DESCRIPTORS_MAX]; /* duplicates of removed objects */
     size_t left_count;
 } fake = {.alive = 1};
@@ -60,6 +62,21 @@ unsigned supervisor_workers_alive(const struct supervisor *supervisor)
     return fake.alive;
 }
 
+bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index)
+{
+    (void)supervisor;
+    (void)index;
+    return fake.alive > 0;
+}
+
+const struct counters_worker *supervisor_worker_counters(const struct supervisor *supervisor,
+                                                         unsigned index)
+{
+    (void)supervisor;
+    (void)index;
+    return &fake.counters;
+}
+
 int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunnel *spec,
                           const int sockets[2], struct supervised_tunnel **out)
 {
@@ -74,6 +91,18 @@ int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunne
         tunnel->duplicates[i] = sockets[i] >= 0 ? dup(sockets[i]) : -1;
     fake.tunnels++;
     *out = tunnel;
+    return 0;
+}
+
+int supervisor_update_tunnel(struct supervised_tunnel *tunnel, const int sockets[2])
+{
+    if (fake.fail != 0)
+        return fake.fail;
+    for (int i = 0; sockets != NULL && i < 2; i++) {
+        fake_leave(tunnel->duplicates[i]);
+        tunnel->duplicates[i] = sockets[i] >= 0 ? dup(sockets[i]) : -1;
+    }
+    fake.updates++;
     return 0;
 }
 
@@ -98,6 +127,18 @@ int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_f
     forward->duplicate = dup(listener);
     fake.forwards++;
     *out = forward;
+    return 0;
+}
+
+int supervisor_update_forward(struct supervised_forward *forward, int listener)
+{
+    if (fake.fail != 0)
+        return fake.fail;
+    if (listener >= 0) {
+        fake_leave(forward->duplicate);
+        forward->duplicate = dup(listener);
+    }
+    fake.updates++;
     return 0;
 }
 

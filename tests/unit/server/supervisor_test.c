@@ -226,6 +226,80 @@ static void a_killed_worker_comes_back_with_the_same_listener(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
+static bool one_is_down(struct fixture *f, const void *arg)
+{
+    (void)arg;
+    return supervisor_worker_alive(f->supervisor, 0) != supervisor_worker_alive(f->supervisor, 1);
+}
+
+/* Each worker is seen by itself, and keeps its counters when its process is another. */
+static void workers_are_told_apart(void **state)
+{
+    struct fixture *f = *state;
+    run_until(f, all_alive, NULL);
+    const struct counters_worker *before[2];
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(supervisor_worker_alive(f->supervisor, i));
+        before[i] = supervisor_worker_counters(f->supervisor, i);
+    }
+    assert_ptr_not_equal(before[0], before[1]);
+    pid_t pids[4];
+    assert_int_equal(children(pids, 4), 2);
+    kill(pids[0], SIGKILL);
+    run_until(f, one_is_down, NULL);
+    run_until(f, all_alive, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        assert_ptr_equal(supervisor_worker_counters(f->supervisor, i), before[i]);
+}
+
+/* The worker is told of a change; open connections stay, and a worker that comes back knows it. */
+static void workers_are_told_of_changes(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    struct spec_peer peers[2] = {{.name = "a", .public_key = {9}, .endpoint_port = 51820},
+                                 {.name = "b", .public_key = {8}, .endpoint_port = 51820}};
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    const struct counters_forward *counters = supervisor_forward_counters(forward);
+    int first = connect_client(f);
+    struct reaches one = {&counters->connections_active, 1};
+    run_until(f, reached, &one);
+
+    int old = f->listener;
+    f->listener = bind_loopback(SOCK_STREAM, &f->listen);
+    assert_int_equal(listen(f->listener, 16), 0);
+    assert_int_equal(supervisor_update_forward(forward, f->listener), 0);
+    shutdown(old, SHUT_RDWR);
+    close(old);
+    f->tunnel.peers = peers;
+    /* The first is looked up in /etc/hosts, the second cannot be found. */
+    strcpy(peers[0].endpoint_host, "localhost");
+    strcpy(peers[1].endpoint_host, "nowhere.invalid");
+    for (f->tunnel.peers_count = 0; f->tunnel.peers_count <= 2; f->tunnel.peers_count++)
+        assert_int_equal(supervisor_update_tunnel(tunnel, NULL), 0);
+    f->tunnel.peers_count = 1;
+    assert_int_equal(supervisor_update_tunnel(tunnel, f->sockets), 0);
+    int second = connect_client(f);
+    struct reaches two = {&counters->connections_active, 2};
+    run_until(f, reached, &two);
+
+    pid_t pids[4];
+    assert_int_equal(children(pids, 4), 2);
+    kill(pids[0], SIGKILL);
+    kill(pids[1], SIGKILL);
+    int third = connect_client(f);
+    run_until(f, replaced, pids);
+    struct reaches total = {&counters->connections_total, 3};
+    run_until(f, reached, &total);
+    close(first);
+    close(second);
+    close(third);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
 static void slots_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -257,6 +331,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(tunnels_are_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_worker_comes_back_with_the_same_listener, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(workers_are_told_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(workers_are_told_of_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

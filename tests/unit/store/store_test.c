@@ -302,6 +302,72 @@ static void test_forward_needs_its_tunnel(void **state)
     assert_true(strlen(store_error(store)) > 0);
 }
 
+/* Everything changes but the name and the time of creation. */
+static void test_tunnel_update(void **state)
+{
+    (void)state;
+    insert_tunnel("home");
+    insert_tunnel("work");
+    struct store_tunnel wanted = make_tunnel("home");
+    wanted.generation = 4;
+    wanted.created_at = (struct timespec){0};
+    wanted.spec.mtu = 1300;
+    memset(wanted.spec.private_key, 0xe5, SPEC_KEY_LEN);
+    wanted.spec.peers[0].has_preshared_key = false;
+    memset(wanted.spec.peers[0].preshared_key, 0, SPEC_KEY_LEN);
+    for (int i = 0; i < 2; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "new-%d", i);
+        strcpy(wanted.spec.peers[1].name, name);
+        wanted.spec.peers[1].has_preshared_key = true;
+        memset(wanted.spec.peers[1].preshared_key, 0xf0 + i, SPEC_KEY_LEN);
+        assert_int_equal(store_update_tunnel(store, &wanted), 0);
+    }
+    reopen_store();
+    struct seen seen = {.stop = -ECANCELED};
+    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), -ECANCELED);
+    assert_int_equal(seen.tunnel.generation, 4);
+    assert_int_equal(seen.tunnel.created_at.tv_sec, 1700000000);
+    assert_int_equal(seen.tunnel.spec.mtu, 1300);
+    assert_memory_equal(seen.tunnel.spec.private_key, wanted.spec.private_key, SPEC_KEY_LEN);
+    assert_false(seen.tunnel.spec.peers[0].has_preshared_key);
+    assert_memory_equal(seen.tunnel.spec.peers[1].preshared_key, wanted.spec.peers[1].preshared_key,
+                        SPEC_KEY_LEN);
+    assert_int_equal(count_rows("tunnel_secrets"), 2);
+    assert_int_equal(count_rows("peer_secrets"), 2);
+    strcpy(wanted.spec.name, "none");
+    assert_int_equal(store_update_tunnel(store, &wanted), -ENOENT);
+    spec_tunnel_fini(&seen.tunnel.spec);
+    spec_tunnel_fini(&wanted.spec);
+    assert_tunnels("home work ");
+}
+
+static void test_forward_update(void **state)
+{
+    (void)state;
+    insert_tunnel("home");
+    insert_tunnel("work");
+    insert_forward("web", "home");
+    struct store_forward wanted = make_forward("web", "work");
+    wanted.generation = 2;
+    wanted.bound_port = 40003;
+    wanted.spec.target_port = 81;
+    assert_int_equal(store_update_forward(store, &wanted), 0);
+    reopen_store();
+    struct seen seen = {0};
+    assert_int_equal(store_load_forwards(store, see_forward, &seen), 0);
+    assert_memory_equal(&seen.forward.spec, &wanted.spec, sizeof(wanted.spec));
+    assert_int_equal(seen.forward.generation, 2);
+    assert_int_equal(seen.forward.bound_port, 40003);
+    wanted = make_forward("web", "none");
+    assert_int_equal(store_update_forward(store, &wanted), -EIO);
+    wanted = make_forward("none", "home");
+    assert_int_equal(store_update_forward(store, &wanted), -ENOENT);
+    /* It belongs to its new tunnel. */
+    assert_int_equal(store_delete_tunnel(store, "home"), 0);
+    assert_forwards("web ");
+}
+
 static void test_deletion(void **state)
 {
     (void)state;
@@ -618,6 +684,8 @@ int main(void)
         TEST(test_order_and_stop),
         TEST(test_names_are_unique),
         TEST(test_forward_needs_its_tunnel),
+        TEST(test_tunnel_update),
+        TEST(test_forward_update),
         TEST(test_deletion),
         TEST(test_tokens),
         TEST(test_definitions_hold_no_secrets),

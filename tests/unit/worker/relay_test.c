@@ -43,6 +43,7 @@ struct fixture {
     struct counters_tunnel tunnel_counters[2];
     struct counters_forward counters;
     struct counters_worker worker_counters;
+    struct spec_tunnel near_spec;
     struct tunnel *near, *far;
     struct stack_listener *target_listener;
     struct target target;
@@ -202,9 +203,8 @@ static void make_tunnels(struct fixture *f)
     x25519_public(far_public, far_key);
     int near_fd = bind_loopback(SOCK_DGRAM, &near_address);
     int far_fd = bind_loopback(SOCK_DGRAM, &far_address);
-    describe(&spec, "10.0.0.2/24", near_key, far_public, &far_address);
-    f->near = make_tunnel(f, &spec, near_fd, 0);
-    spec_tunnel_fini(&spec);
+    describe(&f->near_spec, "10.0.0.2/24", near_key, far_public, &far_address);
+    f->near = make_tunnel(f, &f->near_spec, near_fd, 0);
     describe(&spec, "10.0.0.1/24", far_key, near_public, NULL);
     f->far = make_tunnel(f, &spec, far_fd, 1);
     spec_tunnel_fini(&spec);
@@ -245,6 +245,7 @@ static int teardown(void **state)
         stack_conn_abort(f->target.conn);
     tunnel_free(f->near);
     tunnel_free(f->far);
+    spec_tunnel_fini(&f->near_spec);
     turn_end(&f->turn);
     assert_true(TAILQ_EMPTY(&f->turn));
     udp_pools_free();
@@ -559,6 +560,193 @@ static void ends_its_connections_when_it_is_freed(void **state)
     close(client.fd);
 }
 
+/* --- Changes ---------------------------------------------------------------------------------- */
+
+static bool target_has_all(struct fixture *f, void *arg)
+{
+    struct client *client = arg;
+    client_work(client);
+    return f->target.received == client->to_send && client->received == client->to_send;
+}
+
+/* Echoes more bytes over a connection that is open. */
+static void talk(struct fixture *f, struct client *client)
+{
+    client->to_send += 10000;
+    run_until(f, target_has_all, client);
+}
+
+/* What is open goes on with what it was started with; what comes goes by what there is now. */
+static void update_is_for_new_connections(void **state)
+{
+    struct fixture *f = *state;
+    start_listener(f);
+    struct client lasting = {.fd = connect_client(f)};
+    talk(f, &lasting);
+    struct spec_forward spec = f->spec;
+    spec.target_port = TARGET_PORT + 1;
+    spec.idle_timeout_seconds = 1;
+    assert_int_equal(listener_update(f->listener, &spec, -1), 0);
+    struct client refused = {.fd = connect_client(f)};
+    run_until(f, client_at_end, &refused);
+    assert_int_equal(refused.error, ECONNRESET);
+    talk(f, &lasting);
+    close(refused.fd);
+    close(lasting.fd);
+}
+
+/* Turning the idle timeout off does not end what has one. */
+static void update_leaves_timeouts_alone(void **state)
+{
+    struct fixture *f = *state;
+    f->spec.idle_timeout_seconds = 1;
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    struct spec_forward spec = f->spec;
+    spec.idle_timeout_seconds = 0;
+    assert_int_equal(listener_update(f->listener, &spec, -1), 0);
+    talk(f, &client);
+    run_until(f, client_at_end, &client); /* after a second, as it was started */
+    assert_int_equal(client.error, ECONNRESET);
+    close(client.fd);
+}
+
+static void update_moves_the_listener(void **state)
+{
+    struct fixture *f = *state;
+    start_listener(f);
+    struct client lasting = {.fd = connect_client(f)};
+    talk(f, &lasting);
+    int fd = bind_loopback(SOCK_STREAM, &f->listen);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(listener_update(f->listener, &f->spec, fd), 0);
+    talk(f, &lasting);
+    struct client other = {.fd = connect_client(f)};
+    while (counter_get(&f->counters.connections_total) < 2)
+        run_once(f);
+    talk(f, &lasting);
+    close(other.fd);
+    close(lasting.fd);
+}
+
+static const int no_sockets[2] = {-1, -1};
+
+/* The near tunnel's definition, as make_tunnels() made it, to be changed. */
+static void copy_spec(struct fixture *f, struct spec_tunnel *spec)
+{
+    assert_int_equal(spec_tunnel_copy(spec, &f->near_spec), 0);
+}
+
+static void connections_outlive_a_change_of_peers(void **state)
+{
+    struct fixture *f = *state;
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    struct spec_tunnel spec;
+    copy_spec(f, &spec);
+    struct spec_peer *peers = calloc(2, sizeof(*peers));
+    peers[1] = spec.peers[0];
+    strcpy(peers[0].name, "other");
+    randombytes_buf(peers[0].public_key, SPEC_KEY_LEN);
+    free(spec.peers);
+    spec.peers = peers;
+    spec.peers_count = 2;
+    peers[1].keepalive_seconds = 5;
+    assert_int_equal(inet_prefix_parse("10.0.0.0/16", &peers[1].allowed_ips[0]), 0);
+    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    talk(f, &client);
+    assert_int_equal(tunnel_update(f->near, &f->near_spec, no_sockets), 0);
+    talk(f, &client);
+    spec_tunnel_fini(&spec);
+    close(client.fd);
+}
+
+/* A peer that is taken away and given back has forgotten its session, and makes another. */
+static void connections_outlive_the_loss_of_a_session(void **state)
+{
+    struct fixture *f = *state;
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    struct spec_tunnel spec;
+    copy_spec(f, &spec);
+    size_t peers_count = spec.peers_count;
+    spec.peers_count = 0;
+    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    spec.peers_count = peers_count;
+    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    talk(f, &client);
+    spec_tunnel_fini(&spec);
+    close(client.fd);
+}
+
+static void connections_outlive_a_change_of_sockets(void **state)
+{
+    struct fixture *f = *state;
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    union inet_sockaddr bound;
+    const int sockets[2] = {bind_loopback(SOCK_DGRAM, &bound), -1};
+    assert_int_equal(tunnel_update(f->near, &f->near_spec, sockets), 0);
+    talk(f, &client);
+    close(client.fd);
+}
+
+static void another_mtu_ends_connections(void **state)
+{
+    struct fixture *f = *state;
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    struct spec_tunnel spec;
+    copy_spec(f, &spec);
+    spec.mtu = 1300;
+    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    run_until(f, client_at_end, &client);
+    assert_int_equal(client.error, ECONNRESET);
+    close(client.fd);
+    run_until(f, target_is_closed, NULL);
+    f->target = (struct target){0};
+    client = (struct client){.fd = connect_client(f)};
+    talk(f, &client);
+    spec_tunnel_fini(&spec);
+    close(client.fd);
+}
+
+static bool counted(struct fixture *f, void *arg)
+{
+    const uint64_t *least = arg;
+    return counter_get(&f->tunnel_counters[0].tx_bytes) >= *least;
+}
+
+/* Totals do not go back when a peer goes. */
+static void totals_outlive_peers(void **state)
+{
+    struct fixture *f = *state;
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    uint64_t least = 10000;
+    run_until(f, counted, &least);
+    uint64_t before = counter_get(&f->tunnel_counters[0].rx_bytes);
+    struct spec_tunnel spec;
+    copy_spec(f, &spec);
+    size_t peers_count = spec.peers_count;
+    spec.peers_count = 0;
+    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    spec.peers_count = peers_count;
+    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    talk(f, &client);
+    least = counter_get(&f->tunnel_counters[0].tx_bytes) + 10000;
+    run_until(f, counted, &least);
+    assert_true(counter_get(&f->tunnel_counters[0].rx_bytes) >= before);
+    spec_tunnel_fini(&spec);
+    close(client.fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +760,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(ends_what_is_idle_if_asked_to, setup, teardown),
         cmocka_unit_test_setup_teardown(passes_resets_on, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_its_connections_when_it_is_freed, setup, teardown),
+        cmocka_unit_test_setup_teardown(update_is_for_new_connections, setup, teardown),
+        cmocka_unit_test_setup_teardown(update_leaves_timeouts_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(update_moves_the_listener, setup, teardown),
+        cmocka_unit_test_setup_teardown(connections_outlive_a_change_of_peers, setup, teardown),
+        cmocka_unit_test_setup_teardown(connections_outlive_the_loss_of_a_session, setup, teardown),
+        cmocka_unit_test_setup_teardown(connections_outlive_a_change_of_sockets, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_mtu_ends_connections, setup, teardown),
+        cmocka_unit_test_setup_teardown(totals_outlive_peers, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
