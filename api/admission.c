@@ -22,6 +22,8 @@ static const struct {
     {"Content-Length", offsetof(struct api_headers, content_length)},
     {"Transfer-Encoding", offsetof(struct api_headers, transfer_encoding)},
     {"Expect", offsetof(struct api_headers, expect)},
+    {"If-Match", offsetof(struct api_headers, if_match)},
+    {"If-None-Match", offsetof(struct api_headers, if_none_match)},
 };
 
 void api_headers_add(struct api_headers *headers, const char *name, const char *value)
@@ -102,9 +104,12 @@ static int check_body(const struct api_route *route, const struct api_head *head
         return len == 0 ? 0 : problem_set(problem, "bad_request", "this request takes no body");
     if (len > API_BODY_MAX && len != API_BODY_UNANNOUNCED)
         return problem_set(problem, "too_large", "a body may have at most %d bytes", API_BODY_MAX);
-    if (!guard_is_json(head->headers.content_type))
+    bool patches = strcmp(head->method, "PATCH") == 0;
+    if (!guard_is_json(head->headers.content_type) &&
+        !(patches && guard_is_merge_patch(head->headers.content_type)))
         return problem_set(problem, "unsupported_media_type",
-                           "send the header \"Content-Type: application/json\"");
+                           "send the header \"Content-Type: application/%s\"",
+                           patches ? "merge-patch+json" : "json");
     if (head->headers.content_encoding != NULL &&
         strcasecmp(head->headers.content_encoding, "identity") != 0)
         return problem_set(problem, "unsupported_media_type", "the body must not be encoded");

@@ -29,6 +29,8 @@ struct api_headers {
     const char *content_length;
     const char *transfer_encoding;
     const char *expect;
+    const char *if_match;
+    const char *if_none_match;
     bool repeated; /* one of these came twice */
 };
 

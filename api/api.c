@@ -15,11 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct api {
     struct event_base *base;
     struct api_context context;
+    struct api_server server;
     union inet_sockaddr bound[API_LISTEN_MAX];
     struct api_listener *listeners[API_LISTEN_MAX + 1]; /* the Unix socket's last */
     size_t listeners_count;
@@ -113,7 +115,12 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
         return -ENOMEM;
     }
     api->base = base;
+    api->server.supervisor = config->supervisor;
+    api->server.auth_none = config->auth_none;
+    clock_gettime(CLOCK_REALTIME, &api->server.started_at);
+    clock_gettime(CLOCK_MONOTONIC, &api->server.started_monotonic);
     api->context.service = service;
+    api->context.server = &api->server;
     api->context.access.auth_none = config->auth_none;
     api->context.access.allowed_hosts = config->allowed_hosts;
     api->context.access.allowed_hosts_count = config->allowed_hosts_count;

@@ -13,11 +13,13 @@
 struct api;
 struct service;
 struct store;
+struct supervisor;
 
 #define API_LISTEN_MAX 16
 
 struct api_config {
-    const char *data_directory; /* api.sock and admin.token are made there */
+    const struct supervisor *supervisor; /* borrowed; for what is told of workers */
+    const char *data_directory;          /* api.sock and admin.token are made there */
     union inet_sockaddr listen[API_LISTEN_MAX];
     size_t listen_count;
     bool auth_none; /* no token; refused unless every listen address is loopback */

@@ -4,6 +4,7 @@
 #ifndef MANYTUN_API_CALL_H
 #define MANYTUN_API_CALL_H
 
+#include "api/http_counts.h"
 #include "api/query.h"
 #include "server/problem.h"
 #include "server/service.h"
@@ -11,11 +12,24 @@
 #include <cjson/cJSON.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
+
+/* What handlers may tell of this server; shared by all listeners. */
+struct api_server {
+    const struct supervisor *supervisor;
+    struct timespec started_at;        /* wall clock */
+    struct timespec started_monotonic; /* CLOCK_MONOTONIC */
+    bool auth_none;
+    struct http_counts requests;
+};
 
 struct api_call {
     struct service *service;
+    const struct api_server *server;
     char name[SPEC_NAME_MAX + 1]; /* what {name} stood for in the path */
     struct query query;
+    const char *if_match; /* these headers, or NULL */
+    const char *if_none_match;
     const char *body; /* not terminated */
     size_t body_len;
     struct problem problem; /* filled by a handler that returns -1 */

@@ -1,9 +1,11 @@
 /*
  * forwards: /v1/forwards.
  */
+#include "api/document.h"
 #include "api/handlers.h"
 #include "api/object_json.h"
 #include "api/page.h"
+#include "api/precondition.h"
 #include "engine/json.h"
 
 #include <stdio.h>
@@ -41,25 +43,64 @@ int api_list_forwards(struct api_call *call)
     return api_page_answer(&page, call);
 }
 
-int api_create_forward(struct api_call *call)
+/* Reads a definition and frees the JSON, which may be NULL: then the problem is filled already. */
+static int read_forward(struct api_call *call, cJSON *json, struct spec_forward *spec)
 {
-    cJSON *json = api_call_read_json(call);
     if (json == NULL)
         return -1;
-    struct spec_forward spec;
-    int rc = spec_forward_from_json(json, &spec, &call->problem.errors);
+    int rc = spec_forward_from_json(json, spec, &call->problem.errors);
     json_free(json);
-    if (rc < 0)
-        return problem_set(&call->problem, "validation",
-                           "the forward's definition has %zu error(s)", call->problem.errors.count);
+    return rc == 0 ? 0
+                   : problem_set(&call->problem, "validation",
+                                 "the forward's definition has %zu error(s)",
+                                 call->problem.errors.count);
+}
+
+static int create_forward(struct api_call *call, cJSON *json)
+{
+    struct spec_forward spec;
     const struct service_forward *forward;
-    if (service_create_forward(call->service, &spec, &forward, &call->problem) < 0)
-        return -1;
-    if (answer_forward(call, 201, forward) < 0)
+    if (read_forward(call, json, &spec) < 0 ||
+        service_create_forward(call->service, &spec, &forward, &call->problem) < 0 ||
+        answer_forward(call, 201, forward) < 0)
         return -1;
     snprintf(call->answer.location, sizeof(call->answer.location), "/v1/forwards/%s",
              forward->spec.name);
     return 0;
+}
+
+static int update_forward(struct api_call *call, cJSON *json)
+{
+    struct spec_forward spec;
+    const struct service_forward *forward;
+    if (read_forward(call, json, &spec) < 0 ||
+        service_update_forward(call->service, &spec, &forward, &call->problem) < 0)
+        return -1;
+    return answer_forward(call, 200, forward);
+}
+
+int api_create_forward(struct api_call *call)
+{
+    return create_forward(call, api_call_read_json(call));
+}
+
+int api_put_forward(struct api_call *call)
+{
+    const struct service_forward *present = service_find_forward(call->service, call->name);
+    if (api_precondition_check(call, present != NULL ? present->generation : 0) < 0)
+        return -1;
+    cJSON *json = api_document_put(call);
+    return present != NULL ? update_forward(call, json) : create_forward(call, json);
+}
+
+int api_patch_forward(struct api_call *call)
+{
+    const struct service_forward *present = service_find_forward(call->service, call->name);
+    if (present == NULL)
+        return problem_set(&call->problem, "not_found", "there is no forward \"%s\"", call->name);
+    if (api_precondition_check(call, present->generation) < 0)
+        return -1;
+    return update_forward(call, api_document_patch(call, spec_forward_to_json(&present->spec)));
 }
 
 int api_get_forward(struct api_call *call)
@@ -72,6 +113,9 @@ int api_get_forward(struct api_call *call)
 
 int api_delete_forward(struct api_call *call)
 {
+    const struct service_forward *present = service_find_forward(call->service, call->name);
+    if (present != NULL && api_precondition_check(call, present->generation) < 0)
+        return -1;
     if (service_delete_forward(call->service, call->name, &call->problem) < 0)
         return -1;
     call->answer.status = 204;

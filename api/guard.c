@@ -76,13 +76,23 @@ bool guard_fetch_site_allowed(const char *sec_fetch_site)
            strcmp(sec_fetch_site, "none") == 0;
 }
 
-bool guard_is_json(const char *content_type)
+/* Whether a Content-Type is this type, with any parameters. */
+static bool is_type(const char *content_type, const char *type)
 {
-    static const char json[] = "application/json";
-
-    if (content_type == NULL || strncasecmp(content_type, json, sizeof(json) - 1) != 0)
+    size_t len = strlen(type);
+    if (content_type == NULL || strncasecmp(content_type, type, len) != 0)
         return false;
-    const char *rest = content_type + sizeof(json) - 1;
+    const char *rest = content_type + len;
     rest += strspn(rest, " \t");
     return *rest == '\0' || *rest == ';';
+}
+
+bool guard_is_json(const char *content_type)
+{
+    return is_type(content_type, "application/json");
+}
+
+bool guard_is_merge_patch(const char *content_type)
+{
+    return is_type(content_type, "application/merge-patch+json");
 }

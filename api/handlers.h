@@ -10,12 +10,20 @@
 int api_list_tunnels(struct api_call *call);
 int api_create_tunnel(struct api_call *call);
 int api_get_tunnel(struct api_call *call);
+int api_put_tunnel(struct api_call *call);
+int api_patch_tunnel(struct api_call *call);
 int api_delete_tunnel(struct api_call *call);
 
 int api_list_forwards(struct api_call *call);
 int api_create_forward(struct api_call *call);
 int api_get_forward(struct api_call *call);
+int api_put_forward(struct api_call *call);
+int api_patch_forward(struct api_call *call);
 int api_delete_forward(struct api_call *call);
+
+int api_get_status(struct api_call *call);
+int api_get_info(struct api_call *call);
+int api_get_metrics(struct api_call *call);
 
 int api_get_livez(struct api_call *call);
 int api_get_readyz(struct api_call *call);

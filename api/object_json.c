@@ -3,40 +3,13 @@
  */
 #include "api/object_json.h"
 
-#include "engine/json.h"
+#include "api/json_add.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define NS_PER_S 1000000000
-
-static bool add_string(cJSON *object, const char *name, const char *value)
-{
-    return cJSON_AddStringToObject(object, name, value) != NULL;
-}
-
-/* In digits always: cJSON itself would write some integers with an exponent. */
-static bool add_integer(cJSON *object, const char *name, uint64_t value)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRIu64, value);
-    return cJSON_AddRawToObject(object, name, text) != NULL;
-}
-
-/* RFC 3339, UTC, with milliseconds. */
-static bool add_time(cJSON *object, const char *name, const struct timespec *time)
-{
-    struct tm utc;
-    char seconds[32];
-    char text[48];
-    if (gmtime_r(&time->tv_sec, &utc) == NULL)
-        return false;
-    strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(text, sizeof(text), "%s.%03ldZ", seconds, time->tv_nsec / 1000000);
-    return add_string(object, name, text);
-}
 
 /* A time that a counter holds; 0 = never, then it is left out. */
 static bool add_counter_time(cJSON *object, const char *name, const counter *ns)
@@ -44,12 +17,12 @@ static bool add_counter_time(cJSON *object, const char *name, const counter *ns)
     uint64_t value = counter_get(ns);
     struct timespec time = {.tv_sec = (time_t)(value / NS_PER_S),
                             .tv_nsec = (long)(value % NS_PER_S)};
-    return value == 0 || add_time(object, name, &time);
+    return value == 0 || json_add_time(object, name, &time);
 }
 
 static bool add_counter(cJSON *object, const char *name, const counter *value)
 {
-    return add_integer(object, name, counter_get(value));
+    return json_add_integer(object, name, counter_get(value));
 }
 
 static bool add_conditions(cJSON *status, const struct service_condition *condition)
@@ -60,11 +33,11 @@ static bool add_conditions(cJSON *status, const struct service_condition *condit
         cJSON_Delete(ready);
         return false;
     }
-    return add_string(ready, "type", "Ready") &&
-           add_string(ready, "status", condition->ready ? "True" : "False") &&
-           add_string(ready, "reason", condition->reason) &&
-           add_string(ready, "message", condition->message) &&
-           add_time(ready, "last_transition_time", &condition->since);
+    return json_add_string(ready, "type", "Ready") &&
+           json_add_string(ready, "status", condition->ready ? "True" : "False") &&
+           json_add_string(ready, "reason", condition->reason) &&
+           json_add_string(ready, "message", condition->message) &&
+           json_add_time(ready, "last_transition_time", &condition->since);
 }
 
 static bool add_bound(cJSON *status, const struct inet_addr *address, uint16_t port)
@@ -73,14 +46,15 @@ static bool add_bound(cJSON *status, const struct inet_addr *address, uint16_t p
     cJSON *bound = cJSON_AddObjectToObject(status, "bound");
     return bound != NULL &&
            (address->family == AF_UNSPEC ||
-            add_string(bound, "address", inet_addr_print(address, text))) &&
-           add_integer(bound, "port", port);
+            json_add_string(bound, "address", inet_addr_print(address, text))) &&
+           json_add_integer(bound, "port", port);
 }
 
 static bool add_origin(cJSON *object, uint64_t generation, const struct timespec *created_at)
 {
-    return add_string(object, "source", "api") && add_integer(object, "generation", generation) &&
-           add_time(object, "created_at", created_at);
+    return json_add_string(object, "source", "api") &&
+           json_add_integer(object, "generation", generation) &&
+           json_add_time(object, "created_at", created_at);
 }
 
 /* --- Tunnels ---------------------------------------------------------------------------------- */
@@ -88,8 +62,8 @@ static bool add_origin(cJSON *object, uint64_t generation, const struct timespec
 static bool fill_peer(cJSON *object, const struct spec_peer *peer)
 {
     char key[SPEC_KEY_TEXT];
-    if (!add_string(object, "name", peer->name) ||
-        !add_string(object, "public_key", spec_key_print(peer->public_key, key)))
+    if (!json_add_string(object, "name", peer->name) ||
+        !json_add_string(object, "public_key", spec_key_print(peer->public_key, key)))
         return false;
     if (peer->endpoint_host[0] == '\0')
         return true;
@@ -97,7 +71,7 @@ static bool fill_peer(cJSON *object, const struct spec_peer *peer)
     bool bracket = strchr(peer->endpoint_host, ':') != NULL;
     snprintf(endpoint, sizeof(endpoint), "%s%s%s:%u", bracket ? "[" : "", peer->endpoint_host,
              bracket ? "]" : "", (unsigned)peer->endpoint_port);
-    return add_string(object, "endpoint", endpoint);
+    return json_add_string(object, "endpoint", endpoint);
 }
 
 static bool add_peers(cJSON *status, const struct spec_tunnel *spec)
@@ -120,7 +94,7 @@ static bool add_peers(cJSON *status, const struct spec_tunnel *spec)
 static bool add_tunnel_counters(cJSON *status, const struct supervised_tunnel *supervised)
 {
     const struct counters_tunnel *counters = supervisor_tunnel_counters(supervised);
-    return add_integer(status, "worker", supervisor_tunnel_worker(supervised)) &&
+    return json_add_integer(status, "worker", supervisor_tunnel_worker(supervised)) &&
            add_counter(status, "rx_bytes_total", &counters->rx_bytes) &&
            add_counter(status, "tx_bytes_total", &counters->tx_bytes) &&
            add_counter(status, "handshakes_total", &counters->handshakes) &&
@@ -130,11 +104,11 @@ static bool add_tunnel_counters(cJSON *status, const struct supervised_tunnel *s
 static bool add_tunnel_status(cJSON *object, const struct service_tunnel *tunnel)
 {
     cJSON *status = cJSON_AddObjectToObject(object, "status");
-    return status != NULL && add_integer(status, "observed_generation", tunnel->generation) &&
+    return status != NULL && json_add_integer(status, "observed_generation", tunnel->generation) &&
            (tunnel->port == 0 || add_bound(status, &tunnel->spec.listen_address, tunnel->port)) &&
            (tunnel->supervised == NULL || add_tunnel_counters(status, tunnel->supervised)) &&
-           add_integer(status, "forwards", tunnel->forwards) && add_peers(status, &tunnel->spec) &&
-           add_conditions(status, &tunnel->condition);
+           json_add_integer(status, "forwards", tunnel->forwards) &&
+           add_peers(status, &tunnel->spec) && add_conditions(status, &tunnel->condition);
 }
 
 cJSON *object_json_tunnel(const struct service_tunnel *tunnel)
@@ -156,7 +130,7 @@ static bool add_last_error(cJSON *status, const struct counters_forward *counter
     if (error == 0)
         return true;
     cJSON *last = cJSON_AddObjectToObject(status, "last_error");
-    return last != NULL && add_string(last, "message", strerror(error)) &&
+    return last != NULL && json_add_string(last, "message", strerror(error)) &&
            add_counter_time(last, "at", &counters->last_error_unix_ns);
 }
 
@@ -177,7 +151,7 @@ static bool add_forward_counters(cJSON *status, const struct supervised_forward 
 static bool add_forward_status(cJSON *object, const struct service_forward *forward)
 {
     cJSON *status = cJSON_AddObjectToObject(object, "status");
-    return status != NULL && add_integer(status, "observed_generation", forward->generation) &&
+    return status != NULL && json_add_integer(status, "observed_generation", forward->generation) &&
            (forward->listener < 0 ||
             add_bound(status, &forward->spec.listen_address, forward->bound_port)) &&
            add_forward_counters(status, forward->supervised) &&

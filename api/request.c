@@ -63,7 +63,10 @@ static int judge(const struct api_context *context, struct api_request *request,
     if (problem->status != 0)
         return -1;
     memcpy(request->call.name, request->match.name, sizeof(request->call.name));
+    request->call.if_match = request->head.headers.if_match;
+    request->call.if_none_match = request->head.headers.if_none_match;
     request->call.service = context->service;
+    request->call.server = context->server;
     return 0;
 }
 
@@ -206,7 +209,8 @@ static enum MHD_Result queue_answer(struct MHD_Connection *connection, struct ap
     return result;
 }
 
-static enum MHD_Result respond(struct MHD_Connection *connection, struct api_request *request)
+static enum MHD_Result respond(const struct api_context *context, struct MHD_Connection *connection,
+                               struct api_request *request)
 {
     if (!request->refused) {
         request->call.body = request->body;
@@ -218,6 +222,9 @@ static enum MHD_Result respond(struct MHD_Connection *connection, struct api_req
         return MHD_NO;
     log_debug("api: %s %.100s: %d (%s)", request->head.method, request->head.path,
               request->call.answer.status, request->id);
+    http_counts_add(&context->server->requests,
+                    request->match.route != NULL ? request->match.route->path : "none",
+                    request->call.answer.status);
     return queue_answer(connection, request);
 }
 
@@ -244,7 +251,7 @@ static enum MHD_Result begin(const struct api_context *context, enum api_caller 
     if (judge(context, request, connection) < 0) {
         refuse(request);
         if (skips_body(request))
-            return respond(connection, request);
+            return respond(context, connection, request);
     }
     return MHD_YES;
 }
@@ -262,5 +269,5 @@ enum MHD_Result api_request_handle(const struct api_context *context, enum api_c
         *upload_data_size = 0;
         return wanted ? MHD_YES : MHD_NO;
     }
-    return respond(connection, request);
+    return respond(context, connection, request);
 }

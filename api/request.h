@@ -12,6 +12,7 @@
 /* What a request needs of its surroundings. */
 struct api_context {
     struct service *service;
+    struct api_server *server; /* its requests are counted here */
     struct api_access access;
 };
 

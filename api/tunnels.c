@@ -1,9 +1,11 @@
 /*
  * tunnels: /v1/tunnels.
  */
+#include "api/document.h"
 #include "api/handlers.h"
 #include "api/object_json.h"
 #include "api/page.h"
+#include "api/precondition.h"
 #include "engine/json.h"
 
 #include <errno.h>
@@ -39,20 +41,27 @@ int api_list_tunnels(struct api_call *call)
     return api_page_answer(&page, call);
 }
 
-int api_create_tunnel(struct api_call *call)
+/* Reads a definition and frees the JSON, which may be NULL: then the problem is filled already. */
+static int read_tunnel(struct api_call *call, cJSON *json, struct spec_tunnel *spec)
 {
-    cJSON *json = api_call_read_json(call);
     if (json == NULL)
         return -1;
-    struct spec_tunnel spec;
-    int rc = spec_tunnel_from_json(json, &spec, &call->problem.errors);
+    int rc = spec_tunnel_from_json(json, spec, &call->problem.errors);
     json_free(json);
     if (rc == -ENOMEM)
         return problem_set(&call->problem, "exhausted", "out of memory");
     if (rc < 0)
         return problem_set(&call->problem, "validation", "the tunnel's definition has %zu error(s)",
                            call->problem.errors.count);
+    return 0;
+}
+
+static int create_tunnel(struct api_call *call, cJSON *json)
+{
+    struct spec_tunnel spec;
     const struct service_tunnel *tunnel;
+    if (read_tunnel(call, json, &spec) < 0)
+        return -1;
     if (service_create_tunnel(call->service, &spec, &tunnel, &call->problem) < 0) {
         spec_tunnel_fini(&spec);
         return -1;
@@ -62,6 +71,55 @@ int api_create_tunnel(struct api_call *call)
     snprintf(call->answer.location, sizeof(call->answer.location), "/v1/tunnels/%s",
              tunnel->spec.name);
     return 0;
+}
+
+static int update_tunnel(struct api_call *call, cJSON *json)
+{
+    struct spec_tunnel spec;
+    const struct service_tunnel *tunnel;
+    if (read_tunnel(call, json, &spec) < 0)
+        return -1;
+    if (service_update_tunnel(call->service, &spec, &tunnel, &call->problem) < 0) {
+        spec_tunnel_fini(&spec);
+        return -1;
+    }
+    return answer_tunnel(call, 200, tunnel);
+}
+
+/* Completes a document with the secrets of the present tunnel, NULL = there is none. Takes it. */
+static cJSON *with_secrets(struct api_call *call, cJSON *json, const struct service_tunnel *present)
+{
+    if (json == NULL ||
+        api_document_keep_secrets(json, present != NULL ? &present->spec : NULL) == 0)
+        return json;
+    json_free(json);
+    problem_set(&call->problem, "exhausted", "out of memory");
+    return NULL;
+}
+
+int api_create_tunnel(struct api_call *call)
+{
+    return create_tunnel(call, api_call_read_json(call));
+}
+
+int api_put_tunnel(struct api_call *call)
+{
+    const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
+    if (api_precondition_check(call, present != NULL ? present->generation : 0) < 0)
+        return -1;
+    cJSON *json = with_secrets(call, api_document_put(call), present);
+    return present != NULL ? update_tunnel(call, json) : create_tunnel(call, json);
+}
+
+int api_patch_tunnel(struct api_call *call)
+{
+    const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
+    if (present == NULL)
+        return problem_set(&call->problem, "not_found", "there is no tunnel \"%s\"", call->name);
+    if (api_precondition_check(call, present->generation) < 0)
+        return -1;
+    cJSON *definition = spec_tunnel_to_json(&present->spec, SPEC_WITHOUT_SECRETS);
+    return update_tunnel(call, with_secrets(call, api_document_patch(call, definition), present));
 }
 
 int api_get_tunnel(struct api_call *call)
@@ -74,6 +132,9 @@ int api_get_tunnel(struct api_call *call)
 
 int api_delete_tunnel(struct api_call *call)
 {
+    const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
+    if (present != NULL && api_precondition_check(call, present->generation) < 0)
+        return -1;
     if (service_delete_tunnel(call->service, call->name, call->query.cascade, &call->problem) < 0)
         return -1;
     call->answer.status = 204;

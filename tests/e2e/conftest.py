@@ -18,6 +18,14 @@ def pytest_runtest_makereport(item, call):  # pylint: disable=unused-argument
         report.longrepr = f"skipped, and CI must run it: {report.longrepr[2]}"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def program():
+    """Nothing can be tested without it."""
+    reason = manytun.missing_requirement()
+    if reason is not None:
+        pytest.skip(reason)
+
+
 @pytest.fixture(autouse=True)
 def deadline(request):
     """Ends a test that hangs; what it measures has limits of its own."""

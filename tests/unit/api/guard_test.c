@@ -90,6 +90,11 @@ static void test_media_types(void **state)
     assert_false(guard_is_json("application/json-patch+json"));
     assert_false(guard_is_json("text/plain; application/json"));
     assert_false(guard_is_json("application/json x"));
+    assert_false(guard_is_json("application/merge-patch+json"));
+    assert_true(guard_is_merge_patch("Application/Merge-Patch+JSON; charset=utf-8"));
+    assert_false(guard_is_merge_patch("application/merge-patch+jsonx"));
+    assert_false(guard_is_merge_patch("application/json"));
+    assert_false(guard_is_merge_patch(NULL));
 }
 
 int main(void)

@@ -23,6 +23,7 @@ static struct fixture {
     struct event_base *base;
     struct service *service;
     struct api_context context;
+    struct api_server server;
     struct api_limits limits;
     struct api_listener *listener;
     uint16_t port;
@@ -35,7 +36,9 @@ static int set_up(void **state)
     fx.limits = api_limits_default;
     if (service_new(fx.base, NULL, NULL, &fx.service) < 0)
         return -1;
-    fx.context = (struct api_context){.service = fx.service, .access = {.auth_none = true}};
+    fx.context = (struct api_context){.service = fx.service,
+                                      .server = &fx.server,
+                                      .access = {.auth_none = true}};
     return 0;
 }
 

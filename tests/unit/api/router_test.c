@@ -23,6 +23,13 @@ static const struct {
     {"GET", "/v1/forwards/web", 0, api_get_forward, "web"},
     {"GET", "/v1/forwards/w%65b", 0, api_get_forward, "web"},
     {"GET", "/%76%31/forwards", 0, api_list_forwards, ""},
+    {"GET", "/v1/status", 0, api_get_status, ""},
+    {"HEAD", "/v1/info", 0, api_get_info, ""},
+    {"GET", "/metrics", 0, api_get_metrics, ""},
+    {"PUT", "/v1/tunnels/home", 0, api_put_tunnel, "home"},
+    {"PATCH", "/v1/tunnels/home", 0, api_patch_tunnel, "home"},
+    {"PUT", "/v1/forwards/web", 0, api_put_forward, "web"},
+    {"PATCH", "/v1/forwards/web", 0, api_patch_forward, "web"},
     {"GET", "/livez", 0, api_get_livez, ""},
 
     {"GET", "", 400, NULL, ""},
@@ -87,8 +94,8 @@ static void test_allow(void **state)
     (void)state;
     struct api_match match;
     struct problem problem = {0};
-    api_router_find(api_routes, "PATCH", "/v1/tunnels/home", &match, &problem);
-    assert_string_equal(match.allow, "GET, HEAD, DELETE");
+    api_router_find(api_routes, "POST", "/v1/tunnels/home", &match, &problem);
+    assert_string_equal(match.allow, "GET, HEAD, PUT, PATCH, DELETE");
 }
 
 /* What changes something is for admins, and says so in the table. */

@@ -1,0 +1,31 @@
+/*
+ * json_add: numbers and times as text.
+ */
+#include "api/json_add.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+bool json_add_string(cJSON *object, const char *name, const char *value)
+{
+    return cJSON_AddStringToObject(object, name, value) != NULL;
+}
+
+bool json_add_integer(cJSON *object, const char *name, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, value);
+    return cJSON_AddRawToObject(object, name, text) != NULL;
+}
+
+bool json_add_time(cJSON *object, const char *name, const struct timespec *time)
+{
+    struct tm utc;
+    char seconds[32];
+    char text[48];
+    if (gmtime_r(&time->tv_sec, &utc) == NULL)
+        return false;
+    strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text, sizeof(text), "%s.%03ldZ", seconds, time->tv_nsec / 1000000);
+    return json_add_string(object, name, text);
+}

@@ -1,0 +1,450 @@
+/*
+ * metrics: /metrics, from one table: a family's name, type and help, the walk that writes its
+ * samples, and where the walk finds the values.
+ *
+ * The format wants the samples of a family together, so every family walks its objects anew. What
+ * has no value (a handshake that never was, an object in no worker) has no sample.
+ */
+#include "api/exposition.h"
+#include "api/handlers.h"
+#include "api/process_stats.h"
+
+#include <stdio.h>
+
+#define NS_PER_S       1000000000
+#define DIRECTIONS     2
+#define WORKER_TEXT    16
+#define STATUS_TEXT    16
+#define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
+#define TUNNEL(field)  offsetof(struct counters_tunnel, field)
+#define FORWARD(field) offsetof(struct counters_forward, field)
+#define WORKER(field)  offsetof(struct counters_worker, field)
+
+struct metric {
+    const char *name;
+    const char *type;
+    const char *help;
+    void (*write)(struct exposition *out, const struct api_call *call, const struct metric *metric);
+    size_t offsets[DIRECTIONS]; /* of counters, in the struct that the walk meets: in, then out */
+    int (*read)(uint64_t *out); /* of the process */
+};
+
+static const char *const directions[DIRECTIONS] = {"in", "out"};
+
+static uint64_t value_at(const void *counters, size_t offset)
+{
+    return counter_get((const counter *)(const void *)((const char *)counters + offset));
+}
+
+static void write_labelled(struct exposition *out, const char *name, const char *text,
+                           uint64_t value)
+{
+    const struct exposition_label label = {name, text};
+    exposition_integer(out, &label, 1, value);
+}
+
+/* Both of the metric's counters of an object. */
+static void write_directions(struct exposition *out, const struct metric *metric, const char *name,
+                             const char *text, const void *counters)
+{
+    for (size_t i = 0; i < DIRECTIONS; i++) {
+        const struct exposition_label labels[] = {{name, text}, {"direction", directions[i]}};
+        exposition_integer(out, labels, COUNT(labels), value_at(counters, metric->offsets[i]));
+    }
+}
+
+/* --- Walks: this program ---------------------------------------------------------------------- */
+
+static void write_build_info(struct exposition *out, const struct api_call *call,
+                             const struct metric *metric)
+{
+    (void)call;
+    (void)metric;
+    write_labelled(out, "version", MANYTUN_VERSION, 1);
+}
+
+static void write_requests(struct exposition *out, const struct api_call *call,
+                           const struct metric *metric)
+{
+    (void)metric;
+    const struct http_counts *counts = &call->server->requests;
+    for (size_t i = 0; i < counts->used; i++) {
+        char status[STATUS_TEXT];
+        snprintf(status, sizeof(status), "%d", counts->entries[i].status);
+        const struct exposition_label labels[] = {{"route", counts->entries[i].route},
+                                                  {"code", status}};
+        exposition_integer(out, labels, COUNT(labels), counts->entries[i].count);
+    }
+}
+
+static void write_process(struct exposition *out, const struct api_call *call,
+                          const struct metric *metric)
+{
+    (void)call;
+    uint64_t value;
+    if (metric->read(&value) == 0)
+        exposition_integer(out, NULL, 0, value);
+}
+
+static void write_start_time(struct exposition *out, const struct api_call *call,
+                             const struct metric *metric)
+{
+    (void)metric;
+    const struct timespec *time = &call->server->started_at;
+    exposition_seconds(out, NULL, 0, (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec);
+}
+
+/* --- Walks: workers --------------------------------------------------------------------------- */
+
+static void write_worker_up(struct exposition *out, const struct api_call *call,
+                            const struct metric *metric)
+{
+    (void)metric;
+    const struct supervisor *supervisor = call->server->supervisor;
+    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
+        char worker[WORKER_TEXT];
+        snprintf(worker, sizeof(worker), "%u", i);
+        write_labelled(out, "worker", worker, supervisor_worker_alive(supervisor, i));
+    }
+}
+
+static void write_worker(struct exposition *out, const struct api_call *call,
+                         const struct metric *metric)
+{
+    const struct supervisor *supervisor = call->server->supervisor;
+    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
+        char worker[WORKER_TEXT];
+        snprintf(worker, sizeof(worker), "%u", i);
+        write_labelled(out, "worker", worker,
+                       value_at(supervisor_worker_counters(supervisor, i), metric->offsets[0]));
+    }
+}
+
+/* --- Walks: tunnels --------------------------------------------------------------------------- */
+
+/* The first tunnel after this one (NULL = from the start) that a worker has. */
+static const struct service_tunnel *next_tunnel(const struct api_call *call,
+                                                const struct service_tunnel *tunnel)
+{
+    do
+        tunnel = service_next_tunnel(call->service, tunnel != NULL ? tunnel->spec.name : "");
+    while (tunnel != NULL && tunnel->supervised == NULL);
+    return tunnel;
+}
+
+static void write_tunnel_ready(struct exposition *out, const struct api_call *call,
+                               const struct metric *metric)
+{
+    (void)metric;
+    const struct service_tunnel *tunnel = service_next_tunnel(call->service, "");
+    for (; tunnel != NULL; tunnel = service_next_tunnel(call->service, tunnel->spec.name))
+        write_labelled(out, "tunnel", tunnel->spec.name, tunnel->condition.ready);
+}
+
+static void write_tunnel(struct exposition *out, const struct api_call *call,
+                         const struct metric *metric)
+{
+    const struct service_tunnel *tunnel = NULL;
+    while ((tunnel = next_tunnel(call, tunnel)) != NULL)
+        write_labelled(out, "tunnel", tunnel->spec.name,
+                       value_at(supervisor_tunnel_counters(tunnel->supervised),
+                                metric->offsets[0]));
+}
+
+static void write_tunnel_time(struct exposition *out, const struct api_call *call,
+                              const struct metric *metric)
+{
+    const struct service_tunnel *tunnel = NULL;
+    while ((tunnel = next_tunnel(call, tunnel)) != NULL) {
+        uint64_t ns = value_at(supervisor_tunnel_counters(tunnel->supervised), metric->offsets[0]);
+        if (ns != 0)
+            exposition_seconds(out, &(struct exposition_label){"tunnel", tunnel->spec.name}, 1, ns);
+    }
+}
+
+static void write_tunnel_directions(struct exposition *out, const struct api_call *call,
+                                    const struct metric *metric)
+{
+    const struct service_tunnel *tunnel = NULL;
+    while ((tunnel = next_tunnel(call, tunnel)) != NULL)
+        write_directions(out, metric, "tunnel", tunnel->spec.name,
+                         supervisor_tunnel_counters(tunnel->supervised));
+}
+
+/*
+ * Under the names that WireGuard dashboards use. Counters are a tunnel's: they are a peer's too
+ * when there is one.
+ */
+static void write_peer(struct exposition *out, const struct api_call *call,
+                       const struct metric *metric, bool is_time)
+{
+    const struct service_tunnel *tunnel = NULL;
+    while ((tunnel = next_tunnel(call, tunnel)) != NULL) {
+        if (tunnel->spec.peers_count != 1)
+            continue;
+        const struct spec_peer *peer = &tunnel->spec.peers[0];
+        char key[SPEC_KEY_TEXT];
+        const struct exposition_label labels[] = {
+            {"interface", tunnel->spec.name},
+            {"public_key", spec_key_print(peer->public_key, key)},
+            {"friendly_name", peer->name},
+        };
+        uint64_t value =
+            value_at(supervisor_tunnel_counters(tunnel->supervised), metric->offsets[0]);
+        if (!is_time)
+            exposition_integer(out, labels, COUNT(labels), value);
+        else if (value != 0)
+            exposition_seconds(out, labels, COUNT(labels), value);
+    }
+}
+
+static void write_peer_count(struct exposition *out, const struct api_call *call,
+                             const struct metric *metric)
+{
+    write_peer(out, call, metric, false);
+}
+
+static void write_peer_time(struct exposition *out, const struct api_call *call,
+                            const struct metric *metric)
+{
+    write_peer(out, call, metric, true);
+}
+
+/* --- Walks: forwards -------------------------------------------------------------------------- */
+
+/* The first forward after this one (NULL = from the start) that a worker has. */
+static const struct service_forward *next_forward(const struct api_call *call,
+                                                  const struct service_forward *forward)
+{
+    do
+        forward = service_next_forward(call->service, forward != NULL ? forward->spec.name : "");
+    while (forward != NULL && forward->supervised == NULL);
+    return forward;
+}
+
+static void write_forward_ready(struct exposition *out, const struct api_call *call,
+                                const struct metric *metric)
+{
+    (void)metric;
+    const struct service_forward *forward = service_next_forward(call->service, "");
+    for (; forward != NULL; forward = service_next_forward(call->service, forward->spec.name)) {
+        if (forward->spec.enabled)
+            write_labelled(out, "forward", forward->spec.name, forward->condition.ready);
+    }
+}
+
+static void write_forward(struct exposition *out, const struct api_call *call,
+                          const struct metric *metric)
+{
+    const struct service_forward *forward = NULL;
+    while ((forward = next_forward(call, forward)) != NULL)
+        write_labelled(out, "forward", forward->spec.name,
+                       value_at(supervisor_forward_counters(forward->supervised),
+                                metric->offsets[0]));
+}
+
+static void write_forward_directions(struct exposition *out, const struct api_call *call,
+                                     const struct metric *metric)
+{
+    const struct service_forward *forward = NULL;
+    while ((forward = next_forward(call, forward)) != NULL)
+        write_directions(out, metric, "forward", forward->spec.name,
+                         supervisor_forward_counters(forward->supervised));
+}
+
+/* --- The table -------------------------------------------------------------------------------- */
+
+static const struct metric metrics[] = {
+    {
+        .name = "manytun_build_info",
+        .type = "gauge",
+        .help = "Always 1; what is running is in the labels.",
+        .write = write_build_info,
+    },
+    {
+        .name = "manytun_http_requests_total",
+        .type = "counter",
+        .help = "API requests answered, by the route's template and the status.",
+        .write = write_requests,
+    },
+    {
+        .name = "manytun_worker_up",
+        .type = "gauge",
+        .help = "Whether the worker process is alive.",
+        .write = write_worker_up,
+    },
+    {
+        .name = "manytun_worker_accept_paused_total",
+        .type = "counter",
+        .help = "Times a listener was paused for lack of descriptors or at a limit.",
+        .write = write_worker,
+        .offsets = {WORKER(accept_paused)},
+    },
+    {
+        .name = "manytun_worker_udp_tx_blocked_total",
+        .type = "counter",
+        .help = "Times the send buffer of an outer UDP socket was full.",
+        .write = write_worker,
+        .offsets = {WORKER(udp_tx_blocked)},
+    },
+    {
+        .name = "manytun_worker_udp_tx_errors_total",
+        .type = "counter",
+        .help = "Outer UDP datagrams that the kernel refused to send.",
+        .write = write_worker,
+        .offsets = {WORKER(udp_tx_errors)},
+    },
+    {
+        .name = "manytun_tunnel_ready",
+        .type = "gauge",
+        .help = "Whether the tunnel is bound and its worker is alive. Peers do not count.",
+        .write = write_tunnel_ready,
+    },
+    {
+        .name = "manytun_tunnel_bytes_total",
+        .type = "counter",
+        .help = "Outer UDP payload of the tunnel, all peers together.",
+        .write = write_tunnel_directions,
+        .offsets = {TUNNEL(rx_bytes), TUNNEL(tx_bytes)},
+    },
+    {
+        .name = "manytun_tunnel_packets_total",
+        .type = "counter",
+        .help = "Outer UDP datagrams of the tunnel, all peers together.",
+        .write = write_tunnel_directions,
+        .offsets = {TUNNEL(rx_packets), TUNNEL(tx_packets)},
+    },
+    {
+        .name = "manytun_tunnel_dropped_packets_total",
+        .type = "counter",
+        .help = "Packets of the tunnel that were refused, for whatever reason.",
+        .write = write_tunnel_directions,
+        .offsets = {TUNNEL(dropped_in), TUNNEL(dropped_out)},
+    },
+    {
+        .name = "manytun_tunnel_handshakes_total",
+        .type = "counter",
+        .help = "Handshakes of the tunnel that completed, all peers together.",
+        .write = write_tunnel,
+        .offsets = {TUNNEL(handshakes)},
+    },
+    {
+        .name = "manytun_tunnel_latest_handshake_seconds",
+        .type = "gauge",
+        .help =
+            "Unix time of the newest handshake with any of the tunnel's peers; absent if never.",
+        .write = write_tunnel_time,
+        .offsets = {TUNNEL(last_handshake_unix_ns)},
+    },
+    {
+        .name = "manytun_tunnel_connections",
+        .type = "gauge",
+        .help = "TCP connections of the tunnel's virtual network stack, TIME_WAIT included.",
+        .write = write_tunnel,
+        .offsets = {TUNNEL(connections)},
+    },
+    {
+        .name = "wireguard_sent_bytes_total",
+        .type = "counter",
+        .help = "Bytes sent by the tunnel; only of tunnels with exactly one peer, which the labels "
+                "name.",
+        .write = write_peer_count,
+        .offsets = {TUNNEL(tx_bytes)},
+    },
+    {
+        .name = "wireguard_received_bytes_total",
+        .type = "counter",
+        .help = "Bytes received by the tunnel; only of tunnels with exactly one peer, which the "
+                "labels name.",
+        .write = write_peer_count,
+        .offsets = {TUNNEL(rx_bytes)},
+    },
+    {
+        .name = "wireguard_latest_handshake_seconds",
+        .type = "gauge",
+        .help = "Unix time of the tunnel's newest handshake; absent if never; only of tunnels with "
+                "exactly one peer, which the labels name.",
+        .write = write_peer_time,
+        .offsets = {TUNNEL(last_handshake_unix_ns)},
+    },
+    {
+        .name = "manytun_forward_ready",
+        .type = "gauge",
+        .help =
+            "Whether the forward listens and its tunnel is ready. Absent while it is not enabled.",
+        .write = write_forward_ready,
+    },
+    {
+        .name = "manytun_forward_bytes_total",
+        .type = "counter",
+        .help = "Bytes carried: in is from the target to clients, out from clients to the target.",
+        .write = write_forward_directions,
+        .offsets = {FORWARD(bytes_in), FORWARD(bytes_out)},
+    },
+    {
+        .name = "manytun_forward_connections_active",
+        .type = "gauge",
+        .help = "Connections that are open.",
+        .write = write_forward,
+        .offsets = {FORWARD(connections_active)},
+    },
+    {
+        .name = "manytun_forward_connections_total",
+        .type = "counter",
+        .help = "Connections accepted.",
+        .write = write_forward,
+        .offsets = {FORWARD(connections_total)},
+    },
+    {
+        .name = "manytun_forward_connect_failures_total",
+        .type = "counter",
+        .help = "Connections that could not be made to the target.",
+        .write = write_forward,
+        .offsets = {FORWARD(connect_failures)},
+    },
+    {
+        .name = "process_start_time_seconds",
+        .type = "gauge",
+        .help = "Unix time of the control process's start.",
+        .write = write_start_time,
+    },
+    {
+        .name = "process_open_fds",
+        .type = "gauge",
+        .help = "Open file descriptors of the control process.",
+        .write = write_process,
+        .read = process_stats_open_fds,
+    },
+    {
+        .name = "process_max_fds",
+        .type = "gauge",
+        .help = "Limit of the control process's file descriptors.",
+        .write = write_process,
+        .read = process_stats_max_fds,
+    },
+    {
+        .name = "process_resident_memory_bytes",
+        .type = "gauge",
+        .help = "Resident memory of the control process.",
+        .write = write_process,
+        .read = process_stats_resident_bytes,
+    },
+};
+
+int api_get_metrics(struct api_call *call)
+{
+    struct exposition out = {0};
+    for (size_t i = 0; i < COUNT(metrics); i++) {
+        exposition_begin(&out, metrics[i].name, metrics[i].type, metrics[i].help);
+        metrics[i].write(&out, call, &metrics[i]);
+    }
+    char *text;
+    size_t len;
+    if (exposition_finish(&out, &text, &len) < 0)
+        return problem_set(&call->problem, "exhausted", "out of memory");
+    call->answer.status = 200;
+    call->answer.content_type = EXPOSITION_CONTENT_TYPE;
+    call->answer.body = text;
+    call->answer.body_len = len;
+    return 0;
+}

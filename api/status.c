@@ -1,0 +1,116 @@
+/*
+ * status: /v1/status: all objects counted, and those that are not what they should be.
+ *
+ * A forward that is not enabled is not ready and does just what was asked of it: no problem.
+ */
+#include "api/handlers.h"
+#include "api/json_add.h"
+
+/* How many problems one answer lists; problems_total counts them all. */
+#define STATUS_PROBLEMS_MAX 1000
+
+struct status {
+    uint64_t tunnels, tunnels_ready;
+    uint64_t forwards, forwards_ready, forwards_disabled;
+    uint64_t connections_active, connections_total, connect_failures;
+    uint64_t bytes_in, bytes_out;
+    uint64_t problems_total;
+    cJSON *problems;
+    bool failed; /* memory ran out */
+};
+
+static bool fill_problem(cJSON *problem, const char *kind, const char *name,
+                         const struct service_condition *condition)
+{
+    return json_add_string(problem, "kind", kind) && json_add_string(problem, "name", name) &&
+           json_add_string(problem, "reason", condition->reason) &&
+           json_add_string(problem, "message", condition->message) &&
+           json_add_time(problem, "since", &condition->since);
+}
+
+static void add_problem(struct status *status, const char *kind, const char *name,
+                        const struct service_condition *condition)
+{
+    if (status->problems_total++ >= STATUS_PROBLEMS_MAX || status->failed)
+        return;
+    cJSON *problem = cJSON_CreateObject();
+    if (!cJSON_AddItemToArray(status->problems, problem)) {
+        cJSON_Delete(problem);
+        status->failed = true;
+    } else if (!fill_problem(problem, kind, name, condition)) {
+        status->failed = true;
+    }
+}
+
+static void collect_tunnels(struct status *status, struct service *service)
+{
+    const struct service_tunnel *tunnel = service_next_tunnel(service, "");
+    for (; tunnel != NULL; tunnel = service_next_tunnel(service, tunnel->spec.name)) {
+        status->tunnels++;
+        if (tunnel->condition.ready)
+            status->tunnels_ready++;
+        else
+            add_problem(status, "tunnel", tunnel->spec.name, &tunnel->condition);
+    }
+}
+
+static void add_counters(struct status *status, const struct counters_forward *counters)
+{
+    status->connections_active += counter_get(&counters->connections_active);
+    status->connections_total += counter_get(&counters->connections_total);
+    status->connect_failures += counter_get(&counters->connect_failures);
+    status->bytes_in += counter_get(&counters->bytes_in);
+    status->bytes_out += counter_get(&counters->bytes_out);
+}
+
+static void collect_forwards(struct status *status, struct service *service)
+{
+    const struct service_forward *forward = service_next_forward(service, "");
+    for (; forward != NULL; forward = service_next_forward(service, forward->spec.name)) {
+        status->forwards++;
+        if (forward->supervised != NULL)
+            add_counters(status, supervisor_forward_counters(forward->supervised));
+        if (forward->condition.ready)
+            status->forwards_ready++;
+        else if (!forward->spec.enabled)
+            status->forwards_disabled++;
+        else
+            add_problem(status, "forward", forward->spec.name, &forward->condition);
+    }
+}
+
+static bool fill_status(cJSON *json, const struct status *status)
+{
+    cJSON *tunnels = cJSON_AddObjectToObject(json, "tunnels");
+    cJSON *forwards = cJSON_AddObjectToObject(json, "forwards");
+    return tunnels != NULL && forwards != NULL &&
+           json_add_integer(tunnels, "total", status->tunnels) &&
+           json_add_integer(tunnels, "ready", status->tunnels_ready) &&
+           json_add_integer(forwards, "total", status->forwards) &&
+           json_add_integer(forwards, "ready", status->forwards_ready) &&
+           json_add_integer(forwards, "disabled", status->forwards_disabled) &&
+           json_add_integer(json, "connections_active", status->connections_active) &&
+           json_add_integer(json, "connections_total", status->connections_total) &&
+           json_add_integer(json, "connect_failures_total", status->connect_failures) &&
+           json_add_integer(json, "bytes_in_total", status->bytes_in) &&
+           json_add_integer(json, "bytes_out_total", status->bytes_out) &&
+           json_add_integer(json, "problems_total", status->problems_total);
+}
+
+int api_get_status(struct api_call *call)
+{
+    struct status status = {0};
+    cJSON *json = cJSON_CreateObject();
+    if (json != NULL)
+        status.problems = cJSON_AddArrayToObject(json, "problems");
+    status.failed = status.problems == NULL;
+    if (!status.failed) {
+        collect_tunnels(&status, call->service);
+        collect_forwards(&status, call->service);
+    }
+    if (status.failed || !fill_status(json, &status)) {
+        cJSON_Delete(json);
+        json = NULL;
+    }
+    return api_answer_json(call, 200, json);
+}
