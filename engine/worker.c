@@ -11,7 +11,6 @@
 #include "engine/channel.h"
 #include "engine/clock.h"
 #include "engine/counters.h"
-#include "engine/crypto/aead.h"
 #include "engine/forward/listener.h"
 #include "engine/json.h"
 #include "engine/log.h"
