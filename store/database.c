@@ -105,15 +105,28 @@ int store_run(struct store *store, sqlite3_stmt *stmt)
 
 int store_begin(struct store *store)
 {
-    return store_exec(store, "BEGIN IMMEDIATE");
+    int rc = store_exec(store, store->depth == 0 ? "BEGIN IMMEDIATE" : "SAVEPOINT inner_part");
+    if (rc == 0)
+        store->depth++;
+    return rc;
+}
+
+static void roll_back(struct store *store)
+{
+    /* A failed statement may have rolled everything back already; a failed COMMIT has not. */
+    if (sqlite3_get_autocommit(store->db))
+        return;
+    sqlite3_exec(store->db,
+                 store->depth == 0 ? "ROLLBACK" : "ROLLBACK TO inner_part; RELEASE inner_part",
+                 NULL, NULL, NULL);
 }
 
 int store_end(struct store *store, int rc)
 {
+    store->depth--;
     if (rc == 0)
-        rc = store_exec(store, "COMMIT");
-    /* A failed statement may have rolled back already; a failed COMMIT has not. */
-    if (rc < 0 && !sqlite3_get_autocommit(store->db))
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+        rc = store_exec(store, store->depth == 0 ? "COMMIT" : "RELEASE inner_part");
+    if (rc < 0)
+        roll_back(store);
     return rc;
 }

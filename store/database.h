@@ -15,6 +15,7 @@
 struct store {
     sqlite3 *db;
     int lock;                    /* descriptor of the lock file */
+    unsigned depth;              /* of store_begin() */
     int failure;                 /* what the last failed call returned … */
     char error[STORE_ERROR_MAX]; /* … and why */
 };
@@ -45,9 +46,5 @@ struct timespec store_column_time(sqlite3_stmt *stmt, int column);
 int store_step(struct store *store, sqlite3_stmt *stmt);
 /* Runs a statement that yields no rows and resets it, for the next parameters. */
 int store_run(struct store *store, sqlite3_stmt *stmt);
-
-int store_begin(struct store *store);
-/* Commits when rc is 0, rolls back else. Returns what came of it all. */
-int store_end(struct store *store, int rc);
 
 #endif

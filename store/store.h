@@ -36,8 +36,17 @@ struct store_forward {
 int store_open(const char *directory, struct store **out, char error[256]);
 void store_close(struct store *store);
 
-/* Each is one durable transaction. 0, -EEXIST, -ENOENT, -ENOMEM, or -EIO (store_error() says why).
- * A failure leaves everything as it was. */
+/*
+ * Makes what is done between them one durable transaction. They nest: an inner part that fails is
+ * undone alone. store_end() commits when rc is 0, else undoes, and returns what came of it all.
+ */
+int store_begin(struct store *store);
+int store_end(struct store *store, int rc);
+
+/*
+ * Each is one durable transaction, or a part of the one that was begun. 0, -EEXIST, -ENOENT,
+ * -ENOMEM, or -EIO (store_error() says why). A failure leaves everything as it was.
+ */
 int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel);
 /* Everything of the row with this name but created_at, secrets included. */
 int store_update_tunnel(struct store *store, const struct store_tunnel *tunnel);

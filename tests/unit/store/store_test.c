@@ -294,6 +294,26 @@ static void test_names_are_unique(void **state)
     insert_tunnel("work"); /* no transaction was left open */
 }
 
+/* An inner part that fails is undone alone; the outer one decides about all of it. */
+static void test_transactions_nest(void **state)
+{
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    insert_tunnel("a");
+    struct store_tunnel again = make_tunnel("a");
+    assert_int_equal(store_insert_tunnel(store, &again), -EEXIST);
+    spec_tunnel_fini(&again.spec);
+    insert_tunnel("b");
+    assert_int_equal(store_end(store, 0), 0);
+    assert_tunnels("a b ");
+    assert_int_equal(store_begin(store), 0);
+    insert_tunnel("c");
+    assert_int_equal(store_end(store, -ECANCELED), -ECANCELED);
+    assert_tunnels("a b ");
+    insert_tunnel("d");
+    assert_tunnels("a b d ");
+}
+
 static void test_forward_needs_its_tunnel(void **state)
 {
     (void)state;
@@ -683,6 +703,7 @@ int main(void)
         TEST(test_forward_round_trip),
         TEST(test_order_and_stop),
         TEST(test_names_are_unique),
+        TEST(test_transactions_nest),
         TEST(test_forward_needs_its_tunnel),
         TEST(test_tunnel_update),
         TEST(test_forward_update),
