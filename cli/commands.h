@@ -3,10 +3,10 @@
  * process's exit status: 0; 1 for a configuration or run-time error, 2 for an option's value that
  * cannot be read, both explained on standard error.
  */
-#ifndef MANYTUN_SERVER_COMMANDS_H
-#define MANYTUN_SERVER_COMMANDS_H
+#ifndef MANYTUN_CLI_COMMANDS_H
+#define MANYTUN_CLI_COMMANDS_H
 
-#include "server/options.h"
+#include "cli/options.h"
 
 int serve_command(const struct options *options);
 int run_command(const struct options *options);

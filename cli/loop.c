@@ -1,5 +1,5 @@
 /* loop: owns the handlers of the signals that stop the program, while it runs. */
-#include "server/loop.h"
+#include "cli/loop.h"
 
 #include "engine/log.h"
 

@@ -1,6 +1,6 @@
 /* loop: control's event loop, until it is told to stop. */
-#ifndef MANYTUN_SERVER_LOOP_H
-#define MANYTUN_SERVER_LOOP_H
+#ifndef MANYTUN_CLI_LOOP_H
+#define MANYTUN_CLI_LOOP_H
 
 struct event_base;
 

@@ -2,10 +2,10 @@
  * main: the one program: the commands of the command line, and the worker that control executes
  * itself as.
  */
+#include "cli/commands.h"
+#include "cli/options.h"
 #include "engine/log.h"
 #include "engine/worker.h"
-#include "server/commands.h"
-#include "server/options.h"
 
 #include <signal.h>
 #include <sodium.h>

@@ -1,5 +1,5 @@
 /* options: owns the table of options and the arrays of values that were read for them. */
-#include "server/options.h"
+#include "cli/options.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -6,8 +6,8 @@
  * have ONETUN_<NAME> too. The command line wins over the environment, and of an option that is
  * given more than once without being repeatable, the last counts.
  */
-#ifndef MANYTUN_SERVER_OPTIONS_H
-#define MANYTUN_SERVER_OPTIONS_H
+#ifndef MANYTUN_CLI_OPTIONS_H
+#define MANYTUN_CLI_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,10 +2,10 @@
  * run: the one-shot command: the same control and worker as the service, with its definitions from
  * the command line, no API and no database.
  */
+#include "cli/commands.h"
+#include "cli/loop.h"
+#include "cli/run_config.h"
 #include "engine/log.h"
-#include "server/commands.h"
-#include "server/loop.h"
-#include "server/run_config.h"
 #include "server/service.h"
 #include "server/supervisor.h"
 

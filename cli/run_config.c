@@ -2,7 +2,7 @@
  * run_config: each option has one reader; all readers run, so that all errors are told. What they
  * fill is checked once more as a whole by the validator that the API uses.
  */
-#include "server/run_config.h"
+#include "cli/run_config.h"
 
 #include <errno.h>
 #include <netdb.h>

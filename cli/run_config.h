@@ -2,11 +2,11 @@
  * run_config: the one-shot command's options, read into one tunnel and its forwards. The grammar is
  * that of the predecessor, onetun.
  */
-#ifndef MANYTUN_SERVER_RUN_CONFIG_H
-#define MANYTUN_SERVER_RUN_CONFIG_H
+#ifndef MANYTUN_CLI_RUN_CONFIG_H
+#define MANYTUN_CLI_RUN_CONFIG_H
 
+#include "cli/options.h"
 #include "engine/spec.h"
-#include "server/options.h"
 
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
 /* serve: the service: database, workers, API, until it is told to stop. */
 #include "api/api.h"
+#include "cli/commands.h"
+#include "cli/loop.h"
 #include "engine/log.h"
-#include "server/commands.h"
-#include "server/loop.h"
 #include "server/service.h"
 #include "server/supervisor.h"
 #include "store/store.h"

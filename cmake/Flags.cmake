@@ -24,6 +24,7 @@ function(manytun_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;GLOB;LINK;PRIVATE")
   foreach(folder IN LISTS arg_GLOB)
     file(GLOB found CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.c")
+    list(FILTER found EXCLUDE REGEX "/main\\.c$") # the program's own
     list(APPEND arg_SOURCES ${found})
   endforeach()
   add_library(${name} STATIC ${arg_SOURCES})

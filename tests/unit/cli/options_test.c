@@ -1,5 +1,5 @@
 /* options: the command line, the environment, and which of them wins. */
-#include "server/options.h"
+#include "cli/options.h"
 
 #include "tests/support/cmocka_all.h"
 

@@ -1,5 +1,5 @@
 /* run_config: the predecessor's grammar, and every error told. */
-#include "server/run_config.h"
+#include "cli/run_config.h"
 
 #include "tests/support/cmocka_all.h"
 
