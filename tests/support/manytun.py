@@ -83,6 +83,39 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+class Client:
+    """The owner, on one connection that is kept. Use as a context manager."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._connection.close()
+
+    def call(self, method, path, document=None, headers=None):
+        """A Response whose body is the JSON answer, or None."""
+        body = None if document is None else json.dumps(document).encode()
+        kind = {} if document is None else {"Content-Type": "application/json"}
+        self._connection.request(method, path, body, {**kind, **(headers or {})})
+        answer = self._connection.getresponse()
+        text = answer.read()
+        return Response(answer.status, answer.headers, json.loads(text) if text else None)
+
+    def list(self, kind):
+        """All objects of a kind ("tunnels", "forwards"), by name, over all pages."""
+        found, path = {}, f"/v1/{kind}?limit=500"
+        while path is not None:
+            answer = self.call("GET", path)
+            assert answer.status == 200, answer
+            found.update((item["name"], item) for item in answer.body["items"])
+            cursor = answer.body.get("next_cursor")
+            path = f"/v1/{kind}?limit=500&cursor={cursor}" if cursor else None
+        return found
+
+
 class Service:
     """`manytun serve` in a namespace. Stopping and starting keeps the data directory."""
 
@@ -108,12 +141,16 @@ class Service:
 
     def start(self):
         """Starts it and waits until it answers."""
+        self.launch()
+        wait.until(self._ready, "the service is ready")
+        return self
+
+    def launch(self):
+        """Starts it and does not wait."""
         with open(self.log_path, "ab") as log:
             self._process = self.namespace.start(
                 [BINARY, "serve", "--data", self.data, *self._arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait.until(self._ready, "the service is ready")
-        return self
 
     def _ready(self):
         if self._process.poll() is not None:
@@ -163,6 +200,10 @@ class Service:
             return Response(answer.status, answer.headers, answer.read())
         finally:
             connection.close()
+
+    def client(self):
+        """A Client over the Unix socket."""
+        return Client(_UnixConnection(self.data / "api.sock"))
 
     def call(self, method, path, document=None):
         """A request of the admin: (status, JSON answer or None)."""
