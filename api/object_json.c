@@ -50,9 +50,10 @@ static bool add_bound(cJSON *status, const struct inet_addr *address, uint16_t p
            json_add_integer(bound, "port", port);
 }
 
-static bool add_origin(cJSON *object, uint64_t generation, const struct timespec *created_at)
+static bool add_origin(cJSON *object, enum spec_source source, uint64_t generation,
+                       const struct timespec *created_at)
 {
-    return json_add_string(object, "source", "api") &&
+    return json_add_string(object, "source", spec_source_name(source)) &&
            json_add_integer(object, "generation", generation) &&
            json_add_time(object, "created_at", created_at);
 }
@@ -114,8 +115,9 @@ static bool add_tunnel_status(cJSON *object, const struct service_tunnel *tunnel
 cJSON *object_json_tunnel(const struct service_tunnel *tunnel)
 {
     cJSON *object = spec_tunnel_to_json(&tunnel->spec, SPEC_REDACTED);
-    if (object != NULL && (!add_origin(object, tunnel->generation, &tunnel->created_at) ||
-                           !add_tunnel_status(object, tunnel))) {
+    if (object != NULL &&
+        (!add_origin(object, tunnel->source, tunnel->generation, &tunnel->created_at) ||
+         !add_tunnel_status(object, tunnel))) {
         cJSON_Delete(object);
         object = NULL;
     }
@@ -161,8 +163,9 @@ static bool add_forward_status(cJSON *object, const struct service_forward *forw
 cJSON *object_json_forward(const struct service_forward *forward)
 {
     cJSON *object = spec_forward_to_json(&forward->spec);
-    if (object != NULL && (!add_origin(object, forward->generation, &forward->created_at) ||
-                           !add_forward_status(object, forward))) {
+    if (object != NULL &&
+        (!add_origin(object, forward->source, forward->generation, &forward->created_at) ||
+         !add_forward_status(object, forward))) {
         cJSON_Delete(object);
         object = NULL;
     }

@@ -361,6 +361,11 @@ int spec_key_read_file(const char *path, uint8_t out[SPEC_KEY_LEN], bool *shared
     return rc;
 }
 
+const char *spec_source_name(enum spec_source source)
+{
+    return source == SPEC_SOURCE_FILE ? "file" : "api";
+}
+
 const char *spec_protocol_name(enum spec_protocol protocol)
 {
     return protocol == SPEC_UDP ? "udp" : "tcp";

@@ -54,6 +54,9 @@ struct spec_tunnel {
     size_t peers_count;
 };
 
+/* Who defines an object: its definition is changed there and nowhere else. Values are stored. */
+enum spec_source { SPEC_SOURCE_API = 0, SPEC_SOURCE_FILE = 1 };
+
 enum spec_direction { SPEC_LOCAL /* ssh -L */, SPEC_REMOTE /* ssh -R */ };
 enum spec_protocol { SPEC_TCP, SPEC_UDP };
 
@@ -138,6 +141,7 @@ char *spec_key_print(const uint8_t key[SPEC_KEY_LEN], char buf[SPEC_KEY_TEXT]);
  * *shared is set when group or others may read the file.
  */
 int spec_key_read_file(const char *path, uint8_t out[SPEC_KEY_LEN], bool *shared);
+const char *spec_source_name(enum spec_source source);          /* "api", "file" */
 const char *spec_protocol_name(enum spec_protocol protocol);    /* "tcp", "udp" */
 const char *spec_direction_name(enum spec_direction direction); /* "local", "remote" */
 

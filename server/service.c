@@ -149,6 +149,16 @@ int service_store_problem(struct service *service, struct problem *problem, int 
                        store_error(service->store));
 }
 
+int service_check_source(struct problem *problem, enum spec_source source, const char *what,
+                         const char *name)
+{
+    if (source == SPEC_SOURCE_API)
+        return 0;
+    return problem_set(problem, "managed_by_file",
+                       "the %s \"%s\" is defined by the configuration file: change it there", what,
+                       name);
+}
+
 void service_condition_set(struct service_condition *condition, bool ready, const char *reason,
                            const char *message)
 {

@@ -30,6 +30,7 @@ struct service_condition {
 
 struct service_tunnel {
     struct spec_tunnel spec;
+    enum spec_source source;
     uint8_t public_key[SPEC_KEY_LEN];
     uint64_t generation;
     struct timespec created_at;
@@ -43,6 +44,7 @@ struct service_tunnel {
 
 struct service_forward {
     struct spec_forward spec;
+    enum spec_source source;
     struct service_tunnel *tunnel;
     uint64_t generation;
     struct timespec created_at;
@@ -80,7 +82,8 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
                            const struct service_forward **out, struct problem *problem);
 
 /*
- * Changes the object that has the specification's name, which is moved from as above. Where nothing
+ * Changes the object that has the specification's name, which is moved from as above. What a file
+ * defines is changed there: a conflict, as is its deletion. Where nothing
  * differs, nothing happens and the generation stays. Else: validate → bind what is bound elsewhere,
  * before the present socket is let go of → commit → push; on failure all is as it was. Only what
  * differs restarts:

@@ -215,6 +215,7 @@ static int commit_forward(struct service *service, const struct service_forward 
         return 0;
     struct store_forward row = {
         .spec = forward->spec,
+        .source = forward->source,
         .generation = forward->generation,
         .created_at = forward->created_at,
         .bound_port = forward->bound_port,
@@ -380,6 +381,8 @@ int service_update_forward(struct service *service, struct spec_forward *spec,
     struct service_forward *forward = service_index_find(&service->forwards, spec->name);
     if (forward == NULL)
         return problem_set(problem, "not_found", "there is no forward \"%.63s\"", spec->name);
+    if (service_check_source(problem, forward->source, "forward", forward->spec.name) < 0)
+        return -1;
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->tunnel);
     if (check_forward(tunnel, spec, problem) < 0)
         return -1;
@@ -412,6 +415,8 @@ int service_delete_forward(struct service *service, const char *name, struct pro
     struct service_forward *forward = service_index_find(&service->forwards, name);
     if (forward == NULL)
         return problem_set(problem, "not_found", "there is no forward \"%.63s\"", name);
+    if (service_check_source(problem, forward->source, "forward", name) < 0)
+        return -1;
     if (service->store != NULL) {
         int rc = store_delete_forward(service->store, name);
         if (rc < 0 && rc != -ENOENT)
@@ -438,6 +443,7 @@ static int restore_forward(void *ctx, struct store_forward *row)
         free(forward);
         return -ENOMEM;
     }
+    forward->source = row->source;
     forward->generation = row->generation;
     forward->created_at = row->created_at;
     forward->bound_port = row->bound_port;

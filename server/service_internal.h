@@ -45,6 +45,9 @@ int service_start_problem(struct problem *problem, int rc, const char *pointer, 
 /* The store refused with rc: says so for a person. Returns -1. */
 int service_store_problem(struct service *service, struct problem *problem, int rc,
                           const char *what, const char *name);
+/* Whether the API may change the object. 0, or -1 with the problem filled. */
+int service_check_source(struct problem *problem, enum spec_source source, const char *what,
+                         const char *name);
 /* The condition of an object that could not be started. */
 void service_condition_failed(struct service_condition *condition, int error);
 void service_condition_set(struct service_condition *condition, bool ready, const char *reason,

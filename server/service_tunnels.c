@@ -132,6 +132,7 @@ static int commit_tunnel(struct service *service, const struct service_tunnel *t
         return 0;
     struct store_tunnel row = {
         .spec = tunnel->spec, /* borrowed */
+        .source = tunnel->source,
         .generation = tunnel->generation,
         .created_at = tunnel->created_at,
     };
@@ -279,6 +280,8 @@ int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->name);
     if (tunnel == NULL)
         return problem_set(problem, "not_found", "there is no tunnel \"%.63s\"", spec->name);
+    if (service_check_source(problem, tunnel->source, "tunnel", tunnel->spec.name) < 0)
+        return -1;
     if (check_tunnel(service, tunnel, spec, problem) < 0)
         return -1;
     if (spec_tunnel_diff(&tunnel->spec, spec) == 0) {
@@ -302,6 +305,8 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, name);
     if (tunnel == NULL)
         return problem_set(problem, "not_found", "there is no tunnel \"%.63s\"", name);
+    if (service_check_source(problem, tunnel->source, "tunnel", name) < 0)
+        return -1;
     if (tunnel->forwards > 0 && !cascade)
         return problem_set(
             problem, "in_use",
@@ -329,6 +334,7 @@ static int restore_tunnel(void *ctx, struct store_tunnel *row)
         return -ENOMEM;
     }
     sodium_memzero(&row->spec, sizeof(row->spec));
+    tunnel->source = row->source;
     tunnel->generation = row->generation;
     tunnel->created_at = row->created_at;
     service_index_insert(&service->tunnels, tunnel->spec.name, tunnel);

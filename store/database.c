@@ -73,6 +73,15 @@ bool store_column_blob(sqlite3_stmt *stmt, int column, void *out, size_t len)
     return true;
 }
 
+int store_column_source(sqlite3_stmt *stmt, int column, enum spec_source *out)
+{
+    int64_t value = sqlite3_column_int64(stmt, column);
+    if (value != SPEC_SOURCE_API && value != SPEC_SOURCE_FILE)
+        return -EINVAL;
+    *out = (enum spec_source)value;
+    return 0;
+}
+
 struct timespec store_column_time(sqlite3_stmt *stmt, int column)
 {
     int64_t ns = sqlite3_column_int64(stmt, column);

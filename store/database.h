@@ -40,6 +40,8 @@ bool store_bind_time(sqlite3_stmt *stmt, int index, const struct timespec *time)
 const char *store_column_text(sqlite3_stmt *stmt, int column);
 /* Copies a blob of exactly len bytes; false when it is anything else. */
 bool store_column_blob(sqlite3_stmt *stmt, int column, void *out, size_t len);
+/* 0, or -EINVAL for a value that there is not. */
+int store_column_source(sqlite3_stmt *stmt, int column, enum spec_source *out);
 struct timespec store_column_time(sqlite3_stmt *stmt, int column);
 
 /* Steps once. 1 = a row is there, 0 = the end, or -EEXIST (a unique value is taken) or -EIO. */

@@ -13,8 +13,8 @@ static int insert_row(struct store *store, const struct store_forward *forward,
                       const char *definition)
 {
     sqlite3_stmt *stmt = store_prepare(
-        store, "INSERT INTO forwards (name, tunnel, definition, generation, created_at, bound_port)"
-               " VALUES (?, ?, ?, ?, ?, ?)");
+        store, "INSERT INTO forwards (name, tunnel, definition, generation, created_at, bound_port,"
+               " source) VALUES (?, ?, ?, ?, ?, ?, ?)");
     if (stmt == NULL)
         return store->failure;
     int rc;
@@ -22,7 +22,8 @@ static int insert_row(struct store *store, const struct store_forward *forward,
         store_bind_text(stmt, 2, forward->spec.tunnel) && store_bind_text(stmt, 3, definition) &&
         store_bind_integer(stmt, 4, (int64_t)forward->generation) &&
         store_bind_time(stmt, 5, &forward->created_at) &&
-        store_bind_integer(stmt, 6, forward->bound_port))
+        store_bind_integer(stmt, 6, forward->bound_port) &&
+        store_bind_integer(stmt, 7, forward->source))
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a forward");
@@ -105,7 +106,7 @@ int store_set_bound_port(struct store *store, const char *forward, uint16_t port
     return rc;
 }
 
-/* Columns: name, tunnel, definition, generation, created_at, bound_port. */
+/* Columns: name, tunnel, definition, generation, created_at, bound_port, source. */
 static int parse_row(sqlite3_stmt *row, struct store_forward *out, struct spec_errors *errors)
 {
     const char *name = store_column_text(row, 0);
@@ -123,6 +124,8 @@ static int parse_row(sqlite3_stmt *row, struct store_forward *out, struct spec_e
     if (rc == 0 && (strcmp(out->spec.name, name) != 0 || strcmp(out->spec.tunnel, tunnel) != 0 ||
                     port < 0 || port > UINT16_MAX))
         rc = -EINVAL;
+    if (rc == 0)
+        rc = store_column_source(row, 6, &out->source);
     out->generation = (uint64_t)sqlite3_column_int64(row, 3);
     out->created_at = store_column_time(row, 4);
     out->bound_port = (uint16_t)port;
@@ -151,8 +154,8 @@ int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store
                         void *ctx)
 {
     sqlite3_stmt *row =
-        store_prepare(store, "SELECT name, tunnel, definition, generation, created_at, bound_port"
-                             " FROM forwards ORDER BY name");
+        store_prepare(store, "SELECT name, tunnel, definition, generation, created_at, bound_port,"
+                             " source FROM forwards ORDER BY name");
     if (row == NULL)
         return store->failure;
     int rc = 0;

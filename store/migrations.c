@@ -50,6 +50,27 @@ static const char *const history[] = {
     "  hash BLOB NOT NULL,"
     "  created_at INTEGER NOT NULL"
     ") WITHOUT ROWID;",
+
+    /*
+     * Who defines an object (enum spec_source), and how often the definitions have changed, which
+     * is counted where nobody can forget it. A bound port is no definition.
+     */
+    "ALTER TABLE tunnels ADD COLUMN source INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE forwards ADD COLUMN source INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE definitions (generation INTEGER NOT NULL);"
+    "INSERT INTO definitions VALUES (1);"
+    "CREATE TRIGGER tunnel_inserted AFTER INSERT ON tunnels"
+    " BEGIN UPDATE definitions SET generation = generation + 1; END;"
+    "CREATE TRIGGER tunnel_updated AFTER UPDATE OF generation ON tunnels"
+    " BEGIN UPDATE definitions SET generation = generation + 1; END;"
+    "CREATE TRIGGER tunnel_deleted AFTER DELETE ON tunnels"
+    " BEGIN UPDATE definitions SET generation = generation + 1; END;"
+    "CREATE TRIGGER forward_inserted AFTER INSERT ON forwards"
+    " BEGIN UPDATE definitions SET generation = generation + 1; END;"
+    "CREATE TRIGGER forward_updated AFTER UPDATE OF generation ON forwards"
+    " BEGIN UPDATE definitions SET generation = generation + 1; END;"
+    "CREATE TRIGGER forward_deleted AFTER DELETE ON forwards"
+    " BEGIN UPDATE definitions SET generation = generation + 1; END;",
 };
 
 const struct store_migrations store_migrations = {

@@ -18,12 +18,14 @@ struct store;
 
 struct store_tunnel {
     struct spec_tunnel spec;
+    enum spec_source source;
     uint64_t generation;
     struct timespec created_at;
 };
 
 struct store_forward {
     struct spec_forward spec;
+    enum spec_source source;
     uint64_t generation;
     struct timespec created_at;
     uint16_t bound_port;
@@ -48,7 +50,7 @@ int store_end(struct store *store, int rc);
  * -ENOMEM, or -EIO (store_error() says why). A failure leaves everything as it was.
  */
 int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel);
-/* Everything of the row with this name but created_at, secrets included. */
+/* Everything of the row with this name but source and created_at, secrets included. */
 int store_update_tunnel(struct store *store, const struct store_tunnel *tunnel);
 int store_delete_tunnel(struct store *store, const char *name); /* and its forwards */
 int store_insert_forward(struct store *store, const struct store_forward *forward);
@@ -63,6 +65,12 @@ int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_
                        void *ctx);
 int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store_forward *forward),
                         void *ctx);
+
+/*
+ * How often the definitions have changed, all of them together: at least once with every change
+ * that was committed, and never back. 0 or -EIO.
+ */
+int store_definitions_generation(struct store *store, uint64_t *out);
 
 /* --- API tokens: only their hashes are here -------------------------------------------------- */
 

@@ -16,15 +16,17 @@
 static int insert_definition(struct store *store, const struct store_tunnel *tunnel,
                              const char *definition)
 {
-    sqlite3_stmt *stmt = store_prepare(
-        store,
-        "INSERT INTO tunnels (name, definition, generation, created_at) VALUES (?, ?, ?, ?)");
+    sqlite3_stmt *stmt =
+        store_prepare(store,
+                      "INSERT INTO tunnels (name, definition, generation, created_at, source)"
+                      " VALUES (?, ?, ?, ?, ?)");
     if (stmt == NULL)
         return store->failure;
     int rc;
     if (store_bind_text(stmt, 1, tunnel->spec.name) && store_bind_text(stmt, 2, definition) &&
         store_bind_integer(stmt, 3, (int64_t)tunnel->generation) &&
-        store_bind_time(stmt, 4, &tunnel->created_at))
+        store_bind_time(stmt, 4, &tunnel->created_at) &&
+        store_bind_integer(stmt, 5, tunnel->source))
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a tunnel");
@@ -263,7 +265,7 @@ static int add_secrets(struct store *store, sqlite3_stmt *row, sqlite3_stmt *sec
     return rc == 0 ? add_preshared_keys(store, secrets, name, json) : rc;
 }
 
-/* Columns: name, definition, generation, created_at, private_key. */
+/* Columns: name, definition, generation, created_at, private_key, source. */
 static int parse_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secrets,
                      struct store_tunnel *out, struct spec_errors *errors)
 {
@@ -279,10 +281,12 @@ static int parse_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secre
     if (rc == 0)
         rc = spec_tunnel_from_json(json, &out->spec, errors);
     json_free(json);
-    if (rc == 0 && strcmp(out->spec.name, name) != 0) {
-        spec_tunnel_fini(&out->spec);
+    if (rc == 0 && strcmp(out->spec.name, name) != 0)
         rc = -EINVAL;
-    }
+    if (rc == 0)
+        rc = store_column_source(row, 5, &out->source);
+    if (rc < 0)
+        spec_tunnel_fini(&out->spec);
     out->generation = (uint64_t)sqlite3_column_int64(row, 2);
     out->created_at = store_column_time(row, 3);
     return rc;
@@ -314,7 +318,7 @@ int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_
                        void *ctx)
 {
     sqlite3_stmt *row = store_prepare(
-        store, "SELECT t.name, t.definition, t.generation, t.created_at, s.private_key"
+        store, "SELECT t.name, t.definition, t.generation, t.created_at, s.private_key, t.source"
                " FROM tunnels t LEFT JOIN tunnel_secrets s ON s.tunnel = t.name ORDER BY t.name");
     sqlite3_stmt *secrets =
         store_prepare(store, "SELECT peer, preshared_key FROM peer_secrets WHERE tunnel = ?");

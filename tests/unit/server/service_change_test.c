@@ -302,6 +302,33 @@ static void test_change_of_what_did_not_start(void **state)
     sockets_close_udp(sockets, bound, &released);
 }
 
+/* What a file defines is neither changed nor deleted, not even with its tunnel. */
+static void test_what_a_file_defines(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    create_forward(make_forward("web", 0));
+    stop();
+    corrupt("UPDATE tunnels SET source = 1; UPDATE forwards SET source = 1");
+    start();
+    assert_int_equal(service_find_forward(fx.service, "web")->source, SPEC_SOURCE_FILE);
+    struct spec_tunnel tunnel = make_tunnel("home");
+    tunnel.mtu = 1400;
+    refuse_change_of_tunnel(tunnel, "managed_by_file");
+    struct spec_forward forward = make_forward("web", 0);
+    forward.target_port = 81;
+    refuse_change_of_forward(forward, "managed_by_file");
+    struct problem problem = {0};
+    assert_int_equal(service_delete_forward(fx.service, "web", &problem), -1);
+    assert_int_equal(problem.status, 409);
+    assert_string_equal(problem.code, "managed_by_file");
+    assert_int_equal(service_delete_tunnel(fx.service, "home", true, &problem), -1);
+    assert_string_equal(problem.code, "managed_by_file");
+    assert_non_null(service_find_forward(fx.service, "web"));
+    create_forward(make_forward("xmpp", 0)); /* the API may use the tunnel of a file */
+    assert_int_equal(service_find_forward(fx.service, "xmpp")->source, SPEC_SOURCE_API);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -320,6 +347,7 @@ int main(void)
         TEST(test_change_of_an_outer_port),
         TEST(test_change_of_addresses_in_use),
         TEST(test_change_of_what_did_not_start),
+        TEST(test_what_a_file_defines),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

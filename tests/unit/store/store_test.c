@@ -268,6 +268,71 @@ static void test_forward_round_trip(void **state)
     assert_int_equal(seen.forward.created_at.tv_sec, 1700000001);
 }
 
+static void test_sources(void **state)
+{
+    (void)state;
+    struct store_tunnel tunnel = make_tunnel("home");
+    tunnel.source = SPEC_SOURCE_FILE;
+    assert_int_equal(store_insert_tunnel(store, &tunnel), 0);
+    tunnel.source = SPEC_SOURCE_API; /* an update leaves it as it is */
+    assert_int_equal(store_update_tunnel(store, &tunnel), 0);
+    spec_tunnel_fini(&tunnel.spec);
+    struct store_forward forward = make_forward("web", "home");
+    forward.source = SPEC_SOURCE_FILE;
+    assert_int_equal(store_insert_forward(store, &forward), 0);
+    insert_forward("xmpp", "home");
+    reopen_store();
+    struct seen seen = {0};
+    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), 0);
+    assert_int_equal(seen.tunnel.source, SPEC_SOURCE_FILE);
+    spec_tunnel_fini(&seen.tunnel.spec);
+    seen.stop = -ECANCELED;
+    assert_int_equal(store_load_forwards(store, see_forward, &seen), -ECANCELED);
+    assert_int_equal(seen.forward.source, SPEC_SOURCE_FILE);
+    seen.stop = 0;
+    assert_int_equal(store_load_forwards(store, see_forward, &seen), 0);
+    assert_int_equal(seen.forward.source, SPEC_SOURCE_API);
+    run_sql("UPDATE forwards SET source = 2 WHERE name = 'web'"); /* that of a later version */
+    assert_forwards("xmpp ");
+}
+
+static uint64_t generation(void)
+{
+    uint64_t value;
+    assert_int_equal(store_definitions_generation(store, &value), 0);
+    return value;
+}
+
+/* Grows with every change of a definition, and with nothing else. */
+static void test_generation_of_all_definitions(void **state)
+{
+    (void)state;
+    uint64_t last = generation();
+    assert_true(last > 0);
+    insert_tunnel("home");
+    assert_true(generation() > last);
+    last = generation();
+    insert_forward("web", "home");
+    assert_true(generation() > last);
+    last = generation();
+    assert_int_equal(store_set_bound_port(store, "web", 40002), 0);
+    reopen_store();
+    assert_int_equal(generation(), last);
+    struct store_forward forward = make_forward("web", "home");
+    assert_int_equal(store_update_forward(store, &forward), 0);
+    assert_true(generation() > last);
+    last = generation();
+    assert_int_equal(store_begin(store), 0);
+    insert_tunnel("work");
+    assert_int_equal(store_end(store, -ECANCELED), -ECANCELED);
+    assert_int_equal(generation(), last);
+    assert_int_equal(store_delete_forward(store, "web"), 0);
+    assert_true(generation() > last);
+    last = generation();
+    assert_int_equal(store_delete_tunnel(store, "home"), 0);
+    assert_true(generation() > last);
+}
+
 static void test_order_and_stop(void **state)
 {
     (void)state;
@@ -651,13 +716,22 @@ static void test_newer_schema_is_refused(void **state)
     assert_int_equal(store_open(directory, &store, error), -EPROTO);
     assert_non_null(strstr(error, "newer version"));
     assert_non_null(strstr(error, "1000"));
-    run_sql("PRAGMA user_version = 1");
+    char sql[64];
+    snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", store_migrations.count);
+    run_sql(sql);
     open_store();
 }
 
-static int migrate(const char *const *sql, int count)
+/* Migrates from the present schema to one with this step more. */
+static int migrate(const char *sql)
 {
-    const struct store_migrations migrations = {.sql = sql, .count = count};
+    const char *history[64];
+    assert_true(store_migrations.count < 64);
+    for (int i = 0; i < store_migrations.count; i++)
+        history[i] = store_migrations.sql[i];
+    history[store_migrations.count] = sql;
+    const struct store_migrations migrations = {.sql = history,
+                                                .count = store_migrations.count + 1};
     return store_migrate(store, path_of("manytun.db"), &migrations);
 }
 
@@ -665,32 +739,33 @@ static void test_migration_with_backup(void **state)
 {
     (void)state;
     insert_tunnel("home");
-    const char *const sql[] = {store_migrations.sql[0], "ALTER TABLE tunnels ADD COLUMN note TEXT"};
-    assert_int_equal(migrate(sql, 2), 0);
-    assert_int_equal(mode_of("manytun.db.v1.backup"), 0600);
+    const char sql[] = "ALTER TABLE tunnels ADD COLUMN note TEXT";
+    char backup[64];
+    snprintf(backup, sizeof(backup), "manytun.db.v%d.backup", store_migrations.count);
+    assert_int_equal(migrate(sql), 0);
+    assert_int_equal(mode_of(backup), 0600);
     assert_int_not_equal(access(path_of("manytun.db.backup.partial"), F_OK), 0);
     run_sql("UPDATE tunnels SET note = 'x'");
 
     sqlite3 *db;
-    assert_int_equal(sqlite3_open(path_of("manytun.db.v1.backup"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(path_of(backup), &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "SELECT definition FROM tunnels", NULL, NULL, NULL),
                      SQLITE_OK);
     assert_int_not_equal(sqlite3_exec(db, "SELECT note FROM tunnels", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     /* Again: nothing to do. */
-    assert_int_equal(migrate(sql, 2), 0);
+    assert_int_equal(migrate(sql), 0);
 }
 
 static void test_failed_migration_changes_nothing(void **state)
 {
     (void)state;
     insert_tunnel("home");
-    const char *const sql[] = {store_migrations.sql[0],
-                               "ALTER TABLE tunnels ADD COLUMN note TEXT; SELECT nonsense"};
-    assert_int_equal(migrate(sql, 2), -EIO);
+    const char sql[] = "ALTER TABLE tunnels ADD COLUMN note TEXT; SELECT nonsense";
+    assert_int_equal(migrate(sql), -EIO);
     reopen_store();
     assert_tunnels("home ");
-    assert_int_equal(migrate(sql, 2), -EIO); /* over the backup of the first attempt */
+    assert_int_equal(migrate(sql), -EIO); /* over the backup of the first attempt */
 }
 
 int main(void)
@@ -701,6 +776,8 @@ int main(void)
         TEST(test_tunnel_round_trip),
         TEST(test_many_preshared_keys),
         TEST(test_forward_round_trip),
+        TEST(test_sources),
+        TEST(test_generation_of_all_definitions),
         TEST(test_order_and_stop),
         TEST(test_names_are_unique),
         TEST(test_transactions_nest),

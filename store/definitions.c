@@ -1,0 +1,18 @@
+/*
+ * definitions: the table of that name: one row, which triggers count up.
+ */
+#include "store/database.h"
+
+#include <errno.h>
+
+int store_definitions_generation(struct store *store, uint64_t *out)
+{
+    sqlite3_stmt *stmt = store_prepare(store, "SELECT generation FROM definitions");
+    if (stmt == NULL)
+        return store->failure;
+    int rc = store_step(store, stmt);
+    if (rc == 1)
+        *out = (uint64_t)sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return rc == 1 ? 0 : -EIO;
+}
