@@ -56,13 +56,15 @@ static int check_form(const struct api_access *access, const struct api_head *he
     const struct api_headers *headers = &head->headers;
     if (headers->repeated)
         return problem_set(problem, "bad_request", "a header is given more than once");
-    if (headers->host == NULL)
+    /* A probe of HTTP/1.0 sends none; a web page that is led here by its name always does. */
+    if (headers->host == NULL && head->caller != API_CALLER_PROBE)
         return problem_set(problem, "bad_request", "the Host header is missing");
     if (headers->transfer_encoding != NULL &&
         (headers->content_length != NULL || strcasecmp(headers->transfer_encoding, "chunked") != 0))
         return problem_set(problem, "bad_request",
                            "Transfer-Encoding may only be chunked, without Content-Length");
-    if (head->caller == API_CALLER_TCP &&
+    if ((head->caller == API_CALLER_TCP || head->caller == API_CALLER_PROBE) &&
+        headers->host != NULL &&
         !guard_host_allowed(headers->host, access->allowed_hosts, access->allowed_hosts_count))
         return problem_set(problem, "host_not_allowed",
                            "call it by an IP address, as localhost, or by a name that the "
@@ -85,6 +87,9 @@ static int find_role(const struct api_access *access, const struct api_head *hea
     case API_CALLER_STRANGER:
         return problem_set(problem, "forbidden",
                            "this socket is for the user that the service runs as, and root");
+    case API_CALLER_PROBE:
+        *role = API_ROLE_NOBODY;
+        return 0;
     case API_CALLER_TCP:
         break;
     }
@@ -119,9 +124,11 @@ static int check_body(const struct api_route *route, const struct api_head *head
 int api_admit(const struct api_access *access, const struct api_head *head, struct api_match *match,
               struct problem *problem)
 {
+    const struct api_route *routes =
+        head->caller == API_CALLER_PROBE ? api_health_routes : api_routes;
     enum api_role role = API_ROLE_NOBODY;
     if (check_form(access, head, problem) < 0 || find_role(access, head, &role, problem) < 0 ||
-        api_router_find(api_routes, head->method, head->path, match, problem) < 0)
+        api_router_find(routes, head->method, head->path, match, problem) < 0)
         return -1;
     if (role < match->route->role)
         return problem_set(problem, "forbidden", "this needs the role \"%s\"; the token has \"%s\"",

@@ -41,6 +41,7 @@ enum api_caller {
     API_CALLER_TCP,
     API_CALLER_OWNER,    /* over the Unix socket: this process's user, or root */
     API_CALLER_STRANGER, /* over the Unix socket: anybody else */
+    API_CALLER_PROBE,    /* over a health listener: anybody, who sees nothing else */
 };
 
 /* Who may call; shared by all listeners. */

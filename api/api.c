@@ -23,14 +23,15 @@ struct api {
     struct api_context context;
     struct api_server server;
     union inet_sockaddr bound[API_LISTEN_MAX];
-    struct api_listener *listeners[API_LISTEN_MAX + 1]; /* the Unix socket's last */
+    union inet_sockaddr health_bound[API_LISTEN_MAX];
+    struct api_listener *listeners[2 * API_LISTEN_MAX + 1]; /* the Unix socket's last */
     size_t listeners_count;
     char *socket_path; /* NULL = not bound by us */
 };
 
 static int check_config(const struct api_config *config, char error[256])
 {
-    if (config->listen_count > API_LISTEN_MAX) {
+    if (config->listen_count > API_LISTEN_MAX || config->health_listen_count > API_LISTEN_MAX) {
         snprintf(error, 256, "the API can listen on at most %d addresses", API_LISTEN_MAX);
         return -E2BIG;
     }
@@ -61,8 +62,9 @@ static int load_tokens(struct api *api, struct store *store, const char *directo
     return rc;
 }
 
-static int listen_tcp(struct api *api, size_t index, const union inet_sockaddr *where,
-                      char error[256])
+/* *bound becomes where, with the port that was chosen for a port 0. */
+static int listen_tcp(struct api *api, enum api_door door, const union inet_sockaddr *where,
+                      union inet_sockaddr *bound, char error[256])
 {
     struct inet_addr address;
     uint16_t port;
@@ -70,7 +72,7 @@ static int listen_tcp(struct api *api, size_t index, const union inet_sockaddr *
     inet_sockaddr_split(where, &address, &port);
     int fd = sockets_listen(&address, port, &port);
     int rc = fd < 0 ? fd
-                    : api_listener_new(api->base, fd, false, &api->context, &api_limits_default,
+                    : api_listener_new(api->base, fd, door, &api->context, &api_limits_default,
                                        &api->listeners[api->listeners_count]);
     if (rc < 0) {
         snprintf(error, 256, "the API cannot listen on %s: %s", inet_sockaddr_print(where, text),
@@ -78,8 +80,10 @@ static int listen_tcp(struct api *api, size_t index, const union inet_sockaddr *
         return rc;
     }
     api->listeners_count++;
-    inet_sockaddr_make(&api->bound[index], &address, port);
-    log_info("the API listens on http://%s", inet_sockaddr_print(&api->bound[index], text));
+    inet_sockaddr_make(bound, &address, port);
+    log_info("%s on http://%s",
+             door == API_DOOR_HEALTH ? "health and metrics are" : "the API listens",
+             inet_sockaddr_print(bound, text));
     return 0;
 }
 
@@ -94,7 +98,7 @@ static int listen_unix(struct api *api, const char *directory, char error[256])
     int rc = fd;
     if (fd >= 0) {
         api->socket_path = strdup(path);
-        rc = api_listener_new(api->base, fd, true, &api->context, &api_limits_default,
+        rc = api_listener_new(api->base, fd, API_DOOR_UNIX, &api->context, &api_limits_default,
                               &api->listeners[api->listeners_count]);
     }
     if (rc < 0) {
@@ -128,7 +132,10 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     if (rc == 0)
         rc = load_tokens(api, store, config->data_directory, error);
     for (size_t i = 0; i < config->listen_count && rc == 0; i++)
-        rc = listen_tcp(api, i, &config->listen[i], error);
+        rc = listen_tcp(api, API_DOOR_TCP, &config->listen[i], &api->bound[i], error);
+    for (size_t i = 0; i < config->health_listen_count && rc == 0; i++)
+        rc = listen_tcp(api, API_DOOR_HEALTH, &config->health_listen[i], &api->health_bound[i],
+                        error);
     if (rc == 0)
         rc = listen_unix(api, config->data_directory, error);
     if (rc < 0) {
@@ -155,4 +162,9 @@ void api_free(struct api *api)
 const union inet_sockaddr *api_bound(const struct api *api, size_t index)
 {
     return &api->bound[index];
+}
+
+const union inet_sockaddr *api_health_bound(const struct api *api, size_t index)
+{
+    return &api->health_bound[index];
 }

@@ -22,6 +22,8 @@ struct api_config {
     const char *data_directory;          /* api.sock and admin.token are made there */
     union inet_sockaddr listen[API_LISTEN_MAX];
     size_t listen_count;
+    union inet_sockaddr health_listen[API_LISTEN_MAX]; /* /livez, /readyz and /metrics to anybody */
+    size_t health_listen_count;
     bool auth_none; /* no token; refused unless every listen address is loopback */
     const char *const *allowed_hosts; /* names besides IP addresses and "localhost" */
     size_t allowed_hosts_count;
@@ -37,5 +39,6 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
 void api_free(struct api *api);
 /* The address that listen[index] is bound to (port 0 resolved). */
 const union inet_sockaddr *api_bound(const struct api *api, size_t index);
+const union inet_sockaddr *api_health_bound(const struct api *api, size_t index);
 
 #endif

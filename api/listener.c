@@ -44,7 +44,7 @@ struct api_listener {
     TAILQ_HEAD(connections, connection) connections;
     const struct api_context *context;
     const struct api_limits *limits;
-    bool is_unix;
+    enum api_door door;
 };
 
 /* --- Deadlines -------------------------------------------------------------------------------- */
@@ -128,6 +128,20 @@ static struct connection *find_connection(struct MHD_Connection *mhd)
     return info != NULL ? info->socket_context : NULL;
 }
 
+static enum api_caller find_caller(const struct api_listener *listener, struct MHD_Connection *mhd)
+{
+    switch (listener->door) {
+    case API_DOOR_TCP:
+        break;
+    case API_DOOR_UNIX:
+        return unix_socket_peer_is_owner(connection_fd(mhd)) ? API_CALLER_OWNER
+                                                             : API_CALLER_STRANGER;
+    case API_DOOR_HEALTH:
+        return API_CALLER_PROBE;
+    }
+    return API_CALLER_TCP;
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_data_size, void **state)
@@ -135,12 +149,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
     const struct api_listener *listener = ctx;
     if (find_connection(mhd) == NULL)
         return MHD_NO;
-    enum api_caller caller = API_CALLER_TCP;
-    if (listener->is_unix)
-        caller =
-            unix_socket_peer_is_owner(connection_fd(mhd)) ? API_CALLER_OWNER : API_CALLER_STRANGER;
-    return api_request_handle(listener->context, caller, mhd, url, method, version, upload_data,
-                              upload_data_size, state);
+    return api_request_handle(listener->context, find_caller(listener, mhd), mhd, url, method,
+                              version, upload_data, upload_data_size, state);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *mhd, void **state,
@@ -240,7 +250,7 @@ static int start(struct api_listener *listener, struct event_base *base, int fd)
     return 0;
 }
 
-int api_listener_new(struct event_base *base, int fd, bool is_unix,
+int api_listener_new(struct event_base *base, int fd, enum api_door door,
                      const struct api_context *context, const struct api_limits *limits,
                      struct api_listener **out)
 {
@@ -252,7 +262,7 @@ int api_listener_new(struct event_base *base, int fd, bool is_unix,
     TAILQ_INIT(&listener->connections);
     listener->context = context;
     listener->limits = limits;
-    listener->is_unix = is_unix;
+    listener->door = door;
     int rc = start(listener, base, fd);
     if (rc < 0) {
         api_listener_free(listener);

@@ -24,13 +24,20 @@ struct api_limits {
 
 extern const struct api_limits api_limits_default;
 
+/* Who comes in through a listener. */
+enum api_door {
+    API_DOOR_TCP,    /* whoever has a token */
+    API_DOOR_UNIX,   /* whoever the kernel says is the owner */
+    API_DOOR_HEALTH, /* anybody, to the health routes only */
+};
+
 struct api_listener;
 
 /*
  * Serves a bound, listening, non-blocking socket, which it owns from here on (also on failure).
- * is_unix: the peer's credentials stand for a token. context and limits are borrowed. 0 or -errno.
+ * context and limits are borrowed. 0 or -errno.
  */
-int api_listener_new(struct event_base *base, int fd, bool is_unix,
+int api_listener_new(struct event_base *base, int fd, enum api_door door,
                      const struct api_context *context, const struct api_limits *limits,
                      struct api_listener **out);
 /* Closes the socket and every connection. NULL is allowed. */

@@ -19,8 +19,9 @@ struct api_route {
     int (*handle)(struct api_call *call); /* 0 with the answer, or -1 with the problem, filled */
 };
 
-/* The table (routes.c), ended by a NULL method. */
+/* The tables (routes.c), each ended by a NULL method. */
 extern const struct api_route api_routes[];
+extern const struct api_route api_health_routes[]; /* of the health listeners */
 
 struct api_match {
     const struct api_route *route;

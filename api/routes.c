@@ -27,3 +27,10 @@ const struct api_route api_routes[] = {
     {"GET", "/openapi.yaml", API_ROLE_READ, 0, false, api_get_openapi},
     {0},
 };
+
+const struct api_route api_health_routes[] = {
+    {"GET", "/livez", API_ROLE_NOBODY, 0, false, api_get_livez},
+    {"GET", "/readyz", API_ROLE_NOBODY, QUERY_VERBOSE, false, api_get_readyz},
+    {"GET", "/metrics", API_ROLE_NOBODY, 0, false, api_get_metrics},
+    {0},
+};

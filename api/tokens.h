@@ -15,7 +15,7 @@
 /* The text of a token: base64url of 32 bytes, with the terminating NUL. */
 #define TOKEN_TEXT 44
 
-/* What a caller may do; a higher role may all that a lower one may. */
+/* What a caller may do; a higher role may all that a lower one may. Nobody has shown a token. */
 enum api_role { API_ROLE_NOBODY, API_ROLE_READ, API_ROLE_ADMIN };
 
 const char *api_role_name(enum api_role role);

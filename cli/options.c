@@ -29,6 +29,9 @@ static const struct option_row {
 } rows[OPTION_COUNT] = {
     [OPTION_LISTEN] = {"listen", 0, REPEATABLE, ON(COMMAND_SERVE), "LISTEN", "ADDR:PORT",
                        "where the API listens; repeatable (default 127.0.0.1:8585)"},
+    [OPTION_HEALTH_LISTEN] =
+        {"health-listen", 0, REPEATABLE, ON(COMMAND_SERVE), "HEALTH_LISTEN", "ADDR:PORT",
+         "where only /livez, /readyz and /metrics are served, without a token; repeatable"},
     [OPTION_DATA] = {"data", 0, 0, ON(COMMAND_SERVE), "DATA", "DIR",
                      "folder of manytun.db, api.sock and admin.token (default /var/lib/manytun for "
                      "root, else ~/.local/state/manytun)"},

@@ -20,6 +20,7 @@ enum command { COMMAND_SERVE, COMMAND_RUN, COMMAND_KEYGEN, COMMAND_COUNT };
 enum option_id {
     /* serve */
     OPTION_LISTEN,
+    OPTION_HEALTH_LISTEN,
     OPTION_DATA,
     OPTION_WORKERS,
     OPTION_AUTH,

@@ -32,27 +32,38 @@ struct serve_config {
 
 /* --- Configuration ---------------------------------------------------------------------------- */
 
-static int read_listen(const struct options *options, struct api_config *api)
+static int read_addresses(const struct option_values *values, const char *option,
+                          union inet_sockaddr out[API_LISTEN_MAX], size_t *count)
 {
-    static const char *const defaults[] = {DEFAULT_LISTEN};
-    const struct option_values *values = &options->values[OPTION_LISTEN];
-    const char *const *items = values->count ? values->items : defaults;
-    size_t count = values->count ? values->count : 1;
-    if (count > API_LISTEN_MAX) {
-        fprintf(stderr, "manytun: --listen: at most %d addresses\n", API_LISTEN_MAX);
+    if (values->count > API_LISTEN_MAX) {
+        fprintf(stderr, "manytun: %s: at most %d addresses\n", option, API_LISTEN_MAX);
         return -1;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < values->count; i++) {
+        const char *text = values->items[i];
         char host[INET_HOST_TEXT];
         uint16_t port;
         struct inet_addr addr;
-        if (inet_host_port_parse(items[i], host, &port) < 0 || inet_addr_parse(host, &addr) < 0) {
-            fprintf(stderr, "manytun: --listen: \"%s\" is not ADDR:PORT\n", items[i]);
+        if (inet_host_port_parse(text, host, &port) < 0 || inet_addr_parse(host, &addr) < 0) {
+            fprintf(stderr, "manytun: %s: \"%s\" is not ADDR:PORT\n", option, text);
             return -1;
         }
-        inet_sockaddr_make(&api->listen[api->listen_count++], &addr, port);
+        inet_sockaddr_make(&out[i], &addr, port);
     }
+    *count = values->count;
     return 0;
+}
+
+static int read_listen(const struct options *options, struct api_config *api)
+{
+    static const char *default_listen[] = {DEFAULT_LISTEN};
+    static const struct option_values defaults = {.items = default_listen, .count = 1};
+    const struct option_values *given = &options->values[OPTION_LISTEN];
+    if (read_addresses(given->count > 0 ? given : &defaults, "--listen", api->listen,
+                       &api->listen_count) < 0)
+        return -1;
+    return read_addresses(&options->values[OPTION_HEALTH_LISTEN], "--health-listen",
+                          api->health_listen, &api->health_listen_count);
 }
 
 static int read_workers(const struct options *options, unsigned *out)

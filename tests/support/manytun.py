@@ -59,7 +59,7 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-class _NamespaceConnection(http.client.HTTPConnection):
+class NamespaceConnection(http.client.HTTPConnection):
     """HTTP from inside a namespace."""
 
     def __init__(self, namespace, address):
@@ -193,7 +193,7 @@ class Service:
         if unix:
             connection = _UnixConnection(self.data / "api.sock")
         else:
-            connection = _NamespaceConnection(self.namespace, self.address)
+            connection = NamespaceConnection(self.namespace, self.address)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

@@ -61,6 +61,19 @@ static const struct {
      401},
     {{API_CALLER_STRANGER, "GET", "/v1/tunnels", {.host = "localhost", ADMIN}}, 403},
 
+    /* A health listener needs no token, and serves nothing else even with one. */
+    {{API_CALLER_PROBE, "GET", "/livez", {.host = "10.0.0.7:8686"}}, 0},
+    {{API_CALLER_PROBE, "HEAD", "/readyz", {.host = "[fd00::7]:8686"}}, 0},
+    {{API_CALLER_PROBE, "GET", "/metrics", {.host = "localhost"}}, 0},
+    {{API_CALLER_PROBE, "GET", "/livez", {0}}, 0},
+    {{API_CALLER_PROBE, "GET", "/livez", {.host = "evil.example"}}, 403},
+    {{API_CALLER_PROBE, "POST", "/livez", {.host = "10.0.0.7", JSON}}, 405},
+    {{API_CALLER_PROBE, "GET", "/livez", {.host = "10.0.0.7", .content_length = "1"}}, 400},
+    {{API_CALLER_PROBE, "GET", "/v1/status", {.host = "10.0.0.7", ADMIN}}, 404},
+    {{API_CALLER_PROBE, "GET", "/v1/tunnels", {.host = "10.0.0.7", ADMIN}}, 404},
+    {{API_CALLER_PROBE, "DELETE", "/v1/tunnels/home", {.host = "10.0.0.7", ADMIN}}, 404},
+    {{API_CALLER_PROBE, "GET", "/openapi.yaml", {.host = "10.0.0.7", ADMIN}}, 404},
+
     /* Roles. */
     {{API_CALLER_TCP, "POST", "/v1/tunnels", {.host = "localhost", READER, JSON}}, 403},
     {{API_CALLER_TCP, "DELETE", "/v1/tunnels/home", {.host = "localhost", READER}}, 403},

@@ -45,6 +45,7 @@ static struct fixture {
     struct service *service;
     struct api *api;
     uint16_t port;
+    uint16_t health_port;
     char token[64];
 } fx;
 
@@ -76,16 +77,19 @@ static inline void start(bool auth_none)
     struct api_config config = {
         .data_directory = fx.directory,
         .listen_count = 1,
+        .health_listen_count = 1,
         .auth_none = auth_none,
         .allowed_hosts = names,
         .allowed_hosts_count = 1,
     };
     const struct inet_addr loopback = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
     inet_sockaddr_make(&config.listen[0], &loopback, 0);
+    inet_sockaddr_make(&config.health_listen[0], &loopback, 0);
     if (api_new(fx.base, fx.service, fx.store, &config, &fx.api, error) < 0)
         fail_msg("%s", error);
     struct inet_addr address;
     inet_sockaddr_split(api_bound(fx.api, 0), &address, &fx.port);
+    inet_sockaddr_split(api_health_bound(fx.api, 0), &address, &fx.health_port);
     read_token();
 }
 
