@@ -11,6 +11,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +177,28 @@ void service_condition_failed(struct service_condition *condition, int error)
     service_condition_set(condition, false, failure->reason, failure->message);
 }
 
+/* --- Events ----------------------------------------------------------------------------------- */
+
+struct events *service_events(struct service *service)
+{
+    return service->events;
+}
+
+void service_set_actor(struct service *service, const char *actor)
+{
+    events_set_actor(service->events, actor);
+}
+
+void service_emit(struct service *service, const struct event_fact *fact)
+{
+    events_emit(service->events, fact);
+}
+
+int service_record(struct service *service, const struct event_fact *fact)
+{
+    return events_record(service->events, fact);
+}
+
 /* --- Trying again ----------------------------------------------------------------------------- */
 
 void service_retry_later(struct service *service)
@@ -216,8 +239,9 @@ int service_new(struct event_base *base, struct supervisor *supervisor, struct s
     service->store = store;
     service->retry_delay_ms = RETRY_MIN_MS;
     service->retry = evtimer_new(base, on_retry, service);
-    if (service->retry == NULL) {
-        free(service);
+    int rc = store != NULL ? events_new(base, store, &service->events) : 0;
+    if (service->retry == NULL || rc < 0) {
+        service_free(service);
         return -ENOMEM;
     }
     *out = service;
@@ -235,8 +259,22 @@ void service_free(struct service *service)
         service_drop_tunnel(service, service->tunnels.entries[service->tunnels.count - 1].object);
     free(service->forwards.entries);
     free(service->tunnels.entries);
-    event_free(service->retry);
+    if (service->retry != NULL)
+        event_free(service->retry);
+    events_free(service->events);
     free(service);
+}
+
+/* One fact for all objects: one for each would push out what happened before. */
+static void report_restored(struct service *service)
+{
+    char message[EVENTS_MESSAGE_MAX + 1];
+    snprintf(message, sizeof(message), "restored %zu tunnels and %zu forwards",
+             service->tunnels.count, service->forwards.count);
+    log_info("%s", message);
+    service_emit(service, &(struct event_fact){.type = EVENT_SERVICE_STARTED,
+                                               .reason = "Restored",
+                                               .message = message});
 }
 
 int service_restore(struct service *service, struct problem *problem)
@@ -248,8 +286,7 @@ int service_restore(struct service *service, struct problem *problem)
         if (rc < 0)
             return problem_set(problem, "storage", "the definitions cannot be read: %.180s",
                                rc == -EIO ? store_error(service->store) : strerror(-rc));
-        log_info("restored %zu tunnels and %zu forwards", service->tunnels.count,
-                 service->forwards.count);
+        report_restored(service);
     }
     service->restored = true;
     return 0;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <time.h>
 
+struct events;
 struct service;
 struct store;
 
@@ -57,7 +58,7 @@ struct service_forward {
     struct supervised_forward *supervised; /* NULL while not listening, or its tunnel is not up */
 };
 
-/* store may be NULL: nothing is kept. supervisor and store are borrowed. */
+/* store may be NULL: nothing is kept, no events either. supervisor and store are borrowed. */
 int service_new(struct event_base *base, struct supervisor *supervisor, struct store *store,
                 struct service **out);
 /* Closes every socket. The definitions stay in the store. NULL is allowed. */
@@ -71,6 +72,11 @@ int service_restore(struct service *service, struct problem *problem);
 bool service_restored(const struct service *service);
 bool service_ready(const struct service *service); /* restored, and a worker is alive */
 void service_workers(const struct service *service, unsigned *alive, unsigned *total);
+
+/* What happens to the objects, and is told of this service; NULL without a store. */
+struct events *service_events(struct service *service);
+/* Who makes the changes from now on, see events_set_actor(). */
+void service_set_actor(struct service *service, const char *actor);
 
 /*
  * Creates. The spec is moved from (its contents belong to the service and *spec is zeroed) on

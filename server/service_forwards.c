@@ -207,9 +207,42 @@ static void generate_name(const struct service *service, char name[SPEC_NAME_MAX
     } while (service_index_find(&service->forwards, name) != NULL);
 }
 
+/* A change of the store, and how its audit record calls it. */
+struct forward_write {
+    int (*write)(struct store *store, const struct store_forward *row);
+    enum event_type type;
+    const char *reason;
+};
+
+static const struct forward_write insert_forward = {store_insert_forward, EVENT_FORWARD_CREATED,
+                                                    NULL};
+static const struct forward_write update_forward = {store_update_forward, EVENT_FORWARD_CHANGED,
+                                                    NULL};
+static const struct forward_write undo_update = {store_update_forward, EVENT_FORWARD_CHANGED,
+                                                 "Undone"};
+
+static int record_forward(struct service *service, const struct service_forward *forward,
+                          enum event_type type, const char *reason)
+{
+    return service_record(service, &(struct event_fact){.type = type,
+                                                        .name = forward->spec.name,
+                                                        .reason = reason,
+                                                        .generation = forward->generation});
+}
+
+int service_record_deleted_forwards(struct service *service, const struct service_tunnel *tunnel)
+{
+    int rc = 0;
+    for (size_t i = 0; i < service->forwards.count && tunnel->forwards > 0 && rc == 0; i++) {
+        const struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->tunnel == tunnel)
+            rc = record_forward(service, forward, EVENT_FORWARD_DELETED, "TunnelDeleted");
+    }
+    return rc;
+}
+
 static int commit_forward(struct service *service, const struct service_forward *forward,
-                          int (*write)(struct store *store, const struct store_forward *row),
-                          struct problem *problem)
+                          const struct forward_write *change, struct problem *problem)
 {
     if (service->store == NULL)
         return 0;
@@ -220,14 +253,33 @@ static int commit_forward(struct service *service, const struct service_forward 
         .created_at = forward->created_at,
         .bound_port = forward->bound_port,
     };
-    int rc = write(service->store, &row);
+    int rc = store_begin(service->store);
+    if (rc == 0) {
+        rc = change->write(service->store, &row);
+        if (rc == 0)
+            rc = record_forward(service, forward, change->type, change->reason);
+        rc = store_end(service->store, rc);
+    }
     return rc < 0 ? service_store_problem(service, problem, rc, "forward", forward->spec.name) : 0;
 }
 
-static void revoke_forward(struct service *service, const char *name)
+/* Deletes the row, and says so. 0 or as the store fails. */
+static int erase_forward(struct service *service, const struct service_forward *forward,
+                         const char *reason)
 {
-    if (service->store != NULL && store_delete_forward(service->store, name) < 0)
-        log_error("forward %s was not started but is still stored: %s", name,
+    int rc = store_begin(service->store);
+    if (rc < 0)
+        return rc;
+    rc = store_delete_forward(service->store, forward->spec.name);
+    if (rc == 0 || rc == -ENOENT)
+        rc = record_forward(service, forward, EVENT_FORWARD_DELETED, reason);
+    return store_end(service->store, rc);
+}
+
+static void revoke_forward(struct service *service, const struct service_forward *forward)
+{
+    if (service->store != NULL && erase_forward(service, forward, "NotStarted") < 0)
+        log_error("forward %s was not started but is still stored: %s", forward->spec.name,
                   store_error(service->store));
 }
 
@@ -240,12 +292,12 @@ static int establish_forward(struct service *service, struct service_forward *fo
     if (rc < 0)
         return service_start_problem(problem, rc, "/listen/port", "TCP", &spec->listen_address,
                                      spec->listen_port);
-    if (commit_forward(service, forward, store_insert_forward, problem) < 0)
+    if (commit_forward(service, forward, &insert_forward, problem) < 0)
         return -1;
     forward->port_unsaved = false;
     rc = spec->enabled ? push_forward(forward) : 0;
     if (rc < 0) {
-        revoke_forward(service, spec->name);
+        revoke_forward(service, forward);
         return problem_set(problem, "exhausted", "no worker can take the forward: %s",
                            strerror(-rc));
     }
@@ -355,7 +407,7 @@ static int push_change(struct service_forward *forward, const struct service_for
 static int replace_forward(struct service *service, struct service_forward *forward,
                            const struct service_forward *next, struct problem *problem)
 {
-    if (commit_forward(service, next, store_update_forward, problem) < 0)
+    if (commit_forward(service, next, &update_forward, problem) < 0)
         return -1;
     struct service_forward before = *forward;
     *forward = *next;
@@ -364,7 +416,7 @@ static int replace_forward(struct service *service, struct service_forward *forw
     if (rc < 0) {
         *forward = before;
         struct problem ignored = {0}; /* it was logged */
-        commit_forward(service, forward, store_update_forward, &ignored);
+        commit_forward(service, forward, &undo_update, &ignored);
         return problem_set(problem, "exhausted", "no worker can take the forward: %s",
                            strerror(-rc));
     }
@@ -418,8 +470,8 @@ int service_delete_forward(struct service *service, const char *name, struct pro
     if (service_check_source(problem, forward->source, "forward", name) < 0)
         return -1;
     if (service->store != NULL) {
-        int rc = store_delete_forward(service->store, name);
-        if (rc < 0 && rc != -ENOENT)
+        int rc = erase_forward(service, forward, NULL);
+        if (rc < 0)
             return service_store_problem(service, problem, rc, "forward", name);
     }
     log_info("forward %s: deleted", forward->spec.name);

@@ -4,6 +4,7 @@
 #ifndef MANYTUN_SERVER_SERVICE_INTERNAL_H
 #define MANYTUN_SERVER_SERVICE_INTERNAL_H
 
+#include "server/events.h"
 #include "server/service.h"
 #include "server/sockets.h"
 
@@ -23,6 +24,7 @@ struct service {
     struct event_base *base;
     struct supervisor *supervisor;
     struct store *store;
+    struct events *events; /* NULL without a store */
     struct service_index tunnels;
     struct service_index forwards;
     struct sockets_released released;
@@ -53,6 +55,11 @@ void service_condition_failed(struct service_condition *condition, int error);
 void service_condition_set(struct service_condition *condition, bool ready, const char *reason,
                            const char *message);
 
+/* Reports a fact, see events_emit(). */
+void service_emit(struct service *service, const struct event_fact *fact);
+/* Writes the audit record of a change in the transaction of the change, see events_record(). */
+int service_record(struct service *service, const struct event_fact *fact);
+
 /* Tries again, later, to start what is not started. */
 void service_retry_later(struct service *service);
 
@@ -70,6 +77,8 @@ void service_check_targets(struct service *service, const struct service_tunnel 
 /* Ends an object and frees it; the store is not touched. */
 void service_drop_tunnel(struct service *service, struct service_tunnel *tunnel);
 void service_drop_forward(struct service *service, struct service_forward *forward);
+/* Writes the audit records of the deletion of a tunnel's forwards. 0 or as the store fails. */
+int service_record_deleted_forwards(struct service *service, const struct service_tunnel *tunnel);
 /* Ends all forwards of a tunnel. */
 void service_drop_forwards_of(struct service *service, const struct service_tunnel *tunnel);
 

@@ -124,9 +124,29 @@ static int check_name(const struct service *service, const struct spec_tunnel *s
     return 0;
 }
 
+/* A change of the store, and how its audit record calls it. */
+struct tunnel_write {
+    int (*write)(struct store *store, const struct store_tunnel *row);
+    enum event_type type;
+    const char *reason;
+};
+
+static const struct tunnel_write insert_tunnel = {store_insert_tunnel, EVENT_TUNNEL_CREATED, NULL};
+static const struct tunnel_write update_tunnel = {store_update_tunnel, EVENT_TUNNEL_CHANGED, NULL};
+static const struct tunnel_write undo_update = {store_update_tunnel, EVENT_TUNNEL_CHANGED,
+                                                "Undone"};
+
+static int record_tunnel(struct service *service, const struct service_tunnel *tunnel,
+                         enum event_type type, const char *reason)
+{
+    return service_record(service, &(struct event_fact){.type = type,
+                                                        .name = tunnel->spec.name,
+                                                        .reason = reason,
+                                                        .generation = tunnel->generation});
+}
+
 static int commit_tunnel(struct service *service, const struct service_tunnel *tunnel,
-                         int (*write)(struct store *store, const struct store_tunnel *row),
-                         struct problem *problem)
+                         const struct tunnel_write *change, struct problem *problem)
 {
     if (service->store == NULL)
         return 0;
@@ -136,15 +156,36 @@ static int commit_tunnel(struct service *service, const struct service_tunnel *t
         .generation = tunnel->generation,
         .created_at = tunnel->created_at,
     };
-    int rc = write(service->store, &row);
+    int rc = store_begin(service->store);
+    if (rc == 0) {
+        rc = change->write(service->store, &row);
+        if (rc == 0)
+            rc = record_tunnel(service, tunnel, change->type, change->reason);
+        rc = store_end(service->store, rc);
+    }
     sodium_memzero(&row, sizeof(row));
     return rc < 0 ? service_store_problem(service, problem, rc, "tunnel", tunnel->spec.name) : 0;
 }
 
-static void revoke_tunnel(struct service *service, const char *name)
+/* Deletes the row, with those of its forwards, and says so of each. 0 or as the store fails. */
+static int erase_tunnel(struct service *service, const struct service_tunnel *tunnel,
+                        const char *reason)
 {
-    if (service->store != NULL && store_delete_tunnel(service->store, name) < 0)
-        log_error("tunnel %s was not started but is still stored: %s", name,
+    int rc = store_begin(service->store);
+    if (rc < 0)
+        return rc;
+    rc = service_record_deleted_forwards(service, tunnel);
+    if (rc == 0)
+        rc = store_delete_tunnel(service->store, tunnel->spec.name);
+    if (rc == 0 || rc == -ENOENT)
+        rc = record_tunnel(service, tunnel, EVENT_TUNNEL_DELETED, reason);
+    return store_end(service->store, rc);
+}
+
+static void revoke_tunnel(struct service *service, const struct service_tunnel *tunnel)
+{
+    if (service->store != NULL && erase_tunnel(service, tunnel, "NotStarted") < 0)
+        log_error("tunnel %s was not started but is still stored: %s", tunnel->spec.name,
                   store_error(service->store));
 }
 
@@ -157,11 +198,11 @@ static int establish_tunnel(struct service *service, struct service_tunnel *tunn
     if (rc < 0)
         return service_start_problem(problem, rc, "/listen_port", "UDP", &spec->listen_address,
                                      spec->listen_port);
-    if (commit_tunnel(service, tunnel, store_insert_tunnel, problem) < 0)
+    if (commit_tunnel(service, tunnel, &insert_tunnel, problem) < 0)
         return -1;
     rc = push_tunnel(service, tunnel);
     if (rc < 0) {
-        revoke_tunnel(service, spec->name);
+        revoke_tunnel(service, tunnel);
         return problem_set(problem, "exhausted", "no worker can take the tunnel: %s",
                            strerror(-rc));
     }
@@ -238,7 +279,7 @@ static int push_change(struct service *service, struct service_tunnel *tunnel,
 static int replace_tunnel(struct service *service, struct service_tunnel *tunnel,
                           struct service_tunnel *next, struct problem *problem)
 {
-    if (commit_tunnel(service, next, store_update_tunnel, problem) < 0)
+    if (commit_tunnel(service, next, &update_tunnel, problem) < 0)
         return -1;
     struct service_tunnel before = *tunnel;
     *tunnel = *next;
@@ -246,7 +287,7 @@ static int replace_tunnel(struct service *service, struct service_tunnel *tunnel
     if (rc < 0) {
         *tunnel = before;
         struct problem ignored = {0}; /* it was logged */
-        commit_tunnel(service, tunnel, store_update_tunnel, &ignored);
+        commit_tunnel(service, tunnel, &undo_update, &ignored);
         problem_set(problem, "exhausted", "no worker can take the change: %s", strerror(-rc));
     } else {
         *next = before;
@@ -313,8 +354,8 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
             "%zu forward(s) use the tunnel; delete them first, or with ?cascade=true",
             tunnel->forwards);
     if (service->store != NULL) {
-        int rc = store_delete_tunnel(service->store, name);
-        if (rc < 0 && rc != -ENOENT)
+        int rc = erase_tunnel(service, tunnel, NULL);
+        if (rc < 0)
             return service_store_problem(service, problem, rc, "tunnel", name);
     }
     log_info("tunnel %s: deleted, with %zu forward(s)", tunnel->spec.name, tunnel->forwards);

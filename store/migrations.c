@@ -71,6 +71,19 @@ static const char *const history[] = {
     " BEGIN UPDATE definitions SET generation = generation + 1; END;"
     "CREATE TRIGGER forward_deleted AFTER DELETE ON forwards"
     " BEGIN UPDATE definitions SET generation = generation + 1; END;",
+
+    /* A ring: the smallest ids go as new ones come. Texts are empty where there is none. */
+    "CREATE TABLE events ("
+    "  id INTEGER NOT NULL PRIMARY KEY,"
+    "  time INTEGER NOT NULL,"
+    "  type TEXT NOT NULL,"
+    "  kind TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  reason TEXT NOT NULL,"
+    "  message TEXT NOT NULL,"
+    "  actor TEXT NOT NULL,"
+    "  generation INTEGER NOT NULL"
+    ");",
 };
 
 const struct store_migrations store_migrations = {

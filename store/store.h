@@ -86,6 +86,34 @@ int store_load_tokens(struct store *store,
                                   const uint8_t hash[STORE_TOKEN_HASH_LEN]),
                       void *ctx);
 
+/* --- Events: a ring of what happened ---------------------------------------------------------- */
+
+struct store_event {
+    uint64_t id;
+    struct timespec time;
+    const char *type;
+    const char *kind; /* of the object; texts are "" where there is none */
+    const char *name;
+    const char *reason;
+    const char *message;
+    const char *actor;
+    uint64_t generation; /* 0 = none */
+};
+
+/* Returns 0 to go on, 1 to stop, or a negative errno. The event is valid until it returns. */
+typedef int store_each_event(void *ctx, const struct store_event *event);
+
+/*
+ * Adds an event (its id is not looked at) with the next id after `skipped` that stay unused, and
+ * removes the oldest so that ids span at most `kept`.
+ */
+int store_insert_event(struct store *store, const struct store_event *event, uint64_t skipped,
+                       uint64_t kept);
+/* The last id that was given, 0 = none. */
+int store_last_event(struct store *store, uint64_t *out);
+/* Calls each() for the events with ids above after, in their order. */
+int store_load_events(struct store *store, uint64_t after, store_each_event *each, void *ctx);
+
 /* What went wrong in the last call that failed with -EIO. */
 const char *store_error(const struct store *store);
 
