@@ -35,7 +35,7 @@ static const struct {
     {"validation", 422, "The definition is not valid"},
     {"not_implemented", 501, "The method is not known"},
     {"exhausted", 503, "The host's or the program's resources are exhausted"},
-    {"storage", 500, "The definition could not be stored"},
+    {"storage", 507, "The definition could not be stored"},
     {"internal", 500, "Something went wrong here"},
 };
 

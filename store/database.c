@@ -4,16 +4,44 @@
  */
 #include "store/database.h"
 
+#include "engine/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #define NS_PER_S 1000000000
+/* The part of a result code that is not its extension. */
+#define PRIMARY_CODE 0xff
+
+/* What to do about it, for a person. */
+static const char *advice(int code)
+{
+    switch (code) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return ": restore a backup, or repair a copy of it with sqlite3's .recover";
+    default:
+        return "";
+    }
+}
 
 int store_fail(struct store *store, const char *doing)
 {
-    snprintf(store->error, sizeof(store->error), "%s: %s", doing, sqlite3_errmsg(store->db));
-    store->failure = sqlite3_errcode(store->db) == SQLITE_NOMEM ? -ENOMEM : -EIO;
+    int code = sqlite3_errcode(store->db) & PRIMARY_CODE;
+    log_debug("database: %s: %s", doing, sqlite3_errmsg(store->db));
+    snprintf(store->error, sizeof(store->error), "%s%s", sqlite3_errmsg(store->db), advice(code));
+    store->failure = code == SQLITE_NOMEM ? -ENOMEM : -EIO;
+    return store->failure;
+}
+
+int store_fail_damaged(struct store *store, const char *what)
+{
+    snprintf(store->error, sizeof(store->error), "%s (%.80s)%s", sqlite3_errstr(SQLITE_CORRUPT),
+             what, advice(SQLITE_CORRUPT));
+    for (char *c = store->error; (c = strchr(c, '\n')) != NULL;)
+        *c = ' '; /* a log line is one line */
+    store->failure = -EIO;
     return store->failure;
 }
 

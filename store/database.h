@@ -22,6 +22,8 @@ struct store {
 
 /* Notes what SQLite says about its last failure and returns -EIO, or -ENOMEM. */
 int store_fail(struct store *store, const char *doing);
+/* Notes that the file is damaged, what says where. Returns -EIO. */
+int store_fail_damaged(struct store *store, const char *what);
 
 /* Runs statements without parameters or results. 0 or what store_fail() returns. */
 int store_exec(struct store *store, const char *sql);

@@ -18,8 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How long another program (a backup, a person with a shell) may hold the database, in ms. */
-#define BUSY_TIMEOUT_MS 2000
+/*
+ * How long a change waits for another program that holds the database (a person with a shell), in
+ * ms. Short: the API answers nobody meanwhile. A backup in WAL mode holds nothing.
+ */
+#define BUSY_TIMEOUT_MS 250
 
 static int explain(char error[256], int rc, const char *what, const char *path)
 {
@@ -107,6 +110,22 @@ static int configure(struct store *store)
     return rc;
 }
 
+/* Finds damage at the start, all over the file, and not when a statement happens to meet it. */
+static int check_pages(struct store *store)
+{
+    sqlite3_stmt *stmt = store_prepare(store, "PRAGMA quick_check(1)");
+    if (stmt == NULL)
+        return store->failure;
+    int rc = store_step(store, stmt);
+    const char *verdict = rc == 1 ? store_column_text(stmt, 0) : NULL;
+    if (rc >= 0)
+        rc = verdict != NULL && strcmp(verdict, "ok") == 0
+                 ? 0
+                 : store_fail_damaged(store, verdict != NULL ? verdict : "no verdict");
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
 static int open_database(struct store *store, const char *path, char error[256])
 {
     int rc = make_file(path, error);
@@ -121,9 +140,11 @@ static int open_database(struct store *store, const char *path, char error[256])
         rc = configure(store);
     }
     if (rc == 0)
+        rc = check_pages(store);
+    if (rc == 0)
         rc = store_migrate(store, path, &store_migrations);
     if (rc < 0)
-        snprintf(error, 256, "the database %.100s: %.140s", path, store->error);
+        snprintf(error, 256, "the database %.80s: %.160s", path, store->error);
     return rc;
 }
 

@@ -74,10 +74,10 @@ def make_service(scene, tmp_path):
     """make_service(*arguments): a service that was started in our namespace."""
     made = []
 
-    def make(*arguments):
+    def make(*arguments, data=None):
         directory = tmp_path / f"service{len(made)}"
         directory.mkdir()
-        service = manytun.Service(scene.ours, directory, *arguments)
+        service = manytun.Service(scene.ours, directory, *arguments, data=data)
         made.append(service)
         return service.start()
 

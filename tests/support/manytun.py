@@ -119,9 +119,9 @@ class Client:
 class Service:
     """`manytun serve` in a namespace. Stopping and starting keeps the data directory."""
 
-    def __init__(self, namespace, directory, *arguments):
+    def __init__(self, namespace, directory, *arguments, data=None):
         self.namespace = namespace
-        self.data = directory / "data"
+        self.data = data or directory / "data"
         self.log_path = directory / "manytun.log"
         self.address = ("127.0.0.1", API_PORT)
         self._arguments = arguments
@@ -155,10 +155,25 @@ class Service:
     def _ready(self):
         if self._process.poll() is not None:
             raise RuntimeError(f"the service ended with {self._process.returncode}:\n{self.log}")
+        return self._answers()
+
+    def _answers(self):
         try:
             return self.request("GET", "/readyz", unix=True).status == 200
         except OSError:
             return False
+
+    def wait(self, timeout=20):
+        """Waits until it has ended by itself; the exit code."""
+        code = self._process.wait(timeout=timeout)
+        self._process = None
+        return code
+
+    def wait_until_ready_or_ended(self):
+        """The exit code if it ended instead of getting ready, else None."""
+        wait.until(lambda: self._process.poll() is not None or self._answers(),
+                   "the service is ready or has ended")
+        return None if self._process.poll() is None else self.wait()
 
     def workers(self):
         """The worker processes that run now."""

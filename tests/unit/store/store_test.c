@@ -656,6 +656,42 @@ static void test_file_that_is_no_database(void **state)
     assert_non_null(strstr(error, "manytun.db"));
 }
 
+/* Wherever the damage is, and whether or not what is read at the start is there. */
+static void test_damage_is_found_at_the_start(void **state)
+{
+    (void)state;
+    enum { PAGE = 4096, PAGES = 16 };
+    static uint8_t damage[PAGE];
+    memset(damage, 0xa5, sizeof(damage));
+    insert_tunnel("home");
+    insert_forward("web", "home");
+    store_close(store);
+    store = NULL;
+    FILE *file = fopen(path_of("manytun.db"), "r+");
+    assert_non_null(file);
+    for (long page = 1; page < PAGES; page++) {
+        uint8_t saved[PAGE];
+        assert_int_equal(fseek(file, page * PAGE, SEEK_SET), 0);
+        if (fread(saved, sizeof(saved), 1, file) != 1)
+            break; /* the file has fewer */
+        fseek(file, page * PAGE, SEEK_SET);
+        fwrite(damage, sizeof(damage), 1, file);
+        fflush(file);
+        char error[256] = "";
+        assert_int_equal(store_open(directory, &store, error), -EIO);
+        assert_null(store);
+        assert_non_null(strstr(error, "manytun.db: database disk image is malformed"));
+        assert_non_null(strstr(error, "restore a backup"));
+        assert_null(strchr(error, '\n'));
+        fseek(file, page * PAGE, SEEK_SET);
+        fwrite(saved, sizeof(saved), 1, file);
+        fflush(file);
+    }
+    fclose(file);
+    open_store();
+    assert_tunnels("home ");
+}
+
 /* --- Durability ------------------------------------------------------------------------------- */
 
 /* The child tells the name of every row after its insertion returned, until it is killed. */
@@ -794,6 +830,7 @@ int main(void)
         TEST(test_unreadable_tunnels_are_passed_over),
         TEST(test_unreadable_forwards_are_passed_over),
         TEST(test_file_that_is_no_database),
+        TEST(test_damage_is_found_at_the_start),
         TEST(test_what_was_told_survives_sigkill),
         TEST(test_newer_schema_is_refused),
         TEST(test_migration_with_backup),
