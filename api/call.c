@@ -3,6 +3,7 @@
  */
 #include "api/call.h"
 
+#include "api/json_add.h"
 #include "engine/json.h"
 
 #include <errno.h>
@@ -49,32 +50,6 @@ int api_answer_json(struct api_call *call, int status, cJSON *json)
     return 0;
 }
 
-static bool add_error(cJSON *array, const struct spec_error *error)
-{
-    cJSON *item = cJSON_CreateObject();
-    if (!cJSON_AddItemToArray(array, item)) {
-        cJSON_Delete(item);
-        return false;
-    }
-    return cJSON_AddStringToObject(item, "pointer", error->pointer) != NULL &&
-           cJSON_AddStringToObject(item, "code", error->code) != NULL &&
-           cJSON_AddStringToObject(item, "detail", error->detail) != NULL;
-}
-
-static bool add_errors(cJSON *json, const struct spec_errors *errors)
-{
-    if (errors->count == 0)
-        return true;
-    cJSON *array = cJSON_AddArrayToObject(json, "errors");
-    if (array == NULL)
-        return false;
-    for (size_t i = 0; i < errors->count; i++) {
-        if (!add_error(array, &errors->items[i]))
-            return false;
-    }
-    return true;
-}
-
 /* A path is repeated only when it is plain text: it comes from outside. */
 static bool is_repeatable(const char *path)
 {
@@ -99,7 +74,7 @@ static bool fill_problem(cJSON *json, const struct problem *problem, const char 
             cJSON_AddStringToObject(json, "instance", instance) != NULL) &&
            (request_id == NULL ||
             cJSON_AddStringToObject(json, "request_id", request_id) != NULL) &&
-           add_errors(json, &problem->errors);
+           (problem->errors.count == 0 || json_add_errors(json, "errors", &problem->errors));
 }
 
 int api_answer_problem(struct api_call *call, const char *request_id, const char *instance)

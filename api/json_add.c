@@ -29,3 +29,28 @@ bool json_add_time(cJSON *object, const char *name, const struct timespec *time)
     snprintf(text, sizeof(text), "%s.%03ldZ", seconds, time->tv_nsec / 1000000);
     return json_add_string(object, name, text);
 }
+
+static bool fill_error(cJSON *object, const struct spec_error *error)
+{
+    return json_add_string(object, "pointer", error->pointer) &&
+           json_add_string(object, "code", error->code) &&
+           json_add_string(object, "detail", error->detail) &&
+           (error->line == 0 || json_add_integer(object, "line", error->line));
+}
+
+bool json_add_errors(cJSON *object, const char *name, const struct spec_errors *errors)
+{
+    cJSON *array = cJSON_AddArrayToObject(object, name);
+    if (array == NULL)
+        return false;
+    for (size_t i = 0; i < errors->count; i++) {
+        cJSON *item = cJSON_CreateObject();
+        if (!cJSON_AddItemToArray(array, item)) {
+            cJSON_Delete(item);
+            return false;
+        }
+        if (!fill_error(item, &errors->items[i]))
+            return false;
+    }
+    return true;
+}

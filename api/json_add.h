@@ -5,6 +5,8 @@
 #ifndef MANYTUN_API_JSON_ADD_H
 #define MANYTUN_API_JSON_ADD_H
 
+#include "engine/spec.h"
+
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,5 +17,7 @@ bool json_add_string(cJSON *object, const char *name, const char *value);
 bool json_add_integer(cJSON *object, const char *name, uint64_t value);
 /* RFC 3339, UTC, with milliseconds. */
 bool json_add_time(cJSON *object, const char *name, const struct timespec *time);
+/* An array, which may be empty, of what is wrong with a definition or worth a warning. */
+bool json_add_errors(cJSON *object, const char *name, const struct spec_errors *errors);
 
 #endif

@@ -322,3 +322,10 @@ int inet_host_port_parse(const char *text, char host[INET_HOST_TEXT], uint16_t *
     *port = value;
     return 0;
 }
+
+const char *inet_host_port_print(const char *host, uint16_t port, char buf[INET_HOST_PORT_TEXT])
+{
+    bool bracketed = strchr(host, ':') != NULL;
+    snprintf(buf, INET_HOST_PORT_TEXT, bracketed ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+    return buf;
+}

@@ -37,6 +37,8 @@ union inet_sockaddr {
 
 /* Longest host name (RFC 1035), with the terminating NUL. */
 #define INET_HOST_TEXT 254
+/* The same with brackets and a port. */
+#define INET_HOST_PORT_TEXT (INET_HOST_TEXT + 8)
 
 /* Length in bytes of an address of this family: 4 or 16. */
 size_t inet_addr_len(sa_family_t family);
@@ -70,6 +72,8 @@ const char *inet_sockaddr_print(const union inet_sockaddr *sa, char buf[INET_SOC
  * is 0–65535 in decimal. The host is validated (inet_host_valid). Returns 0 or -EINVAL.
  */
 int inet_host_port_parse(const char *text, char host[INET_HOST_TEXT], uint16_t *port);
+/* The reverse: an IPv6 address gets brackets. */
+const char *inet_host_port_print(const char *host, uint16_t port, char buf[INET_HOST_PORT_TEXT]);
 /* An IP address, or a host name of letters, digits, '-', '_' and '.' (RFC 1123 lengths). */
 bool inet_host_valid(const char *host);
 

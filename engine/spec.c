@@ -25,6 +25,7 @@ void spec_errors_add(struct spec_errors *errors, const char *pointer, const char
     struct spec_error *error = &errors->items[errors->count++];
     snprintf(error->pointer, sizeof(error->pointer), "%s", pointer);
     error->code = code;
+    error->line = 0;
     va_list args;
     va_start(args, format);
     vsnprintf(error->detail, sizeof(error->detail), format, args);

@@ -82,6 +82,7 @@ struct spec_error {
     char pointer[96]; /* JSON pointer into the definition, "" = the whole */
     const char *code; /* stable, snake_case: "required", "unknown_field", "invalid_key", … */
     char detail[192]; /* a sentence for a person: what is wrong and what would be right */
+    size_t line;      /* of the file that it is about, from 1; 0 = of no file */
 };
 
 struct spec_errors {

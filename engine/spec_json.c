@@ -594,10 +594,8 @@ static bool add_endpoint(cJSON *object, const struct spec_peer *peer)
 {
     if (peer->endpoint_host[0] == '\0')
         return true;
-    char text[INET_HOST_TEXT + 9];
-    bool bracket = strchr(peer->endpoint_host, ':') != NULL;
-    snprintf(text, sizeof(text), "%s%s%s:%u", bracket ? "[" : "", peer->endpoint_host,
-             bracket ? "]" : "", (unsigned)peer->endpoint_port);
+    char text[INET_HOST_PORT_TEXT];
+    inet_host_port_print(peer->endpoint_host, peer->endpoint_port, text);
     return add_string(object, "endpoint", text);
 }
 
