@@ -41,19 +41,24 @@ static bool add_checks(cJSON *json, const struct service *service)
     snprintf(workers, sizeof(workers), "%u of %u worker processes are alive", alive, total);
     bool restored = service_restored(service);
     cJSON *checks = cJSON_AddArrayToObject(json, "checks");
+    bool draining = service_draining(service);
     return checks != NULL &&
            add_check(checks, "restored", restored,
                      restored ? "every stored definition was read"
                               : "stored definitions are being read") &&
-           add_check(checks, "workers", alive > 0, workers);
+           add_check(checks, "workers", alive > 0, workers) &&
+           add_check(checks, "accepting", !draining,
+                     draining ? "the service is ending: connections finish, new ones are refused"
+                              : "new connections are accepted");
 }
 
 int api_get_readyz(struct api_call *call)
 {
     bool ready = service_ready(call->service);
+    const char *status = service_draining(call->service) ? "draining" : "not_ready";
     cJSON *json = cJSON_CreateObject();
     if (json != NULL &&
-        (cJSON_AddStringToObject(json, "status", ready ? "ready" : "not_ready") == NULL ||
+        (cJSON_AddStringToObject(json, "status", ready ? "ready" : status) == NULL ||
          (call->query.verbose && !add_checks(json, call->service)))) {
         cJSON_Delete(json);
         json = NULL;

@@ -79,7 +79,7 @@ static void collect_forwards(struct status *status, struct service *service)
     }
 }
 
-static bool fill_status(cJSON *json, const struct status *status)
+static bool fill_status(cJSON *json, const struct status *status, bool draining)
 {
     cJSON *tunnels = cJSON_AddObjectToObject(json, "tunnels");
     cJSON *forwards = cJSON_AddObjectToObject(json, "forwards");
@@ -94,7 +94,8 @@ static bool fill_status(cJSON *json, const struct status *status)
            json_add_integer(json, "connect_failures_total", status->connect_failures) &&
            json_add_integer(json, "bytes_in_total", status->bytes_in) &&
            json_add_integer(json, "bytes_out_total", status->bytes_out) &&
-           json_add_integer(json, "problems_total", status->problems_total);
+           json_add_integer(json, "problems_total", status->problems_total) &&
+           cJSON_AddBoolToObject(json, "draining", draining) != NULL;
 }
 
 int api_get_status(struct api_call *call)
@@ -108,7 +109,7 @@ int api_get_status(struct api_call *call)
         collect_tunnels(&status, call->service);
         collect_forwards(&status, call->service);
     }
-    if (status.failed || !fill_status(json, &status)) {
+    if (status.failed || !fill_status(json, &status, service_draining(call->service))) {
         cJSON_Delete(json);
         json = NULL;
     }

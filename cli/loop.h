@@ -1,10 +1,29 @@
-/* loop: control's event loop, until it is told to stop. */
+/*
+ * loop: control's event loop, until it is told to stop.
+ *
+ *   running ─ SIGINT, SIGTERM ─▶ draining ─ no connection left, drain_seconds, or again ─▶ ended
+ *
+ * While it drains, nobody is accepted any more, open connections go on, and everything else of the
+ * loop (the API) does, too.
+ */
 #ifndef MANYTUN_CLI_LOOP_H
 #define MANYTUN_CLI_LOOP_H
 
 struct event_base;
+struct options;
+struct service;
 
-/* Runs the loop until SIGINT or SIGTERM. 0, or -1 when it could not be run. */
-int loop_run(struct event_base *base);
+#define LOOP_DRAIN_SECONDS_MAX 86400
+
+struct loop_config {
+    struct service *service; /* borrowed */
+    unsigned drain_seconds;  /* 0 = end at once */
+};
+
+/* Reads --drain-seconds. 0, or -1 explained on standard error. */
+int loop_read_drain_seconds(const struct options *options, unsigned otherwise, unsigned *out);
+
+/* 0, or -1 when it could not be run. */
+int loop_run(struct event_base *base, const struct loop_config *config);
 
 #endif

@@ -70,6 +70,9 @@ static const struct option_row {
                        "forwards from the peer's side to ours (not yet available)"},
     [OPTION_FORWARD] = {NULL, 0, REPEATABLE | NUMBERED, ON(COMMAND_RUN), "PORT_FORWARD", "FORWARD",
                         NULL},
+    [OPTION_DRAIN_SECONDS] =
+        {"drain-seconds", 0, 0, ON(COMMAND_SERVE) | ON(COMMAND_RUN), "DRAIN_SECONDS", "N",
+         "when told to end, how long open connections may go on (default 8 for serve, 0 for run)"},
     [OPTION_LOG] = {"log", 0, 0, ON(COMMAND_SERVE) | ON(COMMAND_RUN), "LOG", "LEVEL",
                     "off, error, warn, info or debug (default info)"},
     [OPTION_HELP] = {"help", 'h', FLAG, ON_ALL, NULL, NULL, "print this and exit"},

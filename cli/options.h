@@ -39,6 +39,7 @@ enum option_id {
     OPTION_REMOTE,
     OPTION_FORWARD, /* the positional arguments */
     /* all */
+    OPTION_DRAIN_SECONDS,
     OPTION_LOG,
     OPTION_HELP,
     OPTION_VERSION,

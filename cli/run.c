@@ -78,7 +78,7 @@ static int create_all(struct service *service, struct run_config *config)
     return 0;
 }
 
-static int run(struct run_config *config)
+static int run(struct run_config *config, unsigned drain_seconds)
 {
     int status = 1;
     struct supervisor *supervisor = NULL;
@@ -88,8 +88,10 @@ static int run(struct run_config *config)
     if (!base || supervisor_new(base, &supervisor_config, &supervisor) < 0 ||
         service_new(base, supervisor, NULL, &service) < 0)
         fprintf(stderr, "manytun: cannot start: out of memory or processes\n");
-    else if (create_all(service, config) == 0)
-        status = loop_run(base) < 0 ? 1 : 0;
+    else if (create_all(service, config) == 0) {
+        struct loop_config loop = {.service = service, .drain_seconds = drain_seconds};
+        status = loop_run(base, &loop) < 0 ? 1 : 0;
+    }
     service_free(service);
     supervisor_free(supervisor);
     if (base)
@@ -105,12 +107,15 @@ int run_command(const struct options *options)
         fprintf(stderr, "manytun: --log: expected off, error, warn, info or debug\n");
         return 1;
     }
+    unsigned drain_seconds;
+    if (loop_read_drain_seconds(options, 0, &drain_seconds) < 0)
+        return 1;
     int status = 1;
     if (run_config_read(options, &config, &errors) == 0) {
         if (config.key_file_shared)
             log_warn("%s can be read by others; chmod 600 it",
                      options_get(options, OPTION_PRIVATE_KEY_FILE));
-        status = run(&config);
+        status = run(&config, drain_seconds);
     }
     for (size_t i = 0; i < errors.count; i++)
         fprintf(stderr, "manytun: %s\n", errors.texts[i]);

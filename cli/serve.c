@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define DEFAULT_LISTEN "127.0.0.1:8585"
+/* Within the ten seconds that container managers give before they kill. */
+#define DEFAULT_DRAIN_SECONDS 8
 
 struct serve {
     struct event_base *base;
@@ -28,6 +30,7 @@ struct serve_config {
     char data[4096];
     struct supervisor_config supervisor;
     struct api_config api;
+    unsigned drain_seconds;
 };
 
 /* --- Configuration ---------------------------------------------------------------------------- */
@@ -126,6 +129,7 @@ static int read_config(const struct options *options, struct serve_config *confi
     config->api.data_directory = config->data;
     if (read_listen(options, &config->api) < 0 ||
         read_workers(options, &config->supervisor.workers) < 0 ||
+        loop_read_drain_seconds(options, DEFAULT_DRAIN_SECONDS, &config->drain_seconds) < 0 ||
         read_data(options, config->data, sizeof(config->data)) < 0)
         return -1;
     return read_log_level(options);
@@ -181,7 +185,11 @@ int serve_command(const struct options *options)
     struct serve serve = {0};
     if (read_config(options, &config) < 0)
         return 2;
-    int status = start(&serve, &config) < 0 || loop_run(serve.base) < 0 ? 1 : 0;
+    int status = 1;
+    if (start(&serve, &config) == 0) {
+        struct loop_config loop = {.service = serve.service, .drain_seconds = config.drain_seconds};
+        status = loop_run(serve.base, &loop) < 0 ? 1 : 0;
+    }
     stop(&serve);
     return status;
 }

@@ -12,11 +12,15 @@
  *   FORWARD_ADD     forward_add, JSON, fd
  *   FORWARD_UPDATE  slot, JSON, new fd
  *   FORWARD_REMOVE  slot
- *   PEER_ENDPOINT   peer_endpoint
+ *   PEER_ENDPOINT   peer_endpoint            DRAINED
+ *   DRAIN
  *
  * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
  * zero then. An UPDATE carries the whole definition; it has descriptors only when they are others
  * than before.
+ *
+ * DRAIN ends accepting: clients in the backlogs are taken, then the listeners are shut down for
+ * every duplicate of them. DRAINED comes once, when no connection is left.
  */
 #ifndef MANYTUN_ENGINE_MESSAGES_H
 #define MANYTUN_ENGINE_MESSAGES_H
@@ -28,7 +32,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 2
+#define MESSAGES_VERSION 3
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -42,6 +46,8 @@ enum message_type {
     MESSAGE_PEER_ENDPOINT,
     MESSAGE_TUNNEL_UPDATE,
     MESSAGE_FORWARD_UPDATE,
+    MESSAGE_DRAIN,
+    MESSAGE_DRAINED,
 };
 
 struct message_hello {

@@ -15,6 +15,7 @@
 #include "engine/json.h"
 #include "engine/log.h"
 #include "engine/messages.h"
+#include "engine/stack/stack.h"
 #include "engine/tunnel.h"
 #include "engine/turn.h"
 #include "engine/udp.h"
@@ -25,6 +26,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* How often a worker that drains looks whether connections are left. */
+#define DRAIN_CHECK_MS 20
 
 struct worker;
 
@@ -41,7 +45,8 @@ struct worker {
     struct turn turn;
     struct tunnel_slot tunnels[COUNTERS_TUNNELS_MAX];
     struct listener *listeners[COUNTERS_FORWARDS_MAX];
-    bool greeted; /* control's HELLO was right */
+    struct event *drain_check; /* pending while connections are left of a drain */
+    bool greeted;              /* control's HELLO was right */
     bool stopped;
     int status; /* to exit with */
 };
@@ -234,6 +239,46 @@ static int forward_remove(struct worker *worker, struct channel_message *message
                         NULL);
 }
 
+/* --- Draining --------------------------------------------------------------------------------- */
+
+static bool has_connections(const struct worker *worker)
+{
+    for (size_t i = 0; i < COUNTERS_FORWARDS_MAX; i++) {
+        if (worker->listeners[i] && !listener_is_idle(worker->listeners[i]))
+            return true;
+    }
+    for (size_t i = 0; i < COUNTERS_TUNNELS_MAX; i++) {
+        struct tunnel *tunnel = worker->tunnels[i].tunnel;
+        if (tunnel && !stack_is_quiet(tunnel_stack(tunnel)))
+            return true;
+    }
+    return false;
+}
+
+static void on_drain_check(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct worker *worker = arg;
+    struct timeval interval = {.tv_usec = DRAIN_CHECK_MS * 1000L};
+    if (has_connections(worker))
+        event_add(worker->drain_check, &interval);
+    else
+        message_send(worker->channel, MESSAGE_DRAINED, NULL, 0, NULL, NULL);
+}
+
+static int drain(struct worker *worker, struct channel_message *message)
+{
+    if (message->len != 0)
+        return -EPROTO;
+    for (size_t i = 0; i < COUNTERS_FORWARDS_MAX; i++) {
+        if (worker->listeners[i])
+            listener_drain(worker->listeners[i]);
+    }
+    event_active(worker->drain_check, EV_TIMEOUT, 0); /* after this turn, which may have dialled */
+    return 0;
+}
+
 /* --- The channel ------------------------------------------------------------------------------ */
 
 static int hello(struct worker *worker, struct channel_message *message)
@@ -258,6 +303,7 @@ static int (*const commands[])(struct worker *, struct channel_message *) = {
     [MESSAGE_FORWARD_UPDATE] = forward_change,
     [MESSAGE_FORWARD_REMOVE] = forward_remove,
     [MESSAGE_PEER_ENDPOINT] = peer_endpoint,
+    [MESSAGE_DRAIN] = drain,
 };
 
 static int on_message(void *ctx, struct channel_message *message)
@@ -296,6 +342,9 @@ static int worker_init(struct worker *worker)
     worker->base = event_base_new();
     if (!worker->counters || !worker->base)
         return -ENOMEM;
+    worker->drain_check = evtimer_new(worker->base, on_drain_check, worker);
+    if (!worker->drain_check)
+        return -ENOMEM;
     int error =
         channel_new(worker->base, WORKER_CHANNEL_FD, &channel_ops, worker, &worker->channel);
     if (error)
@@ -314,6 +363,8 @@ static void worker_fini(struct worker *worker)
     turn_end(&worker->turn);
     udp_pools_free();
     channel_free(worker->channel);
+    if (worker->drain_check)
+        event_free(worker->drain_check);
     if (worker->base)
         event_base_free(worker->base);
     counters_unmap(worker->counters);

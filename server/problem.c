@@ -34,6 +34,7 @@ static const struct {
     {"unsupported_media_type", 415, "The body must be application/json"},
     {"validation", 422, "The definition is not valid"},
     {"not_implemented", 501, "The method is not known"},
+    {"draining", 503, "The service is ending"},
     {"exhausted", 503, "The host's or the program's resources are exhausted"},
     {"storage", 507, "The definition could not be stored"},
     {"internal", 500, "Something went wrong here"},

@@ -203,7 +203,7 @@ int service_record(struct service *service, const struct event_fact *fact)
 
 void service_retry_later(struct service *service)
 {
-    if (event_pending(service->retry, EV_TIMEOUT, NULL))
+    if (service->draining || event_pending(service->retry, EV_TIMEOUT, NULL))
         return;
     struct timeval delay = {.tv_sec = service->retry_delay_ms / 1000,
                             .tv_usec = (suseconds_t)(service->retry_delay_ms % 1000) * 1000};
@@ -292,6 +292,31 @@ int service_restore(struct service *service, struct problem *problem)
     return 0;
 }
 
+void service_drain(struct service *service, void (*done)(void *ctx), void *ctx)
+{
+    service->draining = true;
+    event_del(service->retry);
+    service_unlisten_idle_forwards(service);
+    supervisor_drain(service->supervisor, done, ctx);
+}
+
+bool service_draining(const struct service *service)
+{
+    return service->draining;
+}
+
+uint64_t service_connections(const struct service *service)
+{
+    uint64_t connections = 0;
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        const struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->supervised != NULL)
+            connections +=
+                counter_get(&supervisor_forward_counters(forward->supervised)->connections_active);
+    }
+    return connections;
+}
+
 void service_workers(const struct service *service, unsigned *alive, unsigned *total)
 {
     *alive = supervisor_workers_alive(service->supervisor);
@@ -305,5 +330,6 @@ bool service_restored(const struct service *service)
 
 bool service_ready(const struct service *service)
 {
-    return service->restored && supervisor_workers_alive(service->supervisor) > 0;
+    return service->restored && !service->draining &&
+           supervisor_workers_alive(service->supervisor) > 0;
 }

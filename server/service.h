@@ -69,8 +69,18 @@ void service_free(struct service *service);
  * tried again. Returns 0, or -1 with *problem filled when the store cannot be read.
  */
 int service_restore(struct service *service, struct problem *problem);
+/*
+ * Ends accepting on every forward and lets the connections finish; done is called once when there
+ * is none left, maybe before this returns. What is not started is not tried again. There is no way
+ * back but service_free(); until then definitions can be read, and should not be changed.
+ */
+void service_drain(struct service *service, void (*done)(void *ctx), void *ctx);
+bool service_draining(const struct service *service);
+/* Connections that are open now, of all forwards. */
+uint64_t service_connections(const struct service *service);
 bool service_restored(const struct service *service);
-bool service_ready(const struct service *service); /* restored, and a worker is alive */
+/* Restored, not draining, and a worker is alive. */
+bool service_ready(const struct service *service);
 void service_workers(const struct service *service, unsigned *alive, unsigned *total);
 
 /* What happens to the objects, and is told of this service; NULL without a store. */

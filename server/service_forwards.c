@@ -143,6 +143,17 @@ void service_drop_forward(struct service *service, struct service_forward *forwa
     free(forward);
 }
 
+void service_unlisten_idle_forwards(struct service *service)
+{
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->supervised != NULL)
+            continue;
+        sockets_close_listener(forward->listener);
+        forward->listener = -1;
+    }
+}
+
 void service_drop_forwards_of(struct service *service, const struct service_tunnel *tunnel)
 {
     /* Backwards: what a removal moves has been looked at. */

@@ -31,6 +31,7 @@ struct service {
     struct event *retry; /* pending while something could not be started */
     unsigned retry_delay_ms;
     bool restored;
+    bool draining;
 };
 
 /* Makes room for one more, so that the next insertion cannot fail. 0 or -ENOMEM. */
@@ -69,6 +70,9 @@ int service_restore_forwards(struct service *service);
 /* Starts what is not started and could be now. True when something is left. */
 bool service_retry_tunnels(struct service *service);
 bool service_retry_forwards(struct service *service);
+
+/* Closes the listeners that no worker has. */
+void service_unlisten_idle_forwards(struct service *service);
 
 /* Adds an error for each forward whose target the addresses of this definition cannot reach. */
 void service_check_targets(struct service *service, const struct service_tunnel *tunnel,

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #define SUPERVISOR_WORKERS_MAX 256
 
@@ -67,6 +68,11 @@ struct supervisor {
     struct event_base *base;
     struct resolver *resolver;
     struct event *child_ended;
+    struct {
+        void (*done)(void *ctx); /* NULL = does not drain */
+        void *ctx;
+        unsigned left; /* workers that have connections, or have not answered */
+    } drain;
     unsigned workers_count; /* of those that were started */
     struct worker workers[];
 };
@@ -155,7 +161,46 @@ static void on_tunnel_event(void *ctx, struct worker_link *link,
               texts[event->event]);
 }
 
-static const struct worker_link_ops link_ops = {.up = on_up, .tunnel_event = on_tunnel_event};
+/* --- Draining --------------------------------------------------------------------------------- */
+
+/* One that has died, or was not up, has not done it. */
+static void shut_listeners(const struct worker *worker)
+{
+    const struct supervised_tunnel *tunnel;
+    TAILQ_FOREACH(tunnel, &worker->tunnels, link)
+    {
+        const struct supervised_forward *forward;
+        TAILQ_FOREACH(forward, &tunnel->forwards, link)
+        shutdown(forward->listener, SHUT_RDWR);
+    }
+}
+
+static void on_drained(void *ctx, struct worker_link *link)
+{
+    struct supervisor *supervisor = ctx;
+    shut_listeners(&supervisor->workers[worker_link_index(link)]);
+    if (--supervisor->drain.left == 0)
+        supervisor->drain.done(supervisor->drain.ctx);
+}
+
+void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx)
+{
+    supervisor->drain.done = done;
+    supervisor->drain.ctx = ctx;
+    supervisor->drain.left = supervisor->workers_count;
+    for (unsigned i = 0; i < supervisor->workers_count; i++) {
+        const struct worker *worker = &supervisor->workers[i];
+        if (!worker_link_is_up(worker->link))
+            shut_listeners(worker);
+        worker_link_drain(worker->link);
+    }
+}
+
+static const struct worker_link_ops link_ops = {
+    .up = on_up,
+    .tunnel_event = on_tunnel_event,
+    .drained = on_drained,
+};
 
 /* --- Endpoints that are names ----------------------------------------------------------------- */
 

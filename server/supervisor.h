@@ -36,6 +36,13 @@ int supervisor_new(struct event_base *base, const struct supervisor_config *conf
  */
 void supervisor_free(struct supervisor *supervisor);
 
+/*
+ * Ends accepting on every listener that was given, also in the descriptors that the caller has, and
+ * lets the connections finish. done is called once, when there is none left; maybe before this
+ * returns. A worker that dies meanwhile is not started again.
+ */
+void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx);
+
 unsigned supervisor_workers(const struct supervisor *supervisor);
 unsigned supervisor_workers_alive(const struct supervisor *supervisor);
 /* One worker, by its number below supervisor_workers(). Its counters outlive its process. */

@@ -51,7 +51,9 @@ struct worker_link {
     const struct worker_link_ops *ops;
     void *ctx;
     enum state state;
-    pid_t pid; /* 0 = no process */
+    bool draining;
+    bool drained; /* drained() was called */
+    pid_t pid;    /* 0 = no process */
     time_t started_at;
     unsigned failures; /* in a row */
     struct channel *channel;
@@ -128,6 +130,14 @@ void worker_link_slot_remove(struct worker_link *link, enum worker_slot_kind kin
 
 /* --- The channel ------------------------------------------------------------------------------ */
 
+static void tell_drained(struct worker_link *link)
+{
+    if (link->drained)
+        return;
+    link->drained = true;
+    link->ops->drained(link->ctx, link);
+}
+
 static int on_hello(struct worker_link *link, const struct channel_message *message)
 {
     struct message_hello theirs;
@@ -137,6 +147,10 @@ static int on_hello(struct worker_link *link, const struct channel_message *mess
         return -EPROTO;
     link->state = UP;
     evtimer_del(link->timer);
+    if (link->draining) { /* it has nothing, and gets nothing any more */
+        tell_drained(link);
+        return 0;
+    }
     log_info("worker %u: running as process %d", link->index, (int)link->pid);
     link->ops->up(link->ctx, link);
     return 0;
@@ -178,6 +192,10 @@ static int on_message(void *ctx, struct channel_message *message)
     }
     if (message->type == MESSAGE_TUNNEL_EVENT)
         return on_tunnel_event(link, message);
+    if (message->type == MESSAGE_DRAINED && link->draining) {
+        tell_drained(link);
+        return 0;
+    }
     return -EPROTO;
 }
 
@@ -322,12 +340,13 @@ static void start_later(struct worker_link *link)
 
 static void log_end(const struct worker_link *link, int status)
 {
+    const char *next = link->draining ? "" : "; starting it again";
     if (WIFSIGNALED(status))
-        log_error("worker %u: process %d ended by signal %d (%s); starting it again", link->index,
-                  (int)link->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        log_error("worker %u: process %d ended by signal %d (%s)%s", link->index, (int)link->pid,
+                  WTERMSIG(status), strsignal(WTERMSIG(status)), next);
     else
-        log_error("worker %u: process %d ended with status %d; starting it again", link->index,
-                  (int)link->pid, WEXITSTATUS(status));
+        log_error("worker %u: process %d ended with status %d%s", link->index, (int)link->pid,
+                  WEXITSTATUS(status), next);
 }
 
 void worker_link_reap(struct worker_link *link)
@@ -342,9 +361,27 @@ void worker_link_reap(struct worker_link *link)
     link->channel = NULL;
     for (enum worker_slot_kind kind = 0; kind < WORKER_SLOT_KINDS; kind++)
         slots_release_removing(link, kind);
+    if (link->draining) {
+        evtimer_del(link->timer);
+        tell_drained(link);
+        return;
+    }
     if (time(NULL) - link->started_at >= WORKER_LINK_STABLE_SECONDS)
         link->failures = 0;
     start_later(link);
+}
+
+void worker_link_drain(struct worker_link *link)
+{
+    if (link->draining)
+        return;
+    link->draining = true;
+    if (link->state == UP) {
+        worker_link_send(link, MESSAGE_DRAIN, NULL, 0, NULL, NULL);
+    } else if (link->state == DOWN) {
+        evtimer_del(link->timer);
+        tell_drained(link);
+    }
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
  *     ▲                │                 │   exit, kill, channel error
  *     └─ back-off ─────┴─────────────────┘
  *
+ * After worker_link_drain() a worker that is down stays down.
+ *
  * The counters and the slots outlive the process: a worker that is started again goes on with them.
  */
 #ifndef MANYTUN_SERVER_WORKER_LINK_H
@@ -33,6 +35,8 @@ struct worker_link_ops {
     /* A fact about a peer. */
     void (*tunnel_event)(void *ctx, struct worker_link *link,
                          const struct message_tunnel_event *event);
+    /* After worker_link_drain(), once: it has no connection left, or no process. */
+    void (*drained)(void *ctx, struct worker_link *link);
 };
 
 enum worker_slot_kind { WORKER_SLOT_TUNNEL, WORKER_SLOT_FORWARD, WORKER_SLOT_KINDS };
@@ -49,6 +53,10 @@ unsigned worker_link_index(const struct worker_link *link);
 bool worker_link_is_up(const struct worker_link *link);
 /* To be called on SIGCHLD: reaps the process if it has ended, and plans the next. */
 void worker_link_reap(struct worker_link *link);
+
+/* Lets the worker accept nobody any more, and finish what it has. drained() may come before this
+ * returns. */
+void worker_link_drain(struct worker_link *link);
 
 /*
  * Sends a command; as message_send(). While the worker is not up this does nothing (it is told

@@ -45,31 +45,28 @@ static void on_resume(evutil_socket_t fd, short events, void *arg)
     event_add(&listener->readable, NULL);
 }
 
+/* Accepts at most so many clients. 0, or errno of what ended it before: EAGAIN = no more wait. */
+static int accept_clients(struct listener *listener, int max)
+{
+    for (int i = 0; i < max; i++) {
+        int client = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0)
+            relay_start(&listener->group, client);
+        else if (errno != ECONNABORTED && errno != EINTR) /* else only this client is gone */
+            return errno;
+    }
+    return 0;
+}
+
 static void on_readable(evutil_socket_t fd, short events, void *arg)
 {
+    (void)fd;
     (void)events;
     struct listener *listener = arg;
     clock_refresh();
-    for (int i = 0; i < LISTENER_ACCEPTS_PER_TURN; i++) {
-        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client >= 0) {
-            relay_start(&listener->group, client);
-            continue;
-        }
-        switch (errno) {
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM:
-            pause_accepting(listener, errno);
-            return;
-        case ECONNABORTED:
-        case EINTR:
-            continue; /* this client is gone; the next may be there */
-        default:
-            return;
-        }
-    }
+    int error = accept_clients(listener, LISTENER_ACCEPTS_PER_TURN);
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+        pause_accepting(listener, error);
 }
 
 int listener_new(const struct listener_config *config, const struct spec_forward *spec,
@@ -119,6 +116,19 @@ int listener_update(struct listener *listener, const struct spec_forward *spec, 
 {
     listener->spec = *spec;
     return fd >= 0 ? move_to(listener, fd) : 0;
+}
+
+void listener_drain(struct listener *listener)
+{
+    event_del(&listener->readable);
+    event_del(&listener->resume);
+    accept_clients(listener, LISTENER_BACKLOG_MAX);
+    shutdown(listener->fd, SHUT_RDWR);
+}
+
+bool listener_is_idle(const struct listener *listener)
+{
+    return LIST_EMPTY(&listener->group.relays);
 }
 
 void listener_free(struct listener *listener)

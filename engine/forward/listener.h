@@ -10,9 +10,12 @@
 #include "engine/turn.h"
 
 #include <event2/event.h>
+#include <stdbool.h>
 
 /* Clients accepted in one turn, so that a flood of them does not starve the connections. */
 #define LISTENER_ACCEPTS_PER_TURN 64
+/* Clients that are taken out of the backlog before it is closed. */
+#define LISTENER_BACKLOG_MAX 4096
 /* How long to leave clients in the backlog when descriptors or memory ran out. */
 #define LISTENER_PAUSE_MS 100
 
@@ -37,6 +40,13 @@ int listener_new(const struct listener_config *config, const struct spec_forward
  * -ENOMEM, and nothing is accepted any more.
  */
 int listener_update(struct listener *listener, const struct spec_forward *spec, int fd);
+/*
+ * Accepts who waits in the backlog, then nobody any more, in no process that has the socket: it is
+ * shut down. Open connections go on.
+ */
+void listener_drain(struct listener *listener);
+/* Whether it has no connection. */
+bool listener_is_idle(const struct listener *listener);
 /* Stops accepting and ends its connections. NULL is allowed. */
 void listener_free(struct listener *listener);
 

@@ -178,6 +178,18 @@ void stack_free(struct stack *stack)
     free(stack);
 }
 
+bool stack_is_quiet(const struct stack *stack)
+{
+    const struct stack_conn *conn;
+
+    LIST_FOREACH(conn, &stack->all, all_link)
+    {
+        if (!conn->is_time_wait)
+            return false;
+    }
+    return true;
+}
+
 const struct stack_stats *stack_stats(const struct stack *stack)
 {
     return &stack->stats;

@@ -89,6 +89,9 @@ void stack_resume(struct stack *stack);
 uint64_t stack_deadline(const struct stack *stack);
 void stack_expire(struct stack *stack);
 
+/* Whether every byte that was written has arrived: connections are closed, or in TIME_WAIT. */
+bool stack_is_quiet(const struct stack *stack);
+
 const struct stack_stats *stack_stats(const struct stack *stack);
 
 /* --- TCP connections --------------------------------------------------------------------------

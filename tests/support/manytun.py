@@ -124,7 +124,8 @@ class Service:
         self.data = data or directory / "data"
         self.log_path = directory / "manytun.log"
         self.address = ("127.0.0.1", API_PORT)
-        self._arguments = arguments
+        # Tests end a service with connections open, and do not wait for them unless they say so.
+        self._arguments = ("--drain-seconds", "0", *arguments)
         self._process = None
 
     @property
@@ -186,6 +187,16 @@ class Service:
     def kill(self):
         """Ends it without a warning; its workers must end by themselves."""
         return self._end(signal.SIGKILL)
+
+    def signal(self, number):
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+    def wait(self):
+        """Waits until it has ended by itself; the exit code."""
+        code = self._process.wait(timeout=20)
+        self._process = None
+        return code
 
     def _end(self, number):
         if self._process is None:

@@ -31,7 +31,9 @@ static struct {
     size_t updates;           /* of either */
     unsigned alive;
     struct counters_worker counters;
-    int fail;                       /* a negative errno that additions and updates return */
+    int fail;                   /* a negative errno that additions and updates return */
+    void (*drained)(void *ctx); /* what a drain waits for, NULL = none was begun */
+    void *drained_ctx;
     int left[FAKE_DESCRIPTORS_MAX]; /* duplicates of removed objects */
     size_t left_count;
 } fake = {.alive = 1};
@@ -147,6 +149,13 @@ void supervisor_remove_forward(struct supervised_forward *forward)
     fake_leave(forward->duplicate);
     fake.forwards--;
     free(forward);
+}
+
+void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx)
+{
+    (void)supervisor;
+    fake.drained = done;
+    fake.drained_ctx = ctx;
 }
 
 const struct counters_tunnel *supervisor_tunnel_counters(const struct supervised_tunnel *tunnel)

@@ -597,7 +597,7 @@ static void test_health(void **state)
     expect_status("GET", "/livez", "", 200);
     struct answer answer = call("GET", "/readyz?verbose", "", "");
     assert_int_equal(answer.status, 200);
-    assert_int_equal(cJSON_GetArraySize(json_member(answer.json, "checks")), 2);
+    assert_int_equal(cJSON_GetArraySize(json_member(answer.json, "checks")), 3);
     free_answer(&answer);
     fake.alive = 0;
     answer = call("GET", "/readyz", "", "");

@@ -183,6 +183,37 @@ static void test_info(void **state)
     free_answer(&answer);
 }
 
+static void ignore_drained(void *ctx)
+{
+    (void)ctx;
+}
+
+/* The API answers, but changes nothing; probes send no one here any more. */
+static void test_draining(void **state)
+{
+    (void)state;
+    struct answer answer = call("POST", "/v1/tunnels", "", TUNNEL("home"));
+    assert_int_equal(answer.status, 201);
+    free_answer(&answer);
+    service_drain(fx.service, ignore_drained, NULL);
+    assert_non_null(fake.drained);
+    expect_problem("POST", "/v1/forwards", "", FORWARD("web"), 503, "draining");
+    expect_problem("DELETE", "/v1/tunnels/home", "", "", 503, "draining");
+    answer = call("PUT", "/v1/tunnels/home", "", TUNNEL("home"));
+    assert_true(has_header(&answer, "Retry-After: 1"));
+    free_answer(&answer);
+    answer = get("/v1/status");
+    assert_true(cJSON_IsTrue(json_member(answer.json, "draining")));
+    free_answer(&answer);
+    answer = call("GET", "/readyz?verbose=true", "", "");
+    assert_int_equal(answer.status, 503);
+    assert_string_equal(text_of(answer.json, "status"), "draining");
+    free_answer(&answer);
+    answer = call("GET", "/livez", "", "");
+    assert_int_equal(answer.status, 200);
+    free_answer(&answer);
+}
+
 static void test_heads_and_parameters(void **state)
 {
     (void)state;
@@ -209,6 +240,7 @@ int main(void)
         TEST(test_taken_port),
         TEST(test_many_problems),
         TEST(test_info),
+        TEST(test_draining),
         TEST(test_heads_and_parameters),
     };
 #undef TEST

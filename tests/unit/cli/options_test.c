@@ -52,6 +52,8 @@ static void reads_lines(void **state)
         {"manytun run -r1:a:2", COMMAND_RUN, OPTION_REMOTE, "1:a:2"},
         {"/usr/bin/onetun 1:a:2", COMMAND_RUN, OPTION_FORWARD, "1:a:2"},
         {"onetun --keep-alive 5 1:a:2", COMMAND_RUN, OPTION_KEEP_ALIVE, "5"},
+        {"manytun serve --drain-seconds 3", COMMAND_SERVE, OPTION_DRAIN_SECONDS, "3"},
+        {"manytun run --drain-seconds=3 1:a:2", COMMAND_RUN, OPTION_DRAIN_SECONDS, "3"},
         {"manytun keygen", COMMAND_KEYGEN, OPTION_FORWARD, ""},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -329,6 +329,34 @@ static void test_order(void **state)
 }
 
 /* Without a store, as the one-shot command runs it. */
+static void note_drained(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+/* What no worker has is closed here, at once; nothing is tried again. */
+static void test_drain(void **state)
+{
+    (void)state;
+    bool drained = false;
+    create_tunnel(make_tunnel("home"));
+    fake.fail = 0;
+    uint16_t port = create_forward(make_forward("web", 0))->bound_port;
+    stop();
+    fake.fail = -ENOSPC; /* the tunnel is not up, the forward listens */
+    start();
+    uint16_t taken = port;
+    assert_int_equal(sockets_listen(&loopback, taken, &taken), -EADDRINUSE);
+    service_drain(fx.service, note_drained, &drained);
+    fake.fail = 0;
+    assert_true(service_draining(fx.service));
+    assert_false(service_ready(fx.service));
+    close(take_port(&port));
+    assert_false(drained);
+    fake.drained(fake.drained_ctx);
+    assert_true(drained);
+}
+
 static void test_without_a_store(void **state)
 {
     (void)state;
@@ -373,6 +401,7 @@ int main(void)
         TEST(test_deletion_while_retrying),
         TEST(test_unreadable_tunnel_does_not_stop_the_rest),
         TEST(test_worker_down),
+        TEST(test_drain),
         TEST(test_order),
         TEST(test_without_a_store),
     };

@@ -319,6 +319,74 @@ static void slots_come_back(void **state)
     run_until(f, all_alive, NULL);
 }
 
+static void note_drained(void *ctx)
+{
+    (*(int *)ctx)++;
+}
+
+static bool is_drained(struct fixture *f, const void *arg)
+{
+    (void)f;
+    return *(const int *)arg > 0;
+}
+
+static bool refuses(struct fixture *f, const void *arg)
+{
+    (void)arg;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool refused = connect(fd, &f->listen.sa, sizeof(f->listen.in)) < 0 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+/* Nobody is accepted any more; who is connected may finish, and then it is done. */
+static void drains(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    int done = 0;
+    f->forward.connect_timeout_seconds = 1; /* how its connection ends */
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    int client = connect_client(f);
+    struct reaches one = {&supervisor_forward_counters(forward)->connections_active, 1};
+    run_until(f, reached, &one);
+    supervisor_drain(f->supervisor, note_drained, &done);
+    run_until(f, refuses, NULL);
+    assert_int_equal(done, 0);
+    assert_true(counter_get(one.counter) >= 1);
+    /* The one that has no connection, too, is left alone. */
+    assert_true(all_alive(f, NULL));
+    run_until(f, is_drained, &done);
+    assert_int_equal(done, 1);
+    close(client);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
+/* A worker that is down, or dies, has nothing to finish; its listener must not be left behind. */
+static void drains_without_workers(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    int done = 0;
+    pid_t pids[4];
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    assert_int_equal(children(pids, 4), 2);
+    kill(pids[0], SIGKILL);
+    run_until(f, one_is_down, NULL);
+    supervisor_drain(f->supervisor, note_drained, &done);
+    kill(pids[1], SIGKILL);
+    run_until(f, is_drained, &done);
+    assert_true(refuses(f, NULL));
+    assert_int_equal(done, 1);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -328,6 +396,8 @@ int main(int argc, char **argv)
         return worker_main();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(workers_accept_what_they_are_given, setup, teardown),
+        cmocka_unit_test_setup_teardown(drains, setup, teardown),
+        cmocka_unit_test_setup_teardown(drains_without_workers, setup, teardown),
         cmocka_unit_test_setup_teardown(tunnels_are_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_worker_comes_back_with_the_same_listener, setup,
                                         teardown),
