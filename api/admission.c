@@ -5,6 +5,7 @@
 
 #include "api/guard.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -77,27 +78,46 @@ static int check_form(const struct api_access *access, const struct api_head *he
     return 0;
 }
 
-static int find_role(const struct api_access *access, const struct api_head *head,
-                     enum api_role *role, struct problem *problem)
+struct identity {
+    enum api_role role;
+    char actor[EVENTS_ACTOR_MAX + 1];
+};
+
+static void identify(struct identity *identity, enum api_role role, const char *kind,
+                     const char *name)
+{
+    identity->role = role;
+    snprintf(identity->actor, sizeof(identity->actor), "%s%s", kind, name);
+}
+
+static int find_caller(const struct api_access *access, const struct api_head *head,
+                       struct identity *identity, struct problem *problem)
 {
     switch (head->caller) {
-    case API_CALLER_OWNER:
-        *role = API_ROLE_ADMIN;
+    case API_CALLER_OWNER: {
+        char uid[24];
+        snprintf(uid, sizeof(uid), "%ju", (uintmax_t)head->uid);
+        identify(identity, API_ROLE_ADMIN, "uid:", uid);
         return 0;
+    }
     case API_CALLER_STRANGER:
         return problem_set(problem, "forbidden",
                            "this socket is for the user that the service runs as, and root");
     case API_CALLER_PROBE:
-        *role = API_ROLE_NOBODY;
+        identify(identity, API_ROLE_NOBODY, "anonymous", "");
         return 0;
     case API_CALLER_TCP:
         break;
     }
-    *role = access->auth_none ? API_ROLE_ADMIN
-                              : tokens_authenticate(&access->tokens, head->headers.authorization);
-    if (*role == API_ROLE_NOBODY)
+    if (access->auth_none) {
+        identify(identity, API_ROLE_ADMIN, "anonymous", "");
+        return 0;
+    }
+    const struct token *token = tokens_authenticate(&access->tokens, head->headers.authorization);
+    if (token == NULL)
         return problem_set(problem, "unauthorized",
                            "send the header \"Authorization: Bearer <token>\"");
+    identify(identity, token->role, "token:", token->name);
     return 0;
 }
 
@@ -126,12 +146,14 @@ int api_admit(const struct api_access *access, const struct api_head *head, stru
 {
     const struct api_route *routes =
         head->caller == API_CALLER_PROBE ? api_health_routes : api_routes;
-    enum api_role role = API_ROLE_NOBODY;
-    if (check_form(access, head, problem) < 0 || find_role(access, head, &role, problem) < 0 ||
+    struct identity identity;
+    if (check_form(access, head, problem) < 0 ||
+        find_caller(access, head, &identity, problem) < 0 ||
         api_router_find(routes, head->method, head->path, match, problem) < 0)
         return -1;
-    if (role < match->route->role)
+    memcpy(match->actor, identity.actor, sizeof(match->actor));
+    if (identity.role < match->route->role)
         return problem_set(problem, "forbidden", "this needs the role \"%s\"; the token has \"%s\"",
-                           api_role_name(match->route->role), api_role_name(role));
+                           api_role_name(match->route->role), api_role_name(identity.role));
     return check_body(match->route, head, problem);
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The largest body that is read. */
 #define API_BODY_MAX (1 << 20)
@@ -57,6 +58,7 @@ struct api_head {
     const char *method;
     const char *path;
     struct api_headers headers;
+    uid_t uid; /* whose process calls over the Unix socket */
 };
 
 /* A body's length that the head does not tell. */

@@ -4,6 +4,7 @@
 #ifndef MANYTUN_API_CALL_H
 #define MANYTUN_API_CALL_H
 
+#include "api/auth_failures.h"
 #include "api/http_counts.h"
 #include "api/query.h"
 #include "server/problem.h"
@@ -21,6 +22,7 @@ struct api_server {
     struct timespec started_monotonic; /* CLOCK_MONOTONIC */
     bool auth_none;
     struct http_counts requests;
+    struct auth_failures auth_failures;
 };
 
 struct api_call {

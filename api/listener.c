@@ -128,18 +128,22 @@ static struct connection *find_connection(struct MHD_Connection *mhd)
     return info != NULL ? info->socket_context : NULL;
 }
 
-static enum api_caller find_caller(const struct api_listener *listener, struct MHD_Connection *mhd)
+static struct api_peer find_peer(const struct api_listener *listener, struct MHD_Connection *mhd)
 {
+    struct api_peer peer = {.caller = API_CALLER_TCP};
     switch (listener->door) {
     case API_DOOR_TCP:
         break;
     case API_DOOR_UNIX:
-        return unix_socket_peer_is_owner(connection_fd(mhd)) ? API_CALLER_OWNER
-                                                             : API_CALLER_STRANGER;
+        peer.caller = unix_socket_peer_is_owner(connection_fd(mhd), &peer.uid)
+                          ? API_CALLER_OWNER
+                          : API_CALLER_STRANGER;
+        break;
     case API_DOOR_HEALTH:
-        return API_CALLER_PROBE;
+        peer.caller = API_CALLER_PROBE;
+        break;
     }
-    return API_CALLER_TCP;
+    return peer;
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
@@ -149,8 +153,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
     const struct api_listener *listener = ctx;
     if (find_connection(mhd) == NULL)
         return MHD_NO;
-    return api_request_handle(listener->context, find_caller(listener, mhd), mhd, url, method,
-                              version, upload_data, upload_data_size, state);
+    const struct api_peer peer = find_peer(listener, mhd);
+    return api_request_handle(listener->context, &peer, mhd, url, method, version, upload_data,
+                              upload_data_size, state);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *mhd, void **state,

@@ -51,6 +51,28 @@ static enum MHD_Result collect_parameter(void *ctx, enum MHD_ValueKind kind, con
     return request->call.problem.status == 0 ? MHD_YES : MHD_NO;
 }
 
+/* Reports a token that opens nothing; the token itself goes nowhere. */
+static void note_failure(const struct api_context *context, const struct api_request *request,
+                         struct MHD_Connection *connection)
+{
+    if (request->call.problem.status != 401 || request->head.headers.authorization == NULL)
+        return;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct inet_addr address = {0};
+    uint16_t port = 0;
+    char from[INET_ADDR_TEXT] = "an unknown address";
+    if (info != NULL && info->client_addr != NULL) {
+        inet_sockaddr_split((const union inet_sockaddr *)(const void *)info->client_addr, &address,
+                            &port);
+        inet_addr_print(&address, from);
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    auth_failures_note(&context->server->auth_failures, service_events(context->service), from,
+                       (uint64_t)now.tv_sec);
+}
+
 static int judge(const struct api_context *context, struct api_request *request,
                  struct MHD_Connection *connection)
 {
@@ -217,8 +239,10 @@ static enum MHD_Result respond(const struct api_context *context, struct MHD_Con
     if (!request->refused) {
         request->call.body = request->body;
         request->call.body_len = request->body_len;
+        service_set_actor(context->service, request->match.actor);
         if (request->match.route->handle(&request->call) < 0)
             request->refused = true;
+        service_set_actor(context->service, EVENTS_ACTOR_SYSTEM);
     }
     if (request->refused && api_answer_problem(&request->call, request->id, request->head.path) < 0)
         return MHD_NO;
@@ -239,7 +263,7 @@ static bool skips_body(const struct api_request *request)
            (len > API_DRAIN_MAX && len != API_BODY_UNANNOUNCED);
 }
 
-static enum MHD_Result begin(const struct api_context *context, enum api_caller caller,
+static enum MHD_Result begin(const struct api_context *context, const struct api_peer *peer,
                              struct MHD_Connection *connection, const char *url, const char *method,
                              const char *version, void **state)
 {
@@ -247,10 +271,12 @@ static enum MHD_Result begin(const struct api_context *context, enum api_caller 
     if (request == NULL)
         return MHD_NO;
     *state = request;
-    request->head = (struct api_head){.caller = caller, .method = method, .path = url};
+    request->head =
+        (struct api_head){.caller = peer->caller, .method = method, .path = url, .uid = peer->uid};
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return MHD_NO;
     if (judge(context, request, connection) < 0) {
+        note_failure(context, request, connection);
         refuse(request);
         if (skips_body(request))
             return respond(context, connection, request);
@@ -258,14 +284,14 @@ static enum MHD_Result begin(const struct api_context *context, enum api_caller 
     return MHD_YES;
 }
 
-enum MHD_Result api_request_handle(const struct api_context *context, enum api_caller caller,
+enum MHD_Result api_request_handle(const struct api_context *context, const struct api_peer *peer,
                                    struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *upload_data,
                                    size_t *upload_data_size, void **state)
 {
     struct api_request *request = *state;
     if (request == NULL)
-        return begin(context, caller, connection, url, method, version, state);
+        return begin(context, peer, connection, url, method, version, state);
     if (*upload_data_size > 0) {
         bool wanted = take_body(request, upload_data, *upload_data_size);
         *upload_data_size = 0;

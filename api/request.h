@@ -24,8 +24,14 @@ struct api_context {
 
 struct api_request;
 
+/* Who a request comes from, as far as the connection tells. */
+struct api_peer {
+    enum api_caller caller;
+    uid_t uid; /* over the Unix socket */
+};
+
 /* libmicrohttpd's access handler, less its closure. *state is the request's, NULL at first. */
-enum MHD_Result api_request_handle(const struct api_context *context, enum api_caller caller,
+enum MHD_Result api_request_handle(const struct api_context *context, const struct api_peer *peer,
                                    struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *upload_data,
                                    size_t *upload_data_size, void **state);

@@ -7,6 +7,7 @@
 
 #include "api/call.h"
 #include "api/tokens.h"
+#include "server/events.h"
 
 #include <stdbool.h>
 
@@ -26,7 +27,8 @@ extern const struct api_route api_health_routes[]; /* of the health listeners */
 struct api_match {
     const struct api_route *route;
     char name[SPEC_NAME_MAX + 1];
-    char allow[64]; /* "GET, HEAD, POST" where the path exists */
+    char allow[64];                   /* "GET, HEAD, POST" where the path exists */
+    char actor[EVENTS_ACTOR_MAX + 1]; /* who calls, see events_set_actor(); filled by api_admit() */
 };
 
 /* 0, or -1 with *problem filled: not_found, method_not_allowed (then allow), not_implemented. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -35,11 +36,11 @@ void token_hash(const char *text, uint8_t hash[STORE_TOKEN_HASH_LEN])
 static int add_token(void *ctx, const char *name, enum store_role role,
                      const uint8_t hash[STORE_TOKEN_HASH_LEN])
 {
-    (void)name;
     struct tokens *tokens = ctx;
     if (tokens->count == TOKENS_MAX)
         return -E2BIG;
     struct token *token = &tokens->items[tokens->count++];
+    snprintf(token->name, sizeof(token->name), "%s", name);
     token->role = role == STORE_ROLE_ADMIN ? API_ROLE_ADMIN : API_ROLE_READ;
     memcpy(token->hash, hash, STORE_TOKEN_HASH_LEN);
     return 0;
@@ -59,20 +60,20 @@ void tokens_fini(struct tokens *tokens)
     *tokens = (struct tokens){0};
 }
 
-enum api_role tokens_authenticate(const struct tokens *tokens, const char *authorization)
+const struct token *tokens_authenticate(const struct tokens *tokens, const char *authorization)
 {
     static const char scheme[] = "Bearer ";
 
     if (authorization == NULL || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
-        return API_ROLE_NOBODY;
+        return NULL;
     const char *text = authorization + sizeof(scheme) - 1;
     text += strspn(text, " ");
     uint8_t hash[STORE_TOKEN_HASH_LEN];
     token_hash(text, hash);
-    enum api_role role = API_ROLE_NOBODY;
+    const struct token *found = NULL;
     for (size_t i = 0; i < tokens->count; i++) {
         if (sodium_memcmp(hash, tokens->items[i].hash, sizeof(hash)) == 0)
-            role = tokens->items[i].role;
+            found = &tokens->items[i];
     }
-    return role;
+    return found;
 }

@@ -22,6 +22,7 @@ const char *api_role_name(enum api_role role);
 
 struct tokens {
     struct token {
+        char name[SPEC_NAME_MAX + 1];
         enum api_role role;
         uint8_t hash[STORE_TOKEN_HASH_LEN];
     } * items;
@@ -33,10 +34,10 @@ int tokens_load(struct tokens *tokens, struct store *store);
 void tokens_fini(struct tokens *tokens);
 
 /*
- * The role of the value of an Authorization header ("Bearer …", NULL = absent). Takes the same
- * time whichever token it is, or none.
+ * The token that the value of an Authorization header ("Bearer …", NULL = absent) is, or NULL.
+ * Takes the same time whichever token it is, or none.
  */
-enum api_role tokens_authenticate(const struct tokens *tokens, const char *authorization);
+const struct token *tokens_authenticate(const struct tokens *tokens, const char *authorization);
 
 void token_generate(char text[TOKEN_TEXT]);
 void token_hash(const char *text, uint8_t hash[STORE_TOKEN_HASH_LEN]);

@@ -64,11 +64,12 @@ int unix_socket_listen(const char *path)
     return fd;
 }
 
-bool unix_socket_peer_is_owner(int fd)
+bool unix_socket_peer_is_owner(int fd, uid_t *uid)
 {
     struct ucred peer;
     socklen_t len = sizeof(peer);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || len != sizeof(peer))
         return false;
+    *uid = peer.uid;
     return peer.uid == geteuid() || peer.uid == 0;
 }

@@ -5,6 +5,7 @@
 #define MANYTUN_API_UNIX_SOCKET_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * Listens on path, which gets mode 0600. A socket that a dead process left there is removed; one
@@ -13,7 +14,10 @@
  */
 int unix_socket_listen(const char *path);
 
-/* Whether the peer of a connection is this process's user or root (SO_PEERCRED). */
-bool unix_socket_peer_is_owner(int fd);
+/*
+ * Whether the peer of a connection is this process's user or root (SO_PEERCRED). *uid is its user,
+ * untouched when that cannot be told.
+ */
+bool unix_socket_peer_is_owner(int fd, uid_t *uid);
 
 #endif

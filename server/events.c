@@ -22,8 +22,6 @@
 
 #define RETRY_MS 1000
 
-#define SYSTEM "system"
-
 static const struct {
     const char *name;
     const char *kind;
@@ -271,7 +269,7 @@ void events_set_actor(struct events *events, const char *actor)
 
 const char *events_actor(const struct events *events)
 {
-    return events != NULL ? events->actor : SYSTEM;
+    return events != NULL ? events->actor : EVENTS_ACTOR_SYSTEM;
 }
 
 int events_new(struct event_base *base, struct store *store, struct events **out)
@@ -282,7 +280,7 @@ int events_new(struct event_base *base, struct store *store, struct events **out
     events->store = store;
     TAILQ_INIT(&events->queue);
     TAILQ_INIT(&events->watchers);
-    events_set_actor(events, SYSTEM);
+    events_set_actor(events, EVENTS_ACTOR_SYSTEM);
     events->batch = evtimer_new(base, on_batch, events);
     events->told = evtimer_new(base, on_told, events);
     if (events->batch == NULL || events->told == NULL) {

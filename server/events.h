@@ -38,6 +38,9 @@ struct events;
 #define EVENTS_MESSAGE_MAX 255
 #define EVENTS_ACTOR_MAX   79
 
+/* The actor of what nobody asked for. */
+#define EVENTS_ACTOR_SYSTEM "system"
+
 /* What can happen. The names, which are stable API, are in a table in events.c. */
 enum event_type {
     EVENT_TUNNEL_CREATED,
@@ -82,8 +85,8 @@ int events_new(struct event_base *base, struct store *store, struct events **out
 void events_free(struct events *events);
 
 /*
- * Who does what is reported from now on: "token:NAME", "uid:N" (over the Unix socket), "file" (the
- * declarative files) or "system", which it is at first.
+ * Who does what is reported from now on: "token:NAME", "uid:N" (over the Unix socket), "anonymous"
+ * (where no token is asked for), "file" (the declarative files) or "system", which it is at first.
  */
 void events_set_actor(struct events *events, const char *actor);
 const char *events_actor(const struct events *events);

@@ -14,6 +14,8 @@ static struct api_access access_rules = {.tokens = {.items = items, .count = 2}}
 static int set_up(void **state)
 {
     (void)state;
+    strcpy(items[0].name, "boss");
+    strcpy(items[1].name, "watcher");
     items[0].role = API_ROLE_ADMIN;
     token_hash("admin-token", items[0].hash);
     items[1].role = API_ROLE_READ;
@@ -30,90 +32,100 @@ static const struct {
     struct api_head head;
     int status; /* of the problem; 0 = admitted */
 } rows[] = {
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {.host = "localhost", ADMIN}}, 0},
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {.host = "localhost", READER}}, 0},
-    {{API_CALLER_TCP, "POST", "/v1/tunnels", {.host = "localhost", ADMIN, JSON}}, 0},
-    {{API_CALLER_OWNER, "DELETE", "/v1/tunnels/home", {.host = "anything"}}, 0},
-    {{API_CALLER_TCP, "DELETE", "/v1/tunnels/home", {.host = "::1", ADMIN}}, 403},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels", .headers = {.host = "localhost", ADMIN}}, 0},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels", .headers = {.host = "localhost", READER}}, 0},
+    {{API_CALLER_TCP, "POST", "/v1/tunnels", .headers = {.host = "localhost", ADMIN, JSON}}, 0},
+    {{API_CALLER_OWNER, "DELETE", "/v1/tunnels/home", .headers = {.host = "anything"}}, 0},
+    {{API_CALLER_TCP, "DELETE", "/v1/tunnels/home", .headers = {.host = "::1", ADMIN}}, 403},
 
     /* The form comes first. */
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {ADMIN}}, 400},
-    {{API_CALLER_OWNER, "GET", "/v1/tunnels", {0}}, 400},
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {.host = "localhost", ADMIN, .repeated = true}}, 400},
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {.host = "evil.example", ADMIN}}, 403},
-
-    {{API_CALLER_OWNER,
-      "POST",
-      "/v1/tunnels",
-      {.host = "x", JSON, .transfer_encoding = "chunked", .content_length = "5"}},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels", .headers = {ADMIN}}, 400},
+    {{API_CALLER_OWNER, "GET", "/v1/tunnels", .headers = {0}}, 400},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels",
+      .headers = {.host = "localhost", ADMIN, .repeated = true}},
      400},
-    {{API_CALLER_OWNER, "POST", "/v1/tunnels", {.host = "x", JSON, .transfer_encoding = "gzip"}},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels", .headers = {.host = "evil.example", ADMIN}}, 403},
+
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", JSON, .transfer_encoding = "chunked", .content_length = "5"}},
+     400},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", JSON, .transfer_encoding = "gzip"}},
      400},
 
     /* Without a token nothing can be told apart. */
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {.host = "localhost"}}, 401},
-    {{API_CALLER_TCP, "GET", "/nowhere", {.host = "localhost"}}, 401},
-    {{API_CALLER_TCP, "BREW", "/v1/tunnels", {.host = "localhost"}}, 401},
-    {{API_CALLER_TCP, "GET", "/%00", {.host = "localhost"}}, 401},
-    {{API_CALLER_TCP, "POST", "/v1/tunnels", {.host = "localhost", .content_length = "9999999"}},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels", .headers = {.host = "localhost"}}, 401},
+    {{API_CALLER_TCP, "GET", "/nowhere", .headers = {.host = "localhost"}}, 401},
+    {{API_CALLER_TCP, "BREW", "/v1/tunnels", .headers = {.host = "localhost"}}, 401},
+    {{API_CALLER_TCP, "GET", "/%00", .headers = {.host = "localhost"}}, 401},
+    {{API_CALLER_TCP, "POST", "/v1/tunnels",
+      .headers = {.host = "localhost", .content_length = "9999999"}},
      401},
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {.host = "localhost", .authorization = "Bearer x"}},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels",
+      .headers = {.host = "localhost", .authorization = "Bearer x"}},
      401},
-    {{API_CALLER_STRANGER, "GET", "/v1/tunnels", {.host = "localhost", ADMIN}}, 403},
+    {{API_CALLER_STRANGER, "GET", "/v1/tunnels", .headers = {.host = "localhost", ADMIN}}, 403},
 
     /* A health listener needs no token, and serves nothing else even with one. */
-    {{API_CALLER_PROBE, "GET", "/livez", {.host = "10.0.0.7:8686"}}, 0},
-    {{API_CALLER_PROBE, "HEAD", "/readyz", {.host = "[fd00::7]:8686"}}, 0},
-    {{API_CALLER_PROBE, "GET", "/metrics", {.host = "localhost"}}, 0},
-    {{API_CALLER_PROBE, "GET", "/livez", {0}}, 0},
-    {{API_CALLER_PROBE, "GET", "/livez", {.host = "evil.example"}}, 403},
-    {{API_CALLER_PROBE, "POST", "/livez", {.host = "10.0.0.7", JSON}}, 405},
-    {{API_CALLER_PROBE, "GET", "/livez", {.host = "10.0.0.7", .content_length = "1"}}, 400},
-    {{API_CALLER_PROBE, "GET", "/v1/status", {.host = "10.0.0.7", ADMIN}}, 404},
-    {{API_CALLER_PROBE, "GET", "/v1/tunnels", {.host = "10.0.0.7", ADMIN}}, 404},
-    {{API_CALLER_PROBE, "DELETE", "/v1/tunnels/home", {.host = "10.0.0.7", ADMIN}}, 404},
-    {{API_CALLER_PROBE, "GET", "/openapi.yaml", {.host = "10.0.0.7", ADMIN}}, 404},
+    {{API_CALLER_PROBE, "GET", "/livez", .headers = {.host = "10.0.0.7:8686"}}, 0},
+    {{API_CALLER_PROBE, "HEAD", "/readyz", .headers = {.host = "[fd00::7]:8686"}}, 0},
+    {{API_CALLER_PROBE, "GET", "/metrics", .headers = {.host = "localhost"}}, 0},
+    {{API_CALLER_PROBE, "GET", "/livez", .headers = {0}}, 0},
+    {{API_CALLER_PROBE, "GET", "/livez", .headers = {.host = "evil.example"}}, 403},
+    {{API_CALLER_PROBE, "POST", "/livez", .headers = {.host = "10.0.0.7", JSON}}, 405},
+    {{API_CALLER_PROBE, "GET", "/livez", .headers = {.host = "10.0.0.7", .content_length = "1"}},
+     400},
+    {{API_CALLER_PROBE, "GET", "/v1/status", .headers = {.host = "10.0.0.7", ADMIN}}, 404},
+    {{API_CALLER_PROBE, "GET", "/v1/tunnels", .headers = {.host = "10.0.0.7", ADMIN}}, 404},
+    {{API_CALLER_PROBE, "DELETE", "/v1/tunnels/home", .headers = {.host = "10.0.0.7", ADMIN}}, 404},
+    {{API_CALLER_PROBE, "GET", "/openapi.yaml", .headers = {.host = "10.0.0.7", ADMIN}}, 404},
 
     /* Roles. */
-    {{API_CALLER_TCP, "POST", "/v1/tunnels", {.host = "localhost", READER, JSON}}, 403},
-    {{API_CALLER_TCP, "DELETE", "/v1/tunnels/home", {.host = "localhost", READER}}, 403},
-    {{API_CALLER_TCP, "GET", "/nowhere", {.host = "localhost", READER}}, 404},
-    {{API_CALLER_TCP, "PUT", "/v1/tunnels", {.host = "localhost", READER}}, 405},
+    {{API_CALLER_TCP, "POST", "/v1/tunnels", .headers = {.host = "localhost", READER, JSON}}, 403},
+    {{API_CALLER_TCP, "DELETE", "/v1/tunnels/home", .headers = {.host = "localhost", READER}}, 403},
+    {{API_CALLER_TCP, "GET", "/nowhere", .headers = {.host = "localhost", READER}}, 404},
+    {{API_CALLER_TCP, "PUT", "/v1/tunnels", .headers = {.host = "localhost", READER}}, 405},
 
     /* Other web sites may read nothing that they could not before, and change nothing. */
-    {{API_CALLER_TCP, "GET", "/v1/tunnels", {.host = "localhost", ADMIN, .origin = "http://e"}}, 0},
-    {{API_CALLER_TCP, "POST", "/v1/tunnels", {.host = "localhost", ADMIN, JSON, .origin = "null"}},
-     403},
-    {{API_CALLER_TCP,
-      "POST",
-      "/v1/tunnels",
-      {.host = "localhost:1", ADMIN, JSON, .origin = "http://localhost:1"}},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels",
+      .headers = {.host = "localhost", ADMIN, .origin = "http://e"}},
      0},
-    {{API_CALLER_OWNER,
-      "POST",
-      "/v1/tunnels",
-      {.host = "localhost", JSON, .sec_fetch_site = "cross-site"}},
+    {{API_CALLER_TCP, "POST", "/v1/tunnels",
+      .headers = {.host = "localhost", ADMIN, JSON, .origin = "null"}},
+     403},
+    {{API_CALLER_TCP, "POST", "/v1/tunnels",
+      .headers = {.host = "localhost:1", ADMIN, JSON, .origin = "http://localhost:1"}},
+     0},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "localhost", JSON, .sec_fetch_site = "cross-site"}},
      403},
 
     /* What the head says of the body. */
-    {{API_CALLER_OWNER, "POST", "/v1/tunnels", {.host = "x"}}, 415},
-    {{API_CALLER_OWNER, "POST", "/v1/tunnels", {.host = "x", .content_type = "text/json"}}, 415},
-    {{API_CALLER_OWNER, "POST", "/v1/tunnels", {.host = "x", JSON, .content_encoding = "gzip"}},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels", .headers = {.host = "x"}}, 415},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", .content_type = "text/json"}},
      415},
-    {{API_CALLER_OWNER, "POST", "/v1/tunnels", {.host = "x", JSON, .content_length = "1048576"}},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", JSON, .content_encoding = "gzip"}},
+     415},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", JSON, .content_length = "1048576"}},
      0},
-    {{API_CALLER_OWNER, "POST", "/v1/tunnels", {.host = "x", JSON, .content_length = "1048577"}},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", JSON, .content_length = "1048577"}},
      413},
-    {{API_CALLER_OWNER,
-      "POST",
-      "/v1/tunnels",
-      {.host = "x", JSON, .content_length = "99999999999999999999999999"}},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", JSON, .content_length = "99999999999999999999999999"}},
      413},
-    {{API_CALLER_OWNER, "POST", "/v1/tunnels", {.host = "x", JSON, .transfer_encoding = "chunked"}},
+    {{API_CALLER_OWNER, "POST", "/v1/tunnels",
+      .headers = {.host = "x", JSON, .transfer_encoding = "chunked"}},
      0},
-    {{API_CALLER_OWNER, "GET", "/v1/tunnels", {.host = "x", .content_length = "0"}}, 0},
-    {{API_CALLER_OWNER, "GET", "/v1/tunnels", {.host = "x", .content_length = "1"}}, 400},
-    {{API_CALLER_OWNER, "GET", "/v1/tunnels", {.host = "x", .transfer_encoding = "chunked"}}, 400},
+    {{API_CALLER_OWNER, "GET", "/v1/tunnels", .headers = {.host = "x", .content_length = "0"}}, 0},
+    {{API_CALLER_OWNER, "GET", "/v1/tunnels", .headers = {.host = "x", .content_length = "1"}},
+     400},
+    {{API_CALLER_OWNER, "GET", "/v1/tunnels",
+      .headers = {.host = "x", .transfer_encoding = "chunked"}},
+     400},
 };
 
 static void test_rows(void **state)
@@ -133,12 +145,39 @@ static void test_auth_none(void **state)
 {
     (void)state;
     access_rules.auth_none = true;
-    struct api_head head = {API_CALLER_TCP, "DELETE", "/v1/tunnels/home", {.host = "localhost"}};
+    struct api_head head = {API_CALLER_TCP, "DELETE", "/v1/tunnels/home",
+                            .headers = {.host = "localhost"}};
     struct api_match match;
     struct problem problem = {0};
     assert_int_equal(api_admit(&access_rules, &head, &match, &problem), 0);
     head.headers.host = "evil.example";
     assert_int_equal(api_admit(&access_rules, &head, &match, &problem), -1);
+}
+
+static void expect_actor(struct api_head head, const char *actor)
+{
+    struct api_match match;
+    struct problem problem = {0};
+    assert_int_equal(api_admit(&access_rules, &head, &match, &problem), 0);
+    assert_string_equal(match.actor, actor);
+}
+
+static void test_actors(void **state)
+{
+    (void)state;
+    expect_actor((struct api_head){API_CALLER_TCP, "GET", "/livez",
+                                   .headers = {.host = "localhost", ADMIN}},
+                 "token:boss");
+    expect_actor((struct api_head){API_CALLER_TCP, "GET", "/livez",
+                                   .headers = {.host = "localhost", READER}},
+                 "token:watcher");
+    expect_actor((struct api_head){API_CALLER_OWNER, "GET", "/livez", .headers = {.host = "x"},
+                                   .uid = 1000},
+                 "uid:1000");
+    access_rules.auth_none = true;
+    expect_actor((struct api_head){API_CALLER_TCP, "GET", "/livez",
+                                   .headers = {.host = "localhost"}},
+                 "anonymous");
 }
 
 static void test_headers(void **state)
@@ -175,9 +214,11 @@ static void test_roles_of_tokens(void **state)
         {"Bearer Admin-token", API_ROLE_NOBODY},
         {"Basic admin-token", API_ROLE_NOBODY},
     };
-    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-        assert_int_equal(tokens_authenticate(&access_rules.tokens, values[i].authorization),
-                         values[i].role);
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        const struct token *token =
+            tokens_authenticate(&access_rules.tokens, values[i].authorization);
+        assert_int_equal(token != NULL ? token->role : API_ROLE_NOBODY, values[i].role);
+    }
 }
 
 static void test_generated_tokens(void **state)
@@ -201,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_rows, set_up),
         cmocka_unit_test_setup(test_auth_none, set_up),
+        cmocka_unit_test_setup(test_actors, set_up),
         cmocka_unit_test_setup(test_headers, set_up),
         cmocka_unit_test_setup(test_roles_of_tokens, set_up),
         cmocka_unit_test_setup(test_generated_tokens, set_up),

@@ -110,11 +110,15 @@ static void test_own_user_is_the_owner(void **state)
     int fd = unix_socket_listen(path);
     int client = connect_client();
     int accepted = accept(fd, NULL, NULL);
-    assert_true(unix_socket_peer_is_owner(accepted));
+    uid_t uid = (uid_t)-1;
+    assert_true(unix_socket_peer_is_owner(accepted, &uid));
+    assert_int_equal(uid, geteuid());
     close(accepted);
     close(client);
     close(fd);
-    assert_false(unix_socket_peer_is_owner(-1));
+    uid = 4711;
+    assert_false(unix_socket_peer_is_owner(-1, &uid));
+    assert_int_equal(uid, 4711);
 }
 
 /* Someone who got hold of the socket all the same. Only root can play another user. */
@@ -137,7 +141,9 @@ static void test_another_user_is_a_stranger(void **state)
     assert_int_equal(status, 0);
     int accepted = accept(fd, NULL, NULL);
     assert_true(accepted >= 0);
-    assert_false(unix_socket_peer_is_owner(accepted));
+    uid_t uid = 0;
+    assert_false(unix_socket_peer_is_owner(accepted, &uid));
+    assert_true(uid != 0);
     close(accepted);
     close(fd);
 }
