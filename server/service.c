@@ -199,6 +199,16 @@ int service_record(struct service *service, const struct event_fact *fact)
     return events_record(service->events, fact);
 }
 
+int service_first_generation(struct service *service, uint64_t *out, struct problem *problem)
+{
+    uint64_t deleted = 0;
+    if (service->store != NULL && store_deleted_generation(service->store, &deleted) < 0)
+        return problem_set(problem, "storage", "the database cannot be read: %.180s",
+                           store_error(service->store));
+    *out = deleted + 1;
+    return 0;
+}
+
 /* --- Trying again ----------------------------------------------------------------------------- */
 
 void service_retry_later(struct service *service)

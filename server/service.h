@@ -29,6 +29,10 @@ struct service_condition {
     struct timespec since; /* when the reason was first seen */
 };
 
+/*
+ * A generation grows with every change of the definition, and an object begins above all that were
+ * deleted before: what was read of a deleted one never matches the next one of its name.
+ */
 struct service_tunnel {
     struct spec_tunnel spec;
     enum spec_source source;

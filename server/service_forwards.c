@@ -338,6 +338,9 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
         spec_errors_add(&problem->errors, "/name", "name_taken", "the name is taken");
         return problem_set(problem, "name_taken", "there is a forward \"%s\" already", spec->name);
     }
+    uint64_t generation;
+    if (service_first_generation(service, &generation, problem) < 0)
+        return -1;
     struct service_forward *forward = new_forward(spec, tunnel);
     if (forward == NULL || service_index_reserve(&service->forwards) < 0) {
         free(forward);
@@ -345,7 +348,7 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
     }
     if (spec->name[0] == '\0')
         generate_name(service, forward->spec.name);
-    forward->generation = 1;
+    forward->generation = generation;
     clock_gettime(CLOCK_REALTIME, &forward->created_at);
     if (establish_forward(service, forward, problem) < 0) {
         sockets_close_listener(forward->listener);

@@ -51,6 +51,8 @@ int service_store_problem(struct service *service, struct problem *problem, int 
 /* Whether the API may change the object. 0, or -1 with the problem filled. */
 int service_check_source(struct problem *problem, enum spec_source source, const char *what,
                          const char *name);
+/* The generation of an object that is to be created. 0, or -1 with the problem filled. */
+int service_first_generation(struct service *service, uint64_t *out, struct problem *problem);
 /* The condition of an object that could not be started. */
 void service_condition_failed(struct service_condition *condition, int error);
 void service_condition_set(struct service_condition *condition, bool ready, const char *reason,

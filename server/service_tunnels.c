@@ -212,14 +212,16 @@ static int establish_tunnel(struct service *service, struct service_tunnel *tunn
 int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
                           const struct service_tunnel **out, struct problem *problem)
 {
-    if (check_tunnel(service, NULL, spec, problem) < 0 || check_name(service, spec, problem) < 0)
+    uint64_t generation;
+    if (check_tunnel(service, NULL, spec, problem) < 0 || check_name(service, spec, problem) < 0 ||
+        service_first_generation(service, &generation, problem) < 0)
         return -1;
     struct service_tunnel *tunnel = new_tunnel(spec);
     if (tunnel == NULL || service_index_reserve(&service->tunnels) < 0) {
         free(tunnel);
         return problem_set(problem, "exhausted", "out of memory");
     }
-    tunnel->generation = 1;
+    tunnel->generation = generation;
     clock_gettime(CLOCK_REALTIME, &tunnel->created_at);
     if (establish_tunnel(service, tunnel, problem) < 0) {
         abandon_tunnel(service, tunnel);

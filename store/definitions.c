@@ -5,9 +5,10 @@
 
 #include <errno.h>
 
-int store_definitions_generation(struct store *store, uint64_t *out)
+/* Reads the row's one number that the statement asks for. */
+static int read_number(struct store *store, const char *sql, uint64_t *out)
 {
-    sqlite3_stmt *stmt = store_prepare(store, "SELECT generation FROM definitions");
+    sqlite3_stmt *stmt = store_prepare(store, sql);
     if (stmt == NULL)
         return store->failure;
     int rc = store_step(store, stmt);
@@ -15,4 +16,14 @@ int store_definitions_generation(struct store *store, uint64_t *out)
         *out = (uint64_t)sqlite3_column_int64(stmt, 0);
     sqlite3_finalize(stmt);
     return rc == 1 ? 0 : -EIO;
+}
+
+int store_definitions_generation(struct store *store, uint64_t *out)
+{
+    return read_number(store, "SELECT generation FROM definitions", out);
+}
+
+int store_deleted_generation(struct store *store, uint64_t *out)
+{
+    return read_number(store, "SELECT deleted_generation FROM definitions", out);
 }

@@ -84,6 +84,15 @@ static const char *const history[] = {
     "  actor TEXT NOT NULL,"
     "  generation INTEGER NOT NULL"
     ");",
+
+    /* The highest generation of all that was deleted, counted likewise; a cascade fires it too. */
+    "ALTER TABLE definitions ADD COLUMN deleted_generation INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TRIGGER tunnel_generation_deleted AFTER DELETE ON tunnels"
+    " BEGIN UPDATE definitions SET deleted_generation ="
+    " max(deleted_generation, OLD.generation); END;"
+    "CREATE TRIGGER forward_generation_deleted AFTER DELETE ON forwards"
+    " BEGIN UPDATE definitions SET deleted_generation ="
+    " max(deleted_generation, OLD.generation); END;",
 };
 
 const struct store_migrations store_migrations = {

@@ -71,6 +71,8 @@ int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store
  * that was committed, and never back. 0 or -EIO.
  */
 int store_definitions_generation(struct store *store, uint64_t *out);
+/* The highest generation that any deleted object had, 0 = none was deleted. 0 or -EIO. */
+int store_deleted_generation(struct store *store, uint64_t *out);
 
 /* --- API tokens: only their hashes are here -------------------------------------------------- */
 

@@ -37,6 +37,7 @@ class Client:
         self._keys = keys
         self.objects = {}
         self.pending = None
+        self.deleted = 0  # the highest generation of what was deleted
         self.acknowledged = 0
         self.cut = 0
         self.cut_and_done = 0
@@ -55,8 +56,13 @@ class Client:
             name = answer.body["name"]
             kind = path.split("/")[2]
             remember(after[kind, name], answer.body)
-        self.objects, self.pending = after, None
+        self._accept(after)
         self.acknowledged += 1
+
+    def _accept(self, objects):
+        gone = self.objects.keys() - objects.keys()
+        self.deleted = max([self.deleted, *(self.objects[key]["generation"] for key in gone)])
+        self.objects, self.pending = objects, None
 
     def _choose(self):
         """A request, and the objects as they are when it was done."""
@@ -72,7 +78,7 @@ class Client:
         path = f"/v1/{kind}/{name}"
         present = after.get((kind, name))
         if present is None:
-            after[kind, name] = {"definition": document, "generation": 1}
+            after[kind, name] = {"definition": document, "above": self.deleted}
             return (*self._random.choice([("POST", f"/v1/{kind}"), ("PUT", path)]), document, after)
         if self._random.random() < 0.3:
             return self._delete(kind, name, after)
@@ -122,7 +128,7 @@ class Client:
         if wrong and self.pending is not None:
             pending_wrong = differences(self.pending, mine)
             assert not pending_wrong, (wrong, pending_wrong)
-            self.objects = self.pending
+            self._accept(self.pending)
             self.cut_and_done += 1
         else:
             assert not wrong, wrong
@@ -133,7 +139,8 @@ class Client:
 
 def remember(known, item):
     """What the answer tells beyond the definition and must survive."""
-    known["created_at"] = item["created_at"]
+    for field in ("generation", "created_at"):
+        assert known.setdefault(field, item[field]) == item[field], (known, item)
     bound = item["status"].get("bound")
     if bound is not None:
         known["port"] = bound["port"]
@@ -160,6 +167,8 @@ def differences(expected, found):
         for field in ("generation", "created_at"):
             if field in known and known[field] != item[field]:
                 wrong.append(f"{key}: {field} {item[field]} is not {known[field]}")
+        if item["generation"] <= known.get("above", 0):
+            wrong.append(f"{key}: generation {item['generation']} was a deleted one's")
         bound = item["status"].get("bound")
         if "port" in known and key[0] == "forwards" and bound != {"address": "127.0.0.1",
                                                                   "port": known["port"]}:

@@ -84,10 +84,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """The owner, on one connection that is kept. Use as a context manager."""
+    """The admin, on one connection that is kept. Use as a context manager."""
 
-    def __init__(self, connection):
+    def __init__(self, connection, headers=None):
         self._connection = connection
+        self._headers = headers or {}
 
     def __enter__(self):
         return self
@@ -99,7 +100,8 @@ class Client:
         """A Response whose body is the JSON answer, or None."""
         body = None if document is None else json.dumps(document).encode()
         kind = {} if document is None else {"Content-Type": "application/json"}
-        self._connection.request(method, path, body, {**kind, **(headers or {})})
+        self._connection.request(method, path, body,
+                                 {**self._headers, **kind, **(headers or {})})
         answer = self._connection.getresponse()
         text = answer.read()
         return Response(answer.status, answer.headers, json.loads(text) if text else None)
@@ -227,9 +229,12 @@ class Service:
         finally:
             connection.close()
 
-    def client(self):
-        """A Client over the Unix socket."""
-        return Client(_UnixConnection(self.data / "api.sock"))
+    def client(self, unix=True):
+        """A Client over the Unix socket, or over TCP with the token."""
+        if unix:
+            return Client(_UnixConnection(self.data / "api.sock"))
+        return Client(NamespaceConnection(self.namespace, self.address),
+                      {"Authorization": f"Bearer {self.token}"})
 
     def call(self, method, path, document=None):
         """A request of the admin: (status, JSON answer or None)."""

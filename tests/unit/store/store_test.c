@@ -692,6 +692,25 @@ static void test_damage_is_found_at_the_start(void **state)
     assert_tunnels("home ");
 }
 
+/* A cascade counts as well, and nothing ever counts down. */
+static void test_deleted_generation(void **state)
+{
+    (void)state;
+    uint64_t generation = UINT64_MAX;
+    assert_int_equal(store_deleted_generation(store, &generation), 0);
+    assert_int_equal(generation, 0);
+    insert_tunnel("home");
+    insert_forward("web", "home");
+    run_sql("UPDATE forwards SET generation = 7");
+    assert_int_equal(store_delete_tunnel(store, "home"), 0);
+    assert_int_equal(store_deleted_generation(store, &generation), 0);
+    assert_int_equal(generation, 7);
+    insert_tunnel("home");
+    assert_int_equal(store_delete_tunnel(store, "home"), 0);
+    assert_int_equal(store_deleted_generation(store, &generation), 0);
+    assert_int_equal(generation, 7);
+}
+
 /* --- Durability ------------------------------------------------------------------------------- */
 
 /* The child tells the name of every row after its insertion returned, until it is killed. */
@@ -831,6 +850,7 @@ int main(void)
         TEST(test_unreadable_forwards_are_passed_over),
         TEST(test_file_that_is_no_database),
         TEST(test_damage_is_found_at_the_start),
+        TEST(test_deleted_generation),
         TEST(test_what_was_told_survives_sigkill),
         TEST(test_newer_schema_is_refused),
         TEST(test_migration_with_backup),
