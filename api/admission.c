@@ -121,20 +121,38 @@ static int find_caller(const struct api_access *access, const struct api_head *h
     return 0;
 }
 
+static int check_media_type(const struct api_route *route, const struct api_head *head,
+                            struct problem *problem)
+{
+    const char *type = head->headers.content_type;
+    const char *wanted = NULL;
+    bool patches = strcmp(route->method, "PATCH") == 0;
+    switch (route->body) {
+    case API_NO_BODY:
+        break;
+    case API_JSON_BODY:
+        if (!guard_is_json(type) && !(patches && guard_is_merge_patch(type)))
+            wanted = patches ? "application/merge-patch+json" : "application/json";
+        break;
+    case API_TEXT_BODY:
+        wanted = guard_is_text(type) ? NULL : "text/plain";
+        break;
+    }
+    return wanted == NULL ? 0
+                          : problem_set(problem, "unsupported_media_type",
+                                        "send the header \"Content-Type: %s\"", wanted);
+}
+
 static int check_body(const struct api_route *route, const struct api_head *head,
                       struct problem *problem)
 {
     uint64_t len = api_head_body_len(head);
-    if (!route->has_body)
+    if (route->body == API_NO_BODY)
         return len == 0 ? 0 : problem_set(problem, "bad_request", "this request takes no body");
     if (len > API_BODY_MAX && len != API_BODY_UNANNOUNCED)
         return problem_set(problem, "too_large", "a body may have at most %d bytes", API_BODY_MAX);
-    bool patches = strcmp(head->method, "PATCH") == 0;
-    if (!guard_is_json(head->headers.content_type) &&
-        !(patches && guard_is_merge_patch(head->headers.content_type)))
-        return problem_set(problem, "unsupported_media_type",
-                           "send the header \"Content-Type: application/%s\"",
-                           patches ? "merge-patch+json" : "json");
+    if (check_media_type(route, head, problem) < 0)
+        return -1;
     if (head->headers.content_encoding != NULL &&
         strcasecmp(head->headers.content_encoding, "identity") != 0)
         return problem_set(problem, "unsupported_media_type", "the body must not be encoded");

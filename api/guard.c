@@ -92,6 +92,11 @@ bool guard_is_json(const char *content_type)
     return is_type(content_type, "application/json");
 }
 
+bool guard_is_text(const char *content_type)
+{
+    return is_type(content_type, "text/plain");
+}
+
 bool guard_is_merge_patch(const char *content_type)
 {
     return is_type(content_type, "application/merge-patch+json");

@@ -20,6 +20,8 @@ bool guard_fetch_site_allowed(const char *sec_fetch_site);
 
 /* "application/json", with or without parameters: a type that no HTML form can send. */
 bool guard_is_json(const char *content_type);
+/* "text/plain", likewise. */
+bool guard_is_text(const char *content_type);
 /* "application/merge-patch+json" (RFC 7396), likewise. */
 bool guard_is_merge_patch(const char *content_type);
 

@@ -55,6 +55,11 @@ static bool read_verbose(struct query *query, const char *value)
     return read_flag(&query->verbose, value);
 }
 
+static bool read_dry_run(struct query *query, const char *value)
+{
+    return read_flag(&query->dry_run, value);
+}
+
 static const struct parameter {
     const char *name;
     enum query_parameter bit;
@@ -66,6 +71,7 @@ static const struct parameter {
     {"tunnel", QUERY_TUNNEL, read_tunnel, "tunnel must be the name of a tunnel"},
     {"cascade", QUERY_CASCADE, read_cascade, "cascade must be true or false"},
     {"verbose", QUERY_VERBOSE, read_verbose, "verbose must be true or false"},
+    {"dry_run", QUERY_DRY_RUN, read_dry_run, "dry_run must be true or false"},
 };
 _Static_assert(QUERY_LIMIT_MAX == 1000, "the rule of limit names it");
 

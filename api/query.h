@@ -20,6 +20,7 @@ enum query_parameter {
     QUERY_TUNNEL = 1 << 2,
     QUERY_CASCADE = 1 << 3,
     QUERY_VERBOSE = 1 << 4,
+    QUERY_DRY_RUN = 1 << 5,
 };
 
 struct query {
@@ -29,6 +30,7 @@ struct query {
     char tunnel[SPEC_NAME_MAX + 1]; /* "" = of every tunnel */
     bool cascade;
     bool verbose;
+    bool dry_run;
 };
 
 void query_init(struct query *query);

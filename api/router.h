@@ -11,12 +11,19 @@
 
 #include <stdbool.h>
 
+/* What a request carries, required where there is something. */
+enum api_body {
+    API_NO_BODY,
+    API_JSON_BODY, /* of a PATCH also a JSON Merge Patch */
+    API_TEXT_BODY, /* text/plain, which an HTML form can send too, but only with POST */
+};
+
 struct api_route {
-    const char *method;                   /* GET also answers HEAD */
-    const char *path;                     /* a segment "{name}" stands for the name of an object */
-    enum api_role role;                   /* the least that may call it */
-    unsigned query;                       /* enum query_parameter, those that it takes */
-    bool has_body;                        /* JSON, required */
+    const char *method; /* GET also answers HEAD */
+    const char *path;   /* a segment "{name}" stands for the name of an object */
+    enum api_role role; /* the least that may call it */
+    unsigned query;     /* enum query_parameter, those that it takes */
+    enum api_body body;
     int (*handle)(struct api_call *call); /* 0 with the answer, or -1 with the problem, filled */
 };
 

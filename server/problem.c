@@ -31,7 +31,7 @@ static const struct {
     {"managed_by_file", 409, "The object is defined by a file"},
     {"precondition_failed", 412, "The object is not as the request demands"},
     {"too_large", 413, "The body is too large"},
-    {"unsupported_media_type", 415, "The body must be application/json"},
+    {"unsupported_media_type", 415, "The body is not of the media type that is wanted here"},
     {"validation", 422, "The definition is not valid"},
     {"not_implemented", 501, "The method is not known"},
     {"draining", 503, "The service is ending"},

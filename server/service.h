@@ -102,6 +102,13 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
                            const struct service_forward **out, struct problem *problem);
 
 /*
+ * Whether the definition of a tunnel could be created, or changed into this, as far as that shows
+ * without binding anything. 0, or -1 with *problem filled.
+ */
+int service_check_tunnel(struct service *service, const struct spec_tunnel *spec,
+                         struct problem *problem);
+
+/*
  * Changes the object that has the specification's name, which is moved from as above. What a file
  * defines is changed there: a conflict, as is its deletion. Where nothing
  * differs, nothing happens and the generation stays. Else: validate → bind what is bound elsewhere,

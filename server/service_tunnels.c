@@ -317,15 +317,23 @@ static int change_tunnel(struct service *service, struct service_tunnel *tunnel,
     return rc;
 }
 
+int service_check_tunnel(struct service *service, const struct spec_tunnel *spec,
+                         struct problem *problem)
+{
+    const struct service_tunnel *present = service_index_find(&service->tunnels, spec->name);
+    if (present != NULL &&
+        service_check_source(problem, present->source, "tunnel", present->spec.name) < 0)
+        return -1;
+    return check_tunnel(service, present, spec, problem);
+}
+
 int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
                           const struct service_tunnel **out, struct problem *problem)
 {
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->name);
     if (tunnel == NULL)
         return problem_set(problem, "not_found", "there is no tunnel \"%.63s\"", spec->name);
-    if (service_check_source(problem, tunnel->source, "tunnel", tunnel->spec.name) < 0)
-        return -1;
-    if (check_tunnel(service, tunnel, spec, problem) < 0)
+    if (service_check_tunnel(service, spec, problem) < 0)
         return -1;
     if (spec_tunnel_diff(&tunnel->spec, spec) == 0) {
         spec_tunnel_fini(spec);

@@ -27,6 +27,7 @@ static int set_up(void **state)
 #define ADMIN  .authorization = "Bearer admin-token"
 #define READER .authorization = "Bearer read-token"
 #define JSON   .content_type = "application/json"
+#define TEXT   .content_type = "text/plain; charset=utf-8"
 
 static const struct {
     struct api_head head;
@@ -101,6 +102,10 @@ static const struct {
      403},
 
     /* What the head says of the body. */
+    {{API_CALLER_OWNER, "PUT", "/v1/tunnels/a/config", .headers = {.host = "x", TEXT}}, 0},
+    {{API_CALLER_OWNER, "PUT", "/v1/tunnels/a/config", .headers = {.host = "x"}}, 415},
+    {{API_CALLER_OWNER, "PUT", "/v1/tunnels/a/config", .headers = {.host = "x", JSON}}, 415},
+    {{API_CALLER_OWNER, "PUT", "/v1/tunnels/a", .headers = {.host = "x", TEXT}}, 415},
     {{API_CALLER_OWNER, "POST", "/v1/tunnels", .headers = {.host = "x"}}, 415},
     {{API_CALLER_OWNER, "POST", "/v1/tunnels",
       .headers = {.host = "x", .content_type = "text/json"}},

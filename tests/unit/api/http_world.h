@@ -227,7 +227,8 @@ static inline struct answer call(const char *method, const char *path, const cha
                       "Authorization: Bearer %s\r\n%s",
                       method, path, fx.token, extra);
     if (body[0] != '\0')
-        len += sprintf(request + len, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+        len += sprintf(request + len, "%sContent-Length: %zu\r\n",
+                       strstr(extra, "Content-Type:") ? "" : "Content-Type: application/json\r\n",
                        strlen(body));
     len += sprintf(request + len, "\r\n%s", body);
     struct answer answer = exchange(connect_tcp(), request, (size_t)len);

@@ -30,6 +30,8 @@ static const struct {
     {"PATCH", "/v1/tunnels/home", 0, api_patch_tunnel, "home"},
     {"PUT", "/v1/forwards/web", 0, api_put_forward, "web"},
     {"PATCH", "/v1/forwards/web", 0, api_patch_forward, "web"},
+    {"GET", "/v1/tunnels/home/config", 0, api_get_tunnel_config, "home"},
+    {"PUT", "/v1/tunnels/home/config", 0, api_put_tunnel_config, "home"},
     {"GET", "/livez", 0, api_get_livez, ""},
 
     {"GET", "", 400, NULL, ""},
@@ -107,7 +109,7 @@ static void test_table(void **state)
                          api_method_is_safe(route->method) ? API_ROLE_READ : API_ROLE_ADMIN);
         assert_non_null(route->handle);
         if (api_method_is_safe(route->method))
-            assert_false(route->has_body);
+            assert_int_equal(route->body, API_NO_BODY);
     }
 }
 
