@@ -32,6 +32,22 @@ void spec_errors_add(struct spec_errors *errors, const char *pointer, const char
     va_end(args);
 }
 
+/* What does not fit is cut off at the end. */
+static void prefix_pointer(char *pointer, size_t size, const char *prefix)
+{
+    size_t prefix_len = strnlen(prefix, size - 1);
+    size_t len = strnlen(pointer, size - 1 - prefix_len);
+    memmove(pointer + prefix_len, pointer, len);
+    memcpy(pointer, prefix, prefix_len);
+    pointer[prefix_len + len] = '\0';
+}
+
+void spec_errors_prefix(struct spec_errors *errors, size_t first, const char *pointer)
+{
+    for (size_t i = first; i < errors->count; i++)
+        prefix_pointer(errors->items[i].pointer, sizeof(errors->items[i].pointer), pointer);
+}
+
 /* --- Life cycle ----------------------------------------------------------------------------- */
 
 void spec_tunnel_fini(struct spec_tunnel *tunnel)

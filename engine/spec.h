@@ -93,6 +93,9 @@ struct spec_errors {
 void spec_errors_add(struct spec_errors *errors, const char *pointer, const char *code,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* The definition is part of a document: puts this pointer before those from `first` on. */
+void spec_errors_prefix(struct spec_errors *errors, size_t first, const char *pointer);
+
 /* --- Life cycle ----------------------------------------------------------------------------- */
 
 /* Frees what the struct points to and wipes every secret; the struct becomes all zero. */

@@ -41,11 +41,13 @@ static bool is_at(const struct service_index *index, size_t place, const char *n
     return place < index->count && strcmp(index->entries[place].name, name) == 0;
 }
 
-int service_index_reserve(struct service_index *index)
+int service_index_reserve(struct service_index *index, size_t more)
 {
-    if (index->count < index->capacity)
+    if (index->count + more <= index->capacity)
         return 0;
     size_t capacity = index->capacity ? index->capacity * 2 : 16;
+    if (capacity < index->count + more)
+        capacity = index->count + more;
     struct service_entry *entries = realloc(index->entries, capacity * sizeof(*entries));
     if (entries == NULL)
         return -ENOMEM;

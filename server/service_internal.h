@@ -34,8 +34,8 @@ struct service {
     bool draining;
 };
 
-/* Makes room for one more, so that the next insertion cannot fail. 0 or -ENOMEM. */
-int service_index_reserve(struct service_index *index);
+/* Makes room for so many more, so that their insertion cannot fail. 0 or -ENOMEM. */
+int service_index_reserve(struct service_index *index, size_t more);
 void service_index_insert(struct service_index *index, const char *name, void *object);
 void service_index_remove(struct service_index *index, const char *name);
 void *service_index_find(const struct service_index *index, const char *name);
@@ -80,12 +80,24 @@ void service_unlisten_idle_forwards(struct service *service);
 void service_check_targets(struct service *service, const struct service_tunnel *tunnel,
                            const struct spec_tunnel *spec, struct spec_errors *errors);
 
+/* An object that is in no index and has no sockets yet; it shares what spec points to. Or NULL. */
+struct service_tunnel *service_new_tunnel(const struct spec_tunnel *spec);
+struct service_forward *service_new_forward(const struct spec_forward *spec,
+                                            struct service_tunnel *tunnel);
+
+/* How often a port that port 0 was before a restart is asked for, before another one is. */
+#define SERVICE_SAME_PORT_ATTEMPTS 4
+
+/* Binds what is not bound. 0 or a negative errno. */
+int service_bind_tunnel(struct service *service, struct service_tunnel *tunnel);
+int service_bind_forward(struct service_forward *forward);
+/* Puts a forward into the index, where there is room. */
+void service_add_forward(struct service *service, struct service_forward *forward);
+/* Closes and frees a tunnel in no index, of which somebody else has the specification. */
+void service_abandon_tunnel(struct service *service, struct service_tunnel *tunnel);
+
 /* Ends an object and frees it; the store is not touched. */
 void service_drop_tunnel(struct service *service, struct service_tunnel *tunnel);
 void service_drop_forward(struct service *service, struct service_forward *forward);
-/* Writes the audit records of the deletion of a tunnel's forwards. 0 or as the store fails. */
-int service_record_deleted_forwards(struct service *service, const struct service_tunnel *tunnel);
-/* Ends all forwards of a tunnel. */
-void service_drop_forwards_of(struct service *service, const struct service_tunnel *tunnel);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "engine/log.h"
 #include "engine/spec_diff.h"
+#include "server/change.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 
@@ -13,7 +14,7 @@
 
 /* --- Starting --------------------------------------------------------------------------------- */
 
-static int bind_tunnel(struct service *service, struct service_tunnel *tunnel)
+int service_bind_tunnel(struct service *service, struct service_tunnel *tunnel)
 {
     if (tunnel->port != 0)
         return 0;
@@ -23,14 +24,17 @@ static int bind_tunnel(struct service *service, struct service_tunnel *tunnel)
 
 static int push_tunnel(struct service *service, struct service_tunnel *tunnel)
 {
-    return supervisor_add_tunnel(service->supervisor, &tunnel->spec, tunnel->sockets,
-                                 &tunnel->supervised);
+    int rc = supervisor_reserve_tunnel(service->supervisor, &tunnel->spec, &tunnel->spec,
+                                       tunnel->sockets, &tunnel->supervised);
+    if (rc == 0)
+        supervisor_tell_tunnel(tunnel->supervised);
+    return rc;
 }
 
 /* Starts a tunnel that the store knows; a failure is noted in it, and logged when it is new. */
 static int start_tunnel(struct service *service, struct service_tunnel *tunnel)
 {
-    int rc = bind_tunnel(service, tunnel);
+    int rc = service_bind_tunnel(service, tunnel);
     if (rc == 0)
         rc = push_tunnel(service, tunnel);
     if (rc < 0 && tunnel->start_error != -rc)
@@ -68,7 +72,7 @@ static void observe(struct service_tunnel *tunnel)
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
 
-static struct service_tunnel *new_tunnel(const struct spec_tunnel *spec)
+struct service_tunnel *service_new_tunnel(const struct spec_tunnel *spec)
 {
     struct service_tunnel *tunnel = calloc(1, sizeof(*tunnel));
     if (tunnel == NULL)
@@ -80,8 +84,7 @@ static struct service_tunnel *new_tunnel(const struct spec_tunnel *spec)
     return tunnel;
 }
 
-/* Frees a tunnel, of which the caller keeps the specification. */
-static void abandon_tunnel(struct service *service, struct service_tunnel *tunnel)
+void service_abandon_tunnel(struct service *service, struct service_tunnel *tunnel)
 {
     sockets_close_udp(tunnel->sockets, tunnel->port, &service->released);
     sodium_memzero(tunnel, sizeof(*tunnel));
@@ -94,7 +97,7 @@ void service_drop_tunnel(struct service *service, struct service_tunnel *tunnel)
         supervisor_remove_tunnel(tunnel->supervised);
     service_index_remove(&service->tunnels, tunnel->spec.name);
     spec_tunnel_fini(&tunnel->spec);
-    abandon_tunnel(service, tunnel);
+    service_abandon_tunnel(service, tunnel);
 }
 
 /* --- Creation --------------------------------------------------------------------------------- */
@@ -124,110 +127,18 @@ static int check_name(const struct service *service, const struct spec_tunnel *s
     return 0;
 }
 
-/* A change of the store, and how its audit record calls it. */
-struct tunnel_write {
-    int (*write)(struct store *store, const struct store_tunnel *row);
-    enum event_type type;
-    const char *reason;
-};
-
-static const struct tunnel_write insert_tunnel = {store_insert_tunnel, EVENT_TUNNEL_CREATED, NULL};
-static const struct tunnel_write update_tunnel = {store_update_tunnel, EVENT_TUNNEL_CHANGED, NULL};
-static const struct tunnel_write undo_update = {store_update_tunnel, EVENT_TUNNEL_CHANGED,
-                                                "Undone"};
-
-static int record_tunnel(struct service *service, const struct service_tunnel *tunnel,
-                         enum event_type type, const char *reason)
-{
-    return service_record(service, &(struct event_fact){.type = type,
-                                                        .name = tunnel->spec.name,
-                                                        .reason = reason,
-                                                        .generation = tunnel->generation});
-}
-
-static int commit_tunnel(struct service *service, const struct service_tunnel *tunnel,
-                         const struct tunnel_write *change, struct problem *problem)
-{
-    if (service->store == NULL)
-        return 0;
-    struct store_tunnel row = {
-        .spec = tunnel->spec, /* borrowed */
-        .source = tunnel->source,
-        .generation = tunnel->generation,
-        .created_at = tunnel->created_at,
-    };
-    int rc = store_begin(service->store);
-    if (rc == 0) {
-        rc = change->write(service->store, &row);
-        if (rc == 0)
-            rc = record_tunnel(service, tunnel, change->type, change->reason);
-        rc = store_end(service->store, rc);
-    }
-    sodium_memzero(&row, sizeof(row));
-    return rc < 0 ? service_store_problem(service, problem, rc, "tunnel", tunnel->spec.name) : 0;
-}
-
-/* Deletes the row, with those of its forwards, and says so of each. 0 or as the store fails. */
-static int erase_tunnel(struct service *service, const struct service_tunnel *tunnel,
-                        const char *reason)
-{
-    int rc = store_begin(service->store);
-    if (rc < 0)
-        return rc;
-    rc = service_record_deleted_forwards(service, tunnel);
-    if (rc == 0)
-        rc = store_delete_tunnel(service->store, tunnel->spec.name);
-    if (rc == 0 || rc == -ENOENT)
-        rc = record_tunnel(service, tunnel, EVENT_TUNNEL_DELETED, reason);
-    return store_end(service->store, rc);
-}
-
-static void revoke_tunnel(struct service *service, const struct service_tunnel *tunnel)
-{
-    if (service->store != NULL && erase_tunnel(service, tunnel, "NotStarted") < 0)
-        log_error("tunnel %s was not started but is still stored: %s", tunnel->spec.name,
-                  store_error(service->store));
-}
-
-/* Bind, commit, push: on failure nothing of it is left. */
-static int establish_tunnel(struct service *service, struct service_tunnel *tunnel,
-                            struct problem *problem)
-{
-    const struct spec_tunnel *spec = &tunnel->spec;
-    int rc = bind_tunnel(service, tunnel);
-    if (rc < 0)
-        return service_start_problem(problem, rc, "/listen_port", "UDP", &spec->listen_address,
-                                     spec->listen_port);
-    if (commit_tunnel(service, tunnel, &insert_tunnel, problem) < 0)
-        return -1;
-    rc = push_tunnel(service, tunnel);
-    if (rc < 0) {
-        revoke_tunnel(service, tunnel);
-        return problem_set(problem, "exhausted", "no worker can take the tunnel: %s",
-                           strerror(-rc));
-    }
-    return 0;
-}
-
 int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
                           const struct service_tunnel **out, struct problem *problem)
 {
-    uint64_t generation;
-    if (check_tunnel(service, NULL, spec, problem) < 0 || check_name(service, spec, problem) < 0 ||
-        service_first_generation(service, &generation, problem) < 0)
+    struct tunnel_step step;
+    struct change change = {.service = service, .tunnels = &step, .tunnels_count = 1};
+    if (check_tunnel(service, NULL, spec, problem) < 0 || check_name(service, spec, problem) < 0)
         return -1;
-    struct service_tunnel *tunnel = new_tunnel(spec);
-    if (tunnel == NULL || service_index_reserve(&service->tunnels) < 0) {
-        free(tunnel);
+    if (tunnel_step_create(&step, spec, SPEC_SOURCE_API) < 0)
         return problem_set(problem, "exhausted", "out of memory");
-    }
-    tunnel->generation = generation;
-    clock_gettime(CLOCK_REALTIME, &tunnel->created_at);
-    if (establish_tunnel(service, tunnel, problem) < 0) {
-        abandon_tunnel(service, tunnel);
+    struct service_tunnel *tunnel = step.tunnel;
+    if (change_run(&change, problem) < 0)
         return -1;
-    }
-    service_index_insert(&service->tunnels, tunnel->spec.name, tunnel);
     sodium_memzero(spec, sizeof(*spec));
     observe(tunnel);
     if (service->store != NULL) /* the one-shot command is quiet until all of it is done */
@@ -237,85 +148,6 @@ int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
 }
 
 /* --- Change ----------------------------------------------------------------------------------- */
-
-/* Gives next, a copy of tunnel with another specification, the sockets that it is to have. */
-static int rebind_tunnel(struct service *service, const struct service_tunnel *tunnel,
-                         struct service_tunnel *next, struct problem *problem)
-{
-    const struct spec_tunnel *spec = &next->spec;
-    if (!(spec_tunnel_diff(&tunnel->spec, spec) & SPEC_TUNNEL_LISTEN))
-        return 0;
-    if (tunnel->port != 0 && (spec->listen_port == 0 || spec->listen_port == tunnel->port) &&
-        inet_addr_equal(&tunnel->spec.listen_address, &spec->listen_address))
-        return 0;
-    next->sockets[0] = next->sockets[1] = -1;
-    next->port = 0;
-    int rc = bind_tunnel(service, next);
-    return rc < 0 ? service_start_problem(problem, rc, "/listen_port", "UDP", &spec->listen_address,
-                                          spec->listen_port)
-                  : 0;
-}
-
-static bool same_sockets(const struct service_tunnel *a, const struct service_tunnel *b)
-{
-    return a->sockets[0] == b->sockets[0] && a->sockets[1] == b->sockets[1];
-}
-
-/* Tells the worker; a tunnel that is in none is given to one if its sockets are new. */
-static int push_change(struct service *service, struct service_tunnel *tunnel,
-                       const struct service_tunnel *before)
-{
-    bool moved = !same_sockets(tunnel, before);
-    if (tunnel->supervised != NULL)
-        return supervisor_update_tunnel(tunnel->supervised, moved ? tunnel->sockets : NULL);
-    int rc = moved ? push_tunnel(service, tunnel) : 0;
-    if (rc == 0 && moved)
-        tunnel->start_error = 0;
-    return rc;
-}
-
-/*
- * Commit, push: on failure the tunnel and the store are as before. On success *next becomes what
- * the tunnel was.
- */
-static int replace_tunnel(struct service *service, struct service_tunnel *tunnel,
-                          struct service_tunnel *next, struct problem *problem)
-{
-    if (commit_tunnel(service, next, &update_tunnel, problem) < 0)
-        return -1;
-    struct service_tunnel before = *tunnel;
-    *tunnel = *next;
-    int rc = push_change(service, tunnel, &before);
-    if (rc < 0) {
-        *tunnel = before;
-        struct problem ignored = {0}; /* it was logged */
-        commit_tunnel(service, tunnel, &undo_update, &ignored);
-        problem_set(problem, "exhausted", "no worker can take the change: %s", strerror(-rc));
-    } else {
-        *next = before;
-    }
-    sodium_memzero(&before, sizeof(before));
-    return rc < 0 ? -1 : 0;
-}
-
-static int change_tunnel(struct service *service, struct service_tunnel *tunnel,
-                         const struct spec_tunnel *spec, struct problem *problem)
-{
-    struct service_tunnel next = *tunnel;
-    next.spec = *spec;
-    next.generation++;
-    crypto_scalarmult_base(next.public_key, spec->private_key);
-    int rc = rebind_tunnel(service, tunnel, &next, problem);
-    if (rc == 0)
-        rc = replace_tunnel(service, tunnel, &next, problem);
-    /* What is left in next is the old sockets and definition, or those that came to nothing. */
-    if (!same_sockets(tunnel, &next))
-        sockets_close_udp(next.sockets, next.port, &service->released);
-    if (rc == 0)
-        spec_tunnel_fini(&next.spec);
-    sodium_memzero(&next, sizeof(next));
-    return rc;
-}
 
 int service_check_tunnel(struct service *service, const struct spec_tunnel *spec,
                          struct problem *problem)
@@ -338,7 +170,10 @@ int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
     if (spec_tunnel_diff(&tunnel->spec, spec) == 0) {
         spec_tunnel_fini(spec);
     } else {
-        if (change_tunnel(service, tunnel, spec, problem) < 0)
+        struct tunnel_step step;
+        struct change change = {.service = service, .tunnels = &step, .tunnels_count = 1};
+        tunnel_step_update(&step, tunnel, spec);
+        if (change_run(&change, problem) < 0)
             return -1;
         sodium_memzero(spec, sizeof(*spec));
         log_info("tunnel %s: changed", tunnel->spec.name);
@@ -349,6 +184,20 @@ int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
 }
 
 /* --- Deletion --------------------------------------------------------------------------------- */
+
+/* One step for each of the tunnel's forwards. */
+static void delete_forwards_of(struct service *service, const struct service_tunnel *tunnel,
+                               struct change *change)
+{
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->tunnel != tunnel)
+            continue;
+        struct forward_step *step = &change->forwards[change->forwards_count++];
+        forward_step_delete(step, forward);
+        step->reason = "TunnelDeleted";
+    }
+}
 
 int service_delete_tunnel(struct service *service, const char *name, bool cascade,
                           struct problem *problem)
@@ -363,15 +212,18 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
             problem, "in_use",
             "%zu forward(s) use the tunnel; delete them first, or with ?cascade=true",
             tunnel->forwards);
-    if (service->store != NULL) {
-        int rc = erase_tunnel(service, tunnel, NULL);
-        if (rc < 0)
-            return service_store_problem(service, problem, rc, "tunnel", name);
-    }
-    log_info("tunnel %s: deleted, with %zu forward(s)", tunnel->spec.name, tunnel->forwards);
-    service_drop_forwards_of(service, tunnel);
-    service_drop_tunnel(service, tunnel);
-    return 0;
+    struct tunnel_step step;
+    struct change change = {.service = service, .tunnels = &step, .tunnels_count = 1};
+    change.forwards = calloc(tunnel->forwards + 1, sizeof(*change.forwards));
+    if (change.forwards == NULL)
+        return problem_set(problem, "exhausted", "out of memory");
+    tunnel_step_delete(&step, tunnel);
+    delete_forwards_of(service, tunnel, &change);
+    int rc = change_run(&change, problem);
+    if (rc == 0)
+        log_info("tunnel %s: deleted, with %zu forward(s)", name, change.forwards_count);
+    free(change.forwards);
+    return rc;
 }
 
 /* --- Restoring -------------------------------------------------------------------------------- */
@@ -379,8 +231,8 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
 static int restore_tunnel(void *ctx, struct store_tunnel *row)
 {
     struct service *service = ctx;
-    struct service_tunnel *tunnel = new_tunnel(&row->spec);
-    if (tunnel == NULL || service_index_reserve(&service->tunnels) < 0) {
+    struct service_tunnel *tunnel = service_new_tunnel(&row->spec);
+    if (tunnel == NULL || service_index_reserve(&service->tunnels, 1) < 0) {
         free(tunnel);
         return -ENOMEM;
     }

@@ -44,6 +44,11 @@ struct supervised_forward {
     const struct spec_forward *spec;
     int listener;
     uint32_t slot;
+    bool told; /* else the worker does not know of it */
+    struct {
+        cJSON *json; /* what the worker is to be told, NULL = nothing */
+        int listener;
+    } prepared;
 };
 
 struct supervised_tunnel {
@@ -54,6 +59,13 @@ struct supervised_tunnel {
     int sockets[2];
     uint32_t slot;
     struct named_peers *named_peers; /* NULL = none */
+    bool told;                       /* else the worker does not know of it */
+    struct {
+        cJSON *json;                     /* what the worker is to be told, NULL = nothing */
+        struct named_peers *named_peers; /* of an update */
+        bool moved;                      /* an update has other sockets */
+        int sockets[2];
+    } prepared;
     TAILQ_HEAD(, supervised_forward) forwards;
 };
 
@@ -96,11 +108,11 @@ static void push_endpoint(const struct named_peer *peer)
                      NULL);
 }
 
-static void push_forward(const struct supervised_forward *forward)
+/* json is freed; without it (memory ran out) the forward does not work. */
+static void push_forward(const struct supervised_forward *forward, cJSON *json)
 {
     struct message_forward_add add = {.slot = forward->slot, .tunnel_slot = forward->tunnel->slot};
     const int fds[CHANNEL_FDS_MAX] = {forward->listener, -1};
-    cJSON *json = spec_forward_to_json(forward->spec);
     if (!json) {
         log_error("forward %s: out of memory", forward->spec->name);
         return;
@@ -110,10 +122,10 @@ static void push_forward(const struct supervised_forward *forward)
     json_free(json);
 }
 
-static void push_tunnel(const struct supervised_tunnel *tunnel)
+/* As push_forward(). */
+static void push_tunnel(const struct supervised_tunnel *tunnel, cJSON *json)
 {
     struct message_tunnel_add add = {.slot = tunnel->slot};
-    cJSON *json = spec_tunnel_to_json(tunnel->spec, SPEC_COMPLETE);
     if (!json) {
         log_error("tunnel %s: out of memory", tunnel->spec->name);
         return;
@@ -135,10 +147,10 @@ static void on_up(void *ctx, struct worker_link *link)
     struct supervised_tunnel *tunnel;
     TAILQ_FOREACH(tunnel, &worker->tunnels, link)
     {
-        push_tunnel(tunnel);
+        push_tunnel(tunnel, spec_tunnel_to_json(tunnel->spec, SPEC_COMPLETE));
         struct supervised_forward *forward;
         TAILQ_FOREACH(forward, &tunnel->forwards, link)
-        push_forward(forward);
+        push_forward(forward, spec_forward_to_json(forward->spec));
     }
 }
 
@@ -235,9 +247,9 @@ static void named_peers_free(struct named_peers *set)
 }
 
 /* The set of a definition, nothing looked up. *out is NULL when there is none. 0 or -ENOMEM. */
-static int list_named_peers(struct supervised_tunnel *tunnel, struct named_peers **out)
+static int list_named_peers(struct supervised_tunnel *tunnel, const struct spec_tunnel *spec,
+                            struct named_peers **out)
 {
-    const struct spec_tunnel *spec = tunnel->spec;
     size_t count = 0;
     for (size_t i = 0; i < spec->peers_count; i++)
         count += is_named(&spec->peers[i]);
@@ -293,11 +305,12 @@ static int look_up_peers(struct named_peers *set, const int sockets[2],
     return error;
 }
 
-static int make_named_peers(struct supervised_tunnel *tunnel, const int sockets[2],
-                            const struct named_peers *before, struct named_peers **out)
+static int make_named_peers(struct supervised_tunnel *tunnel, const struct spec_tunnel *spec,
+                            const int sockets[2], const struct named_peers *before,
+                            struct named_peers **out)
 {
     struct named_peers *set;
-    int error = list_named_peers(tunnel, &set);
+    int error = list_named_peers(tunnel, spec, &set);
     if (!error && set)
         error = look_up_peers(set, sockets, before);
     if (error) {
@@ -320,8 +333,18 @@ static struct worker *least_loaded(struct supervisor *supervisor)
     return best;
 }
 
-int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunnel *spec,
-                          const int sockets[2], struct supervised_tunnel **out)
+/* Takes what was allocated of a tunnel that no worker was told of. */
+static void free_untold(struct supervised_tunnel *tunnel)
+{
+    worker_link_slot_put(tunnel->worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
+    named_peers_free(tunnel->named_peers);
+    json_free(tunnel->prepared.json);
+    free(tunnel);
+}
+
+int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_tunnel *place,
+                              const struct spec_tunnel *spec, const int sockets[2],
+                              struct supervised_tunnel **out)
 {
     struct supervised_tunnel *tunnel = calloc(1, sizeof(*tunnel));
     if (!tunnel)
@@ -334,23 +357,43 @@ int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunne
     }
     tunnel->supervisor = supervisor;
     tunnel->worker = worker;
-    tunnel->spec = spec;
+    tunnel->spec = place;
     tunnel->sockets[0] = sockets[0];
     tunnel->sockets[1] = sockets[1];
     TAILQ_INIT(&tunnel->forwards);
-    error = make_named_peers(tunnel, sockets, NULL, &tunnel->named_peers);
+    tunnel->prepared.json = spec_tunnel_to_json(spec, SPEC_COMPLETE);
+    error = tunnel->prepared.json
+                ? make_named_peers(tunnel, spec, sockets, NULL, &tunnel->named_peers)
+                : -ENOMEM;
     if (error) {
-        worker_link_slot_remove(worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
-        free(tunnel);
+        free_untold(tunnel);
         return error;
     }
     TAILQ_INSERT_TAIL(&worker->tunnels, tunnel, link);
     worker->tunnels_count++;
     worker->by_slot[tunnel->slot] = tunnel;
-    push_tunnel(tunnel);
-    if (tunnel->named_peers)
-        tunnel->named_peers->current = true;
     *out = tunnel;
+    return 0;
+}
+
+int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spec_tunnel *next,
+                              const int sockets[2])
+{
+    cJSON *json = spec_tunnel_to_json(next, SPEC_COMPLETE);
+    if (!json)
+        return -ENOMEM;
+    /* Other sockets may be of other families: then every name is looked up anew. */
+    int error =
+        make_named_peers(tunnel, next, sockets ? sockets : tunnel->sockets,
+                         sockets ? NULL : tunnel->named_peers, &tunnel->prepared.named_peers);
+    if (error) {
+        json_free(json);
+        return error;
+    }
+    tunnel->prepared.json = json;
+    tunnel->prepared.moved = sockets != NULL;
+    if (sockets)
+        memcpy(tunnel->prepared.sockets, sockets, sizeof(tunnel->prepared.sockets));
     return 0;
 }
 
@@ -368,37 +411,55 @@ static void replace_named_peers(struct supervised_tunnel *tunnel, struct named_p
     }
 }
 
-int supervisor_update_tunnel(struct supervised_tunnel *tunnel, const int sockets[2])
+static void tell_added(struct supervised_tunnel *tunnel)
+{
+    push_tunnel(tunnel, tunnel->prepared.json);
+    tunnel->told = true;
+    if (tunnel->named_peers)
+        tunnel->named_peers->current = true;
+}
+
+static void tell_changed(struct supervised_tunnel *tunnel)
 {
     static const int none[CHANNEL_FDS_MAX] = {-1, -1};
     struct message_slot update = {.slot = tunnel->slot};
-    struct named_peers *named;
-    cJSON *json = spec_tunnel_to_json(tunnel->spec, SPEC_COMPLETE);
-    if (!json)
-        return -ENOMEM;
-    /* Other sockets may be of other families: then every name is looked up anew. */
-    int error = make_named_peers(tunnel, sockets ? sockets : tunnel->sockets,
-                                 sockets ? NULL : tunnel->named_peers, &named);
-    if (error) {
-        json_free(json);
-        return error;
-    }
-    if (sockets)
-        memcpy(tunnel->sockets, sockets, sizeof(tunnel->sockets));
-    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_UPDATE, &update, sizeof(update), json,
-                     sockets ? sockets : none);
-    json_free(json);
-    replace_named_peers(tunnel, named);
-    return 0;
+    if (tunnel->prepared.moved)
+        memcpy(tunnel->sockets, tunnel->prepared.sockets, sizeof(tunnel->sockets));
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_UPDATE, &update, sizeof(update),
+                     tunnel->prepared.json, tunnel->prepared.moved ? tunnel->sockets : none);
+    json_free(tunnel->prepared.json);
+    replace_named_peers(tunnel, tunnel->prepared.named_peers);
+    tunnel->prepared.named_peers = NULL;
+}
+
+void supervisor_tell_tunnel(struct supervised_tunnel *tunnel)
+{
+    if (tunnel->told)
+        tell_changed(tunnel);
+    else
+        tell_added(tunnel);
+    tunnel->prepared.json = NULL;
+}
+
+void supervisor_forget_tunnel(struct supervised_tunnel *tunnel)
+{
+    json_free(tunnel->prepared.json);
+    tunnel->prepared.json = NULL;
+    named_peers_free(tunnel->prepared.named_peers);
+    tunnel->prepared.named_peers = NULL;
 }
 
 void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
 {
     struct worker *worker = tunnel->worker;
-    named_peers_free(tunnel->named_peers);
     TAILQ_REMOVE(&worker->tunnels, tunnel, link);
     worker->tunnels_count--;
     worker->by_slot[tunnel->slot] = NULL;
+    if (!tunnel->told) {
+        free_untold(tunnel);
+        return;
+    }
+    named_peers_free(tunnel->named_peers);
     worker_link_slot_remove(worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
     free(tunnel);
 }
@@ -420,45 +481,69 @@ bool supervisor_tunnel_worker_alive(const struct supervised_tunnel *tunnel)
 
 /* --- Forwards --------------------------------------------------------------------------------- */
 
-int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_forward *spec,
-                           int listener, struct supervised_forward **out)
+int supervisor_reserve_forward(struct supervised_tunnel *tunnel, const struct spec_forward *place,
+                               const struct spec_forward *spec, int listener,
+                               struct supervised_forward **out)
 {
     struct supervised_forward *forward = calloc(1, sizeof(*forward));
-    if (!forward)
-        return -ENOMEM;
-    int error = worker_link_slot_get(tunnel->worker->link, WORKER_SLOT_FORWARD, &forward->slot);
+    cJSON *json = spec_forward_to_json(spec);
+    int error = forward && json ? worker_link_slot_get(tunnel->worker->link, WORKER_SLOT_FORWARD,
+                                                       &forward->slot)
+                                : -ENOMEM;
     if (error) {
+        json_free(json);
         free(forward);
         return error;
     }
     forward->tunnel = tunnel;
-    forward->spec = spec;
+    forward->spec = place;
     forward->listener = listener;
+    forward->prepared.json = json;
     TAILQ_INSERT_TAIL(&tunnel->forwards, forward, link);
-    push_forward(forward);
     *out = forward;
     return 0;
 }
 
-int supervisor_update_forward(struct supervised_forward *forward, int listener)
+int supervisor_prepare_forward(struct supervised_forward *forward, const struct spec_forward *next,
+                               int listener)
+{
+    forward->prepared.json = spec_forward_to_json(next);
+    forward->prepared.listener = listener;
+    return forward->prepared.json ? 0 : -ENOMEM;
+}
+
+void supervisor_tell_forward(struct supervised_forward *forward)
 {
     struct message_slot update = {.slot = forward->slot};
-    const int fds[CHANNEL_FDS_MAX] = {listener, -1};
-    cJSON *json = spec_forward_to_json(forward->spec);
-    if (!json)
-        return -ENOMEM;
-    if (listener >= 0)
-        forward->listener = listener;
-    worker_link_send(forward->tunnel->worker->link, MESSAGE_FORWARD_UPDATE, &update, sizeof(update),
-                     json, fds);
-    json_free(json);
-    return 0;
+    const int fds[CHANNEL_FDS_MAX] = {forward->prepared.listener, -1};
+    if (!forward->told) {
+        push_forward(forward, forward->prepared.json);
+        forward->told = true;
+    } else {
+        if (forward->prepared.listener >= 0)
+            forward->listener = forward->prepared.listener;
+        worker_link_send(forward->tunnel->worker->link, MESSAGE_FORWARD_UPDATE, &update,
+                         sizeof(update), forward->prepared.json, fds);
+        json_free(forward->prepared.json);
+    }
+    forward->prepared.json = NULL;
+}
+
+void supervisor_forget_forward(struct supervised_forward *forward)
+{
+    json_free(forward->prepared.json);
+    forward->prepared.json = NULL;
 }
 
 void supervisor_remove_forward(struct supervised_forward *forward)
 {
+    struct worker_link *link = forward->tunnel->worker->link;
     TAILQ_REMOVE(&forward->tunnel->forwards, forward, link);
-    worker_link_slot_remove(forward->tunnel->worker->link, WORKER_SLOT_FORWARD, forward->slot);
+    supervisor_forget_forward(forward);
+    if (forward->told)
+        worker_link_slot_remove(link, WORKER_SLOT_FORWARD, forward->slot);
+    else
+        worker_link_slot_put(link, WORKER_SLOT_FORWARD, forward->slot);
     free(forward);
 }
 

@@ -5,10 +5,13 @@
  * definitions and descriptors, and when a worker dies starts it again with back-off and pushes all
  * of that again: the same listeners, so that no client is refused meanwhile.
  *
- * Nothing here waits for a worker. Definitions are borrowed, and must stay where they are
- * until removed; they change only between two calls of which the second is an update. Descriptors
- * are borrowed too: the caller closes them after the removal, or after the update that replaced
- * them.
+ * Nothing here waits for a worker. An addition and an update have two steps, so that a change of
+ * many objects can be made as one: reserving and preparing do all that can fail, and the worker
+ * hears nothing of it; telling it cannot fail.
+ *
+ * Definitions are borrowed, and must stay where they are until removed; they change only between
+ * the preparation of an update and its telling. Descriptors are borrowed too: the caller closes
+ * them after the removal, or after telling the update that replaced them.
  */
 #ifndef MANYTUN_SERVER_SUPERVISOR_H
 #define MANYTUN_SERVER_SUPERVISOR_H
@@ -50,27 +53,39 @@ bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index
 const struct counters_worker *supervisor_worker_counters(const struct supervisor *supervisor,
                                                          unsigned index);
 
-/* sockets: outer UDP, [0] IPv4 and [1] IPv6, -1 where there is none. 0, -ENOMEM, -ENOSPC (slots).
- */
-int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunnel *spec,
-                          const int sockets[2], struct supervised_tunnel **out);
 /*
- * The definition was changed where it lies; what it pointed to before must stay until this returns.
- * sockets are the new ones, NULL = those of before. The worker changes what differs. 0, or -ENOMEM:
- * then nothing has happened, and the definition must be changed back.
+ * place is where the definition will lie when the worker is told, spec what it will be. sockets:
+ * outer UDP, [0] IPv4 and [1] IPv6, -1 where there is none. 0, -ENOMEM, -ENOSPC (slots).
  */
-int supervisor_update_tunnel(struct supervised_tunnel *tunnel, const int sockets[2]);
-/* Its forwards must have been removed. The worker closes its connections. */
+int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_tunnel *place,
+                              const struct spec_tunnel *spec, const int sockets[2],
+                              struct supervised_tunnel **out);
+/*
+ * next is what the definition will be: it is moved to where the definition lies before the worker
+ * is told, and what the old one points to must stay until then. sockets are the new ones, NULL =
+ * those of before. The worker changes what differs. 0 or -ENOMEM.
+ */
+int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spec_tunnel *next,
+                              const int sockets[2]);
+/* Tells the worker of what was reserved or prepared. */
+void supervisor_tell_tunnel(struct supervised_tunnel *tunnel);
+/* Drops what was prepared, if anything was. */
+void supervisor_forget_tunnel(struct supervised_tunnel *tunnel);
+/* Its forwards must have been removed. The worker, if it was told, closes its connections. */
 void supervisor_remove_tunnel(struct supervised_tunnel *tunnel);
 
-/* listener: a bound, listening, non-blocking TCP socket. 0, -ENOMEM, -ENOSPC. */
-int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_forward *spec,
-                           int listener, struct supervised_forward **out);
+/* As for tunnels. listener: a bound, listening, non-blocking TCP socket. 0, -ENOMEM, -ENOSPC. */
+int supervisor_reserve_forward(struct supervised_tunnel *tunnel, const struct spec_forward *place,
+                               const struct spec_forward *spec, int listener,
+                               struct supervised_forward **out);
 /*
- * The definition was changed where it lies, but for its tunnel. listener is the new one, -1 = the
- * one of before. Open connections go on. 0, or -ENOMEM as above.
+ * As for tunnels; the forward's tunnel does not change. listener is the new one, -1 = the one of
+ * before. Open connections go on. 0 or -ENOMEM.
  */
-int supervisor_update_forward(struct supervised_forward *forward, int listener);
+int supervisor_prepare_forward(struct supervised_forward *forward, const struct spec_forward *next,
+                               int listener);
+void supervisor_tell_forward(struct supervised_forward *forward);
+void supervisor_forget_forward(struct supervised_forward *forward);
 void supervisor_remove_forward(struct supervised_forward *forward);
 
 /* Live counters; the pointer is valid until the removal. Slots start at zero. */

@@ -118,6 +118,11 @@ int worker_link_slot_get(struct worker_link *link, enum worker_slot_kind kind, u
     return 0;
 }
 
+void worker_link_slot_put(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot)
+{
+    slot_release(&link->slots[kind], slot);
+}
+
 void worker_link_slot_remove(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot)
 {
     struct message_slot message = {.slot = slot};

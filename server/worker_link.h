@@ -67,6 +67,8 @@ void worker_link_send(struct worker_link *link, enum message_type type, const vo
 
 /* Takes a free slot, whose counters are zero. 0 or -ENOSPC. */
 int worker_link_slot_get(struct worker_link *link, enum worker_slot_kind kind, uint32_t *slot);
+/* Gives back a slot that the worker was never told of. */
+void worker_link_slot_put(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot);
 /* Gives it back: the worker is told to remove the object, and the slot is free when it has. */
 void worker_link_slot_remove(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot);
 

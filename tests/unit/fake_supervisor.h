@@ -18,20 +18,28 @@
 
 struct supervised_tunnel {
     int duplicates[2];
+    int prepared[2]; /* of an update with other sockets */
+    bool moved;
+    bool told;
     struct counters_tunnel counters;
 };
 
 struct supervised_forward {
     int duplicate;
+    int prepared; /* of an update, -1 = the same */
+    bool told;
     struct counters_forward counters;
 };
 
 static struct {
     size_t tunnels, forwards; /* that were added and not removed */
-    size_t updates;           /* of either */
+    size_t told;              /* additions and removals that the worker heard of */
+    size_t updates;           /* of either, that it heard of */
+    size_t prepared;          /* updates that are not told or forgotten yet */
     unsigned alive;
     struct counters_worker counters;
-    int fail;                   /* a negative errno that additions and updates return */
+    int fail;                   /* a negative errno that additions and updates return, */
+    size_t fail_after;          /* after so many more of them that succeed */
     void (*drained)(void *ctx); /* what a drain waits for, NULL = none was begun */
     void *drained_ctx;
     int left[FAKE_DESCRIPTORS_MAX]; /* duplicates of removed objects */
@@ -79,13 +87,26 @@ const struct counters_worker *supervisor_worker_counters(const struct supervisor
     return &fake.counters;
 }
 
-int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunnel *spec,
-                          const int sockets[2], struct supervised_tunnel **out)
+/* The failure that the next addition or update is to have. */
+static int fake_failure(void)
+{
+    if (fake.fail != 0 && fake.fail_after > 0) {
+        fake.fail_after--;
+        return 0;
+    }
+    return fake.fail;
+}
+
+int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_tunnel *place,
+                              const struct spec_tunnel *spec, const int sockets[2],
+                              struct supervised_tunnel **out)
 {
     (void)supervisor;
+    (void)place;
     (void)spec;
-    if (fake.fail != 0)
-        return fake.fail;
+    int rc = fake_failure();
+    if (rc != 0)
+        return rc;
     struct supervised_tunnel *tunnel = calloc(1, sizeof(*tunnel));
     if (tunnel == NULL)
         return -ENOMEM;
@@ -96,16 +117,39 @@ int supervisor_add_tunnel(struct supervisor *supervisor, const struct spec_tunne
     return 0;
 }
 
-int supervisor_update_tunnel(struct supervised_tunnel *tunnel, const int sockets[2])
+int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spec_tunnel *next,
+                              const int sockets[2])
 {
-    if (fake.fail != 0)
-        return fake.fail;
-    for (int i = 0; sockets != NULL && i < 2; i++) {
+    (void)next;
+    int rc = fake_failure();
+    if (rc != 0)
+        return rc;
+    tunnel->moved = sockets != NULL;
+    for (int i = 0; sockets != NULL && i < 2; i++)
+        tunnel->prepared[i] = sockets[i];
+    fake.prepared++;
+    return 0;
+}
+
+void supervisor_tell_tunnel(struct supervised_tunnel *tunnel)
+{
+    if (!tunnel->told) {
+        tunnel->told = true;
+        fake.told++;
+        return;
+    }
+    for (int i = 0; tunnel->moved && i < 2; i++) {
         fake_leave(tunnel->duplicates[i]);
-        tunnel->duplicates[i] = sockets[i] >= 0 ? dup(sockets[i]) : -1;
+        tunnel->duplicates[i] = tunnel->prepared[i] >= 0 ? dup(tunnel->prepared[i]) : -1;
     }
     fake.updates++;
-    return 0;
+    fake.prepared--;
+}
+
+void supervisor_forget_tunnel(struct supervised_tunnel *tunnel)
+{
+    (void)tunnel;
+    fake.prepared--;
 }
 
 void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
@@ -113,16 +157,20 @@ void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
     fake_leave(tunnel->duplicates[0]);
     fake_leave(tunnel->duplicates[1]);
     fake.tunnels--;
+    fake.told += tunnel->told;
     free(tunnel);
 }
 
-int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_forward *spec,
-                           int listener, struct supervised_forward **out)
+int supervisor_reserve_forward(struct supervised_tunnel *tunnel, const struct spec_forward *place,
+                               const struct spec_forward *spec, int listener,
+                               struct supervised_forward **out)
 {
     (void)tunnel;
+    (void)place;
     (void)spec;
-    if (fake.fail != 0)
-        return fake.fail;
+    int rc = fake_failure();
+    if (rc != 0)
+        return rc;
     struct supervised_forward *forward = calloc(1, sizeof(*forward));
     if (forward == NULL)
         return -ENOMEM;
@@ -132,22 +180,44 @@ int supervisor_add_forward(struct supervised_tunnel *tunnel, const struct spec_f
     return 0;
 }
 
-int supervisor_update_forward(struct supervised_forward *forward, int listener)
+int supervisor_prepare_forward(struct supervised_forward *forward, const struct spec_forward *next,
+                               int listener)
 {
-    if (fake.fail != 0)
-        return fake.fail;
-    if (listener >= 0) {
+    (void)next;
+    int rc = fake_failure();
+    if (rc != 0)
+        return rc;
+    forward->prepared = listener;
+    fake.prepared++;
+    return 0;
+}
+
+void supervisor_tell_forward(struct supervised_forward *forward)
+{
+    if (!forward->told) {
+        forward->told = true;
+        fake.told++;
+        return;
+    }
+    if (forward->prepared >= 0) {
         fake_leave(forward->duplicate);
-        forward->duplicate = dup(listener);
+        forward->duplicate = dup(forward->prepared);
     }
     fake.updates++;
-    return 0;
+    fake.prepared--;
+}
+
+void supervisor_forget_forward(struct supervised_forward *forward)
+{
+    (void)forward;
+    fake.prepared--;
 }
 
 void supervisor_remove_forward(struct supervised_forward *forward)
 {
     fake_leave(forward->duplicate);
     fake.forwards--;
+    fake.told += forward->told;
     free(forward);
 }
 

@@ -249,7 +249,7 @@ static void test_no_change_without_its_record(void **state)
     assert_null(service_find_tunnel(fx.service, "work"));
 }
 
-static void test_what_was_undone_is_recorded(void **state)
+static void test_what_did_not_happen_is_not_recorded(void **state)
 {
     (void)state;
     assert_int_equal(events_flush(events()), 0);
@@ -257,9 +257,7 @@ static void test_what_was_undone_is_recorded(void **state)
     refuse_tunnel(make_tunnel("home"), "exhausted");
     fake.fail = 0;
     read_after(1);
-    assert_int_equal(seen.count, 2);
-    assert_string_equal(seen.lines[0], "tunnel.created tunnel [home] [] [] system 1");
-    assert_string_equal(seen.lines[1], "tunnel.deleted tunnel [home] [NotStarted] [] system 1");
+    assert_int_equal(seen.count, 0);
 }
 
 static void test_without_a_store_nothing_happens(void **state)
@@ -291,7 +289,7 @@ int main(void)
         TEST(test_a_record_goes_with_its_transaction),
         TEST(test_changes_are_recorded_with_their_actor),
         TEST(test_no_change_without_its_record),
-        TEST(test_what_was_undone_is_recorded),
+        TEST(test_what_did_not_happen_is_not_recorded),
         TEST(test_without_a_store_nothing_happens),
     };
 #undef TEST

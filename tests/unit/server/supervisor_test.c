@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -137,11 +138,21 @@ static size_t children(pid_t *out, size_t max)
     return count;
 }
 
+static int add_tunnel(struct fixture *f, const int sockets[2], struct supervised_tunnel **tunnel)
+{
+    int error = supervisor_reserve_tunnel(f->supervisor, &f->tunnel, &f->tunnel, sockets, tunnel);
+    if (!error)
+        supervisor_tell_tunnel(*tunnel);
+    return error;
+}
+
 static void add(struct fixture *f, struct supervised_tunnel **tunnel,
                 struct supervised_forward **forward)
 {
-    assert_int_equal(supervisor_add_tunnel(f->supervisor, &f->tunnel, f->sockets, tunnel), 0);
-    assert_int_equal(supervisor_add_forward(*tunnel, &f->forward, f->listener, forward), 0);
+    assert_int_equal(add_tunnel(f, f->sockets, tunnel), 0);
+    assert_int_equal(
+        supervisor_reserve_forward(*tunnel, &f->forward, &f->forward, f->listener, forward), 0);
+    supervisor_tell_forward(*forward);
 }
 
 static void workers_accept_what_they_are_given(void **state)
@@ -172,8 +183,7 @@ static void tunnels_are_spread(void **state)
     struct supervised_tunnel *tunnels[COUNT];
     unsigned on[2] = {0};
     for (int i = 0; i < COUNT; i++) {
-        assert_int_equal(
-            supervisor_add_tunnel(f->supervisor, &f->tunnel, (int[]){-1, -1}, &tunnels[i]), 0);
+        assert_int_equal(add_tunnel(f, (int[]){-1, -1}, &tunnels[i]), 0);
         on[supervisor_tunnel_worker(tunnels[i])]++;
     }
     assert_int_equal(on[0], COUNT / 2);
@@ -270,17 +280,21 @@ static void workers_are_told_of_changes(void **state)
     int old = f->listener;
     f->listener = bind_loopback(SOCK_STREAM, &f->listen);
     assert_int_equal(listen(f->listener, 16), 0);
-    assert_int_equal(supervisor_update_forward(forward, f->listener), 0);
+    assert_int_equal(supervisor_prepare_forward(forward, &f->forward, f->listener), 0);
+    supervisor_tell_forward(forward);
     shutdown(old, SHUT_RDWR);
     close(old);
     f->tunnel.peers = peers;
     /* The first is looked up in /etc/hosts, the second cannot be found. */
     strcpy(peers[0].endpoint_host, "localhost");
     strcpy(peers[1].endpoint_host, "nowhere.invalid");
-    for (f->tunnel.peers_count = 0; f->tunnel.peers_count <= 2; f->tunnel.peers_count++)
-        assert_int_equal(supervisor_update_tunnel(tunnel, NULL), 0);
+    for (f->tunnel.peers_count = 0; f->tunnel.peers_count <= 2; f->tunnel.peers_count++) {
+        assert_int_equal(supervisor_prepare_tunnel(tunnel, &f->tunnel, NULL), 0);
+        supervisor_tell_tunnel(tunnel);
+    }
     f->tunnel.peers_count = 1;
-    assert_int_equal(supervisor_update_tunnel(tunnel, f->sockets), 0);
+    assert_int_equal(supervisor_prepare_tunnel(tunnel, &f->tunnel, f->sockets), 0);
+    supervisor_tell_tunnel(tunnel);
     int second = connect_client(f);
     struct reaches two = {&counters->connections_active, 2};
     run_until(f, reached, &two);
@@ -300,6 +314,40 @@ static void workers_are_told_of_changes(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
+/* The worker hears nothing of what is not told: its slots would have had to be removed first. */
+static void what_is_not_told_costs_nothing(void **state)
+{
+    struct fixture *f = *state;
+    run_until(f, all_alive, NULL);
+    for (unsigned i = 0; i < 3 * COUNTERS_TUNNELS_MAX; i++) {
+        struct supervised_tunnel *tunnel;
+        struct supervised_forward *forward;
+        assert_int_equal(supervisor_reserve_tunnel(f->supervisor, &f->tunnel, &f->tunnel,
+                                                   (int[]){-1, -1}, &tunnel),
+                         0);
+        assert_int_equal(
+            supervisor_reserve_forward(tunnel, &f->forward, &f->forward, f->listener, &forward), 0);
+        supervisor_remove_forward(forward);
+        supervisor_remove_tunnel(tunnel);
+    }
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    add(f, &tunnel, &forward);
+    struct spec_forward other = f->forward;
+    int nowhere = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(supervisor_prepare_tunnel(tunnel, &f->tunnel, (int[]){-1, -1}), 0);
+    assert_int_equal(supervisor_prepare_forward(forward, &other, nowhere), 0);
+    supervisor_forget_forward(forward);
+    supervisor_forget_tunnel(tunnel);
+    close(nowhere);
+    int client = connect_client(f);
+    struct reaches accepted = {&supervisor_forward_counters(forward)->connections_active, 1};
+    run_until(f, reached, &accepted);
+    close(client);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
 static void slots_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -307,7 +355,7 @@ static void slots_come_back(void **state)
     /* More than there are slots, one after the other. */
     for (unsigned i = 0; i < 3 * COUNTERS_TUNNELS_MAX; i++) {
         struct supervised_tunnel *tunnel;
-        int error = supervisor_add_tunnel(f->supervisor, &f->tunnel, (int[]){-1, -1}, &tunnel);
+        int error = add_tunnel(f, (int[]){-1, -1}, &tunnel);
         if (error == -ENOSPC) { /* all are being removed: the workers have to catch up */
             assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
             i--;
@@ -403,6 +451,7 @@ int main(int argc, char **argv)
                                         teardown),
         cmocka_unit_test_setup_teardown(workers_are_told_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(workers_are_told_of_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_told_costs_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
