@@ -40,17 +40,46 @@ static void raise_file_limit(void)
     }
 }
 
-/* manytun worker INDEX LOG-LEVEL: how control starts a worker; not for people. */
+/* manytun worker INDEX LOG-LEVEL LOG-FORMAT: how control starts a worker; not for people. */
 static int worker_command(int argc, char **argv)
 {
-    static char name[32];
     enum log_level level;
-    if (argc != 4 || log_level_parse(argv[3], &level) < 0)
+    enum log_format format;
+    if (argc != 5 || log_level_parse(argv[3], &level) < 0 || log_format_parse(argv[4], &format) < 0)
         return 2;
-    snprintf(name, sizeof(name), "worker %.16s", argv[2]);
-    log_set_process(name);
+    log_set_worker(argv[2]);
     log_set_level(level);
+    log_set_format(format);
     return worker_main();
+}
+
+static int read_log_format(const struct options *options)
+{
+    const char *value = options_get(options, OPTION_LOG_FORMAT);
+    enum log_format format;
+    if (!value)
+        return 0;
+    if (log_format_parse(value, &format) < 0) {
+        fprintf(stderr, "manytun: --log-format: \"%s\" is neither text nor json\n", value);
+        return -1;
+    }
+    log_set_format(format);
+    return 0;
+}
+
+static int run_any(const struct options *options)
+{
+    switch (options->command) {
+    case COMMAND_SERVE:
+        return serve_command(options);
+    case COMMAND_RUN:
+        return run_command(options);
+    case COMMAND_KEYGEN:
+        return keygen_command();
+    case COMMAND_COUNT:
+        break;
+    }
+    return 1;
 }
 
 int main(int argc, char **argv)
@@ -69,20 +98,7 @@ int main(int argc, char **argv)
     if (result)
         return result == OPTIONS_ANSWERED ? 0 : 2;
     signal(SIGPIPE, SIG_IGN);
-    int status = 1;
-    switch (options.command) {
-    case COMMAND_SERVE:
-        status = serve_command(&options);
-        break;
-    case COMMAND_RUN:
-        status = run_command(&options);
-        break;
-    case COMMAND_KEYGEN:
-        status = keygen_command();
-        break;
-    case COMMAND_COUNT:
-        break;
-    }
+    int status = read_log_format(&options) < 0 ? 2 : run_any(&options);
     options_fini(&options);
     return status;
 }

@@ -75,6 +75,8 @@ static const struct option_row {
          "when told to end, how long open connections may go on (default 8 for serve, 0 for run)"},
     [OPTION_LOG] = {"log", 0, 0, ON(COMMAND_SERVE) | ON(COMMAND_RUN), "LOG", "LEVEL",
                     "off, error, warn, info or debug (default info)"},
+    [OPTION_LOG_FORMAT] = {"log-format", 0, 0, ON(COMMAND_SERVE) | ON(COMMAND_RUN), "LOG_FORMAT",
+                           "text|json", "how lines of the log are written (default text)"},
     [OPTION_HELP] = {"help", 'h', FLAG, ON_ALL, NULL, NULL, "print this and exit"},
     [OPTION_VERSION] = {"version", 'V', FLAG, ON_ALL, NULL, NULL, "print the version and exit"},
 };

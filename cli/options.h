@@ -41,6 +41,7 @@ enum option_id {
     /* all */
     OPTION_DRAIN_SECONDS,
     OPTION_LOG,
+    OPTION_LOG_FORMAT,
     OPTION_HELP,
     OPTION_VERSION,
     OPTION_COUNT

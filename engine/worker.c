@@ -87,7 +87,8 @@ static int start_tunnel(struct worker *worker, uint32_t index, const cJSON *json
     message->fds[0] = message->fds[1] = -1;
     error = tunnel_new(&config, &slot->tunnel);
     if (error) {
-        log_error("tunnel %s: cannot be started: %s", spec.name, strerror(-error));
+        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be started: %s",
+                  strerror(-error));
         slot->tunnel = NULL;
     }
     spec_tunnel_fini(&spec);
@@ -128,7 +129,8 @@ static int tunnel_change(struct worker *worker, struct channel_message *message)
         message->fds[0] = message->fds[1] = -1;
         int failure = tunnel_update(tunnel, &spec, sockets);
         if (failure)
-            log_error("tunnel %s: cannot be changed wholly: %s", spec.name, strerror(-failure));
+            log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be changed wholly: %s",
+                      strerror(-failure));
     }
     spec_tunnel_fini(&spec);
     return 0;
@@ -183,7 +185,8 @@ static int start_forward(struct worker *worker, const struct message_forward_add
     message->fds[0] = -1;
     error = listener_new(&config, &spec, &worker->listeners[add->slot]);
     if (error)
-        log_error("forward %s: cannot be started: %s", spec.name, strerror(-error));
+        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, spec.name, "cannot be started: %s",
+                  strerror(-error));
     return 0;
 }
 
@@ -222,7 +225,7 @@ static int forward_change(struct worker *worker, struct channel_message *message
     error = listener_update(listener, &spec, message->fds[0]);
     message->fds[0] = -1;
     if (error)
-        log_error("forward %s: cannot listen: %s", spec.name, strerror(-error));
+        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, spec.name, "cannot listen: %s", strerror(-error));
     return 0;
 }
 

@@ -63,8 +63,9 @@ static void save_port(struct service *service, struct service_forward *forward)
     if (!forward->port_unsaved || service->store == NULL)
         return;
     if (store_set_bound_port(service->store, forward->spec.name, forward->bound_port) < 0)
-        log_error("forward %s: its port %u could not be stored: %s", forward->spec.name,
-                  (unsigned)forward->bound_port, store_error(service->store));
+        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, forward->spec.name,
+                  "its port %u could not be stored: %s", (unsigned)forward->bound_port,
+                  store_error(service->store));
     else
         forward->port_unsaved = false;
 }
@@ -76,8 +77,8 @@ static int start_forward(struct service_forward *forward)
     if (rc == 0)
         rc = push_forward(forward);
     if (rc < 0 && forward->start_error != -rc)
-        log_error("forward %s cannot be started: %s; it is tried again", forward->spec.name,
-                  strerror(-rc));
+        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, forward->spec.name,
+                  "cannot be started: %s; it is tried again", strerror(-rc));
     forward->start_error = -rc;
     return rc;
 }
@@ -92,8 +93,8 @@ bool service_retry_forwards(struct service *service)
         if (start_forward(forward) < 0 || forward->supervised == NULL)
             left = true;
         else
-            log_info("forward %s: listening on port %u", forward->spec.name,
-                     (unsigned)forward->bound_port);
+            log_about(LOG_LEVEL_INFO, LOG_FORWARD, forward->spec.name, "listening on port %u",
+                      (unsigned)forward->bound_port);
         save_port(service, forward);
     }
     return left;
@@ -218,8 +219,9 @@ static void log_created(const struct service_forward *forward)
     inet_sockaddr_print(&sa, listen);
     inet_sockaddr_make(&sa, &forward->spec.target_address, forward->spec.target_port);
     inet_sockaddr_print(&sa, target);
-    log_info("forward %s: created, %s -> %s through tunnel %s%s", forward->spec.name, listen,
-             target, forward->spec.tunnel, forward->spec.enabled ? "" : " (not enabled)");
+    log_about(LOG_LEVEL_INFO, LOG_FORWARD, forward->spec.name,
+              "created, %s -> %s through tunnel %s%s", listen, target, forward->spec.tunnel,
+              forward->spec.enabled ? "" : " (not enabled)");
 }
 
 int service_create_forward(struct service *service, struct spec_forward *spec,
@@ -269,7 +271,7 @@ int service_update_forward(struct service *service, struct spec_forward *spec,
         forward_step_update(&step, forward, spec, tunnel);
         if (change_run(&change, problem) < 0)
             return -1;
-        log_info("forward %s: changed", forward->spec.name);
+        log_about(LOG_LEVEL_INFO, LOG_FORWARD, forward->spec.name, "changed");
     }
     memset(spec, 0, sizeof(*spec));
     observe(forward);
@@ -291,7 +293,7 @@ int service_delete_forward(struct service *service, const char *name, struct pro
     forward_step_delete(&step, forward);
     if (change_run(&change, problem) < 0)
         return -1;
-    log_info("forward %s: deleted", name);
+    log_about(LOG_LEVEL_INFO, LOG_FORWARD, name, "deleted");
     return 0;
 }
 

@@ -38,8 +38,8 @@ static int start_tunnel(struct service *service, struct service_tunnel *tunnel)
     if (rc == 0)
         rc = push_tunnel(service, tunnel);
     if (rc < 0 && tunnel->start_error != -rc)
-        log_error("tunnel %s cannot be started: %s; it is tried again", tunnel->spec.name,
-                  strerror(-rc));
+        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec.name,
+                  "cannot be started: %s; it is tried again", strerror(-rc));
     tunnel->start_error = -rc;
     return rc;
 }
@@ -54,7 +54,8 @@ bool service_retry_tunnels(struct service *service)
         if (start_tunnel(service, tunnel) < 0)
             left = true;
         else
-            log_info("tunnel %s: bound to port %u", tunnel->spec.name, (unsigned)tunnel->port);
+            log_about(LOG_LEVEL_INFO, LOG_TUNNEL, tunnel->spec.name, "bound to port %u",
+                      (unsigned)tunnel->port);
     }
     return left;
 }
@@ -142,7 +143,8 @@ int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
     sodium_memzero(spec, sizeof(*spec));
     observe(tunnel);
     if (service->store != NULL) /* the one-shot command is quiet until all of it is done */
-        log_info("tunnel %s: created, bound to port %u", tunnel->spec.name, (unsigned)tunnel->port);
+        log_about(LOG_LEVEL_INFO, LOG_TUNNEL, tunnel->spec.name, "created, bound to port %u",
+                  (unsigned)tunnel->port);
     *out = tunnel;
     return 0;
 }
@@ -176,7 +178,7 @@ int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
         if (change_run(&change, problem) < 0)
             return -1;
         sodium_memzero(spec, sizeof(*spec));
-        log_info("tunnel %s: changed", tunnel->spec.name);
+        log_about(LOG_LEVEL_INFO, LOG_TUNNEL, tunnel->spec.name, "changed");
     }
     observe(tunnel);
     *out = tunnel;
@@ -221,7 +223,8 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
     delete_forwards_of(service, tunnel, &change);
     int rc = change_run(&change, problem);
     if (rc == 0)
-        log_info("tunnel %s: deleted, with %zu forward(s)", name, change.forwards_count);
+        log_about(LOG_LEVEL_INFO, LOG_TUNNEL, name, "deleted, with %zu forward(s)",
+                  change.forwards_count);
     free(change.forwards);
     return rc;
 }

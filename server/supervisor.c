@@ -114,7 +114,7 @@ static void push_forward(const struct supervised_forward *forward, cJSON *json)
     struct message_forward_add add = {.slot = forward->slot, .tunnel_slot = forward->tunnel->slot};
     const int fds[CHANNEL_FDS_MAX] = {forward->listener, -1};
     if (!json) {
-        log_error("forward %s: out of memory", forward->spec->name);
+        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, forward->spec->name, "out of memory");
         return;
     }
     worker_link_send(forward->tunnel->worker->link, MESSAGE_FORWARD_ADD, &add, sizeof(add), json,
@@ -127,7 +127,7 @@ static void push_tunnel(const struct supervised_tunnel *tunnel, cJSON *json)
 {
     struct message_tunnel_add add = {.slot = tunnel->slot};
     if (!json) {
-        log_error("tunnel %s: out of memory", tunnel->spec->name);
+        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec->name, "out of memory");
         return;
     }
     worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
@@ -168,8 +168,8 @@ static void on_tunnel_event(void *ctx, struct worker_link *link,
     if (!tunnel || event->event >= sizeof(texts) / sizeof(texts[0]))
         return;
     char key[SPEC_KEY_TEXT];
-    log_write(event->event == WG_EVENT_HANDSHAKE_GAVE_UP ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-              "tunnel %s: peer %s: %s", tunnel->spec->name, spec_key_print(event->public_key, key),
+    log_about(event->event == WG_EVENT_HANDSHAKE_GAVE_UP ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+              LOG_TUNNEL, tunnel->spec->name, "peer %s: %s", spec_key_print(event->public_key, key),
               texts[event->event]);
 }
 

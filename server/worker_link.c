@@ -47,6 +47,7 @@ enum state { DOWN, STARTING, UP };
 struct worker_link {
     struct event_base *base;
     unsigned index;
+    char name[12]; /* the index, in text */
     const char *program;
     const struct worker_link_ops *ops;
     void *ctx;
@@ -156,7 +157,7 @@ static int on_hello(struct worker_link *link, const struct channel_message *mess
         tell_drained(link);
         return 0;
     }
-    log_info("worker %u: running as process %d", link->index, (int)link->pid);
+    log_about(LOG_LEVEL_INFO, LOG_WORKER, link->name, "running as process %d", (int)link->pid);
     link->ops->up(link->ctx, link);
     return 0;
 }
@@ -208,7 +209,7 @@ static void on_closed(void *ctx, int error)
 {
     struct worker_link *link = ctx;
     if (error)
-        log_error("worker %u: channel: %s", link->index, strerror(-error));
+        log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "channel: %s", strerror(-error));
     if (link->pid > 0) /* it is not reaped yet, so the number is still its own */
         kill(link->pid, SIGKILL);
 }
@@ -223,8 +224,8 @@ void worker_link_send(struct worker_link *link, enum message_type type, const vo
     int error = message_send(link->channel, type, fixed, len, json, fds);
     if (error) {
         /* It has missed a command; a new one is told everything. */
-        log_error("worker %u: cannot be told what to do: %s; it is started again", link->index,
-                  strerror(-error));
+        log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name,
+                  "cannot be told what to do: %s; it is started again", strerror(-error));
         kill(link->pid, SIGKILL);
     }
 }
@@ -233,9 +234,12 @@ void worker_link_send(struct worker_link *link, enum message_type type, const vo
 
 static int spawn(struct worker_link *link, int channel_fd)
 {
-    char index[16];
-    snprintf(index, sizeof(index), "%u", link->index);
-    char *argv[] = {"manytun", "worker", index, (char *)log_level_name(log_get_level()), NULL};
+    char *argv[] = {"manytun",
+                    "worker",
+                    link->name,
+                    (char *)log_level_name(log_get_level()),
+                    (char *)log_format_name(log_get_format()),
+                    NULL};
 
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -317,14 +321,15 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
     (void)events;
     struct worker_link *link = arg;
     if (link->state == STARTING) {
-        log_error("worker %u: no sign of life after %d s; it is killed", link->index,
-                  WORKER_LINK_HELLO_SECONDS);
+        log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name,
+                  "no sign of life after %d s; it is killed", WORKER_LINK_HELLO_SECONDS);
         kill(link->pid, SIGKILL);
         return;
     }
     int error = start(link);
     if (error) {
-        log_error("worker %u: cannot be started: %s", link->index, strerror(-error));
+        log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "cannot be started: %s",
+                  strerror(-error));
         start_later(link);
     }
 }
@@ -347,11 +352,11 @@ static void log_end(const struct worker_link *link, int status)
 {
     const char *next = link->draining ? "" : "; starting it again";
     if (WIFSIGNALED(status))
-        log_error("worker %u: process %d ended by signal %d (%s)%s", link->index, (int)link->pid,
-                  WTERMSIG(status), strsignal(WTERMSIG(status)), next);
+        log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "process %d ended by signal %d (%s)%s",
+                  (int)link->pid, WTERMSIG(status), strsignal(WTERMSIG(status)), next);
     else
-        log_error("worker %u: process %d ended with status %d%s", link->index, (int)link->pid,
-                  WEXITSTATUS(status), next);
+        log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "process %d ended with status %d%s",
+                  (int)link->pid, WEXITSTATUS(status), next);
 }
 
 void worker_link_reap(struct worker_link *link)
@@ -399,6 +404,7 @@ int worker_link_new(struct event_base *base, unsigned index, const char *program
         return -ENOMEM;
     link->base = base;
     link->index = index;
+    snprintf(link->name, sizeof(link->name), "%u", index);
     link->program = program;
     link->ops = ops;
     link->ctx = ctx;

@@ -41,7 +41,8 @@ struct worker_link_ops {
 
 enum worker_slot_kind { WORKER_SLOT_TUNNEL, WORKER_SLOT_FORWARD, WORKER_SLOT_KINDS };
 
-/* Spawns the worker. program is executed with the arguments "worker" INDEX LOG-LEVEL. 0 or -errno.
+/* Spawns the worker. program is executed with the arguments "worker" INDEX LOG-LEVEL LOG-FORMAT. 0
+ * or -errno.
  */
 int worker_link_new(struct event_base *base, unsigned index, const char *program,
                     const struct worker_link_ops *ops, void *ctx, struct worker_link **out);

@@ -28,9 +28,10 @@ struct listener {
 static void pause_accepting(struct listener *listener, int error)
 {
     if (counter_get(&listener->worker_counters->accept_paused) == 0)
-        log_warn("forward %s: cannot accept connections for now: %s; raise the limit of open "
-                 "files if this goes on",
-                 listener->spec.name, strerror(error));
+        log_about(LOG_LEVEL_WARN, LOG_FORWARD, listener->spec.name,
+                  "cannot accept connections for now: %s; raise the limit of open "
+                  "files if this goes on",
+                  strerror(error));
     counter_add(&listener->worker_counters->accept_paused, 1);
     event_del(&listener->readable);
     struct timeval pause = {.tv_usec = LISTENER_PAUSE_MS * 1000L};

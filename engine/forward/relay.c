@@ -62,7 +62,7 @@ enum end { END_CLEAN, END_RESET };
 static void relay_end(struct relay *relay, enum end how, const char *reason)
 {
     struct relay_group *group = relay->group;
-    log_debug("forward %s: connection ended: %s", group->spec->name, reason);
+    log_about(LOG_LEVEL_DEBUG, LOG_FORWARD, group->spec->name, "connection ended: %s", reason);
     if (relay->conn && how == END_CLEAN)
         stack_conn_close(relay->conn);
     else if (relay->conn)
