@@ -62,21 +62,69 @@ static int write_token(const char *directory, const char *path, const char *toke
 static int make_token(const char *directory, const char *path, struct store *store, char error[256])
 {
     char token[TOKEN_TEXT];
-    uint8_t hash[STORE_TOKEN_HASH_LEN];
+    struct store_token stored = {.name = "admin", .role = STORE_ROLE_ADMIN};
+    clock_gettime(CLOCK_REALTIME, &stored.created_at);
     token_generate(token);
-    token_hash(token, hash);
+    token_hash(token, stored.hash);
     int rc = write_token(directory, path, token);
     sodium_memzero(token, sizeof(token));
     if (rc < 0) {
         snprintf(error, 256, "cannot write the admin token to %.150s: %s", path, strerror(-rc));
         return rc;
     }
-    rc = store_insert_token(store, "admin", STORE_ROLE_ADMIN, hash);
+    rc = store_insert_token(store, &stored);
     if (rc < 0) {
         snprintf(error, 256, "cannot store the admin token: %.200s", store_error(store));
         return rc;
     }
     log_info("the API's admin token is in %s", path);
+    return 0;
+}
+
+struct search {
+    uint8_t hash[STORE_TOKEN_HASH_LEN];
+    bool found;
+};
+
+static int compare_token(void *ctx, const struct store_token *token)
+{
+    struct search *search = ctx;
+    if (sodium_memcmp(search->hash, token->hash, sizeof(search->hash)) == 0)
+        search->found = true;
+    return 0;
+}
+
+/* Whether the file is there; then its token's hash. */
+static bool read_file_token(const char *path, uint8_t hash[STORE_TOKEN_HASH_LEN])
+{
+    char text[TOKEN_TEXT + 2] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    token_hash(text, hash);
+    sodium_memzero(text, sizeof(text));
+    return true;
+}
+
+/* Says where the token is, or how to get another. */
+static int tell_token(const char *path, struct store *store, char error[256])
+{
+    struct search search = {0};
+    bool there = read_file_token(path, search.hash);
+    int rc = there ? store_load_tokens(store, compare_token, &search) : 0;
+    if (rc < 0) {
+        snprintf(error, 256, "cannot read the tokens: %.200s", store_error(store));
+        return rc;
+    }
+    if (search.found)
+        log_info("the API's admin token is in %s", path);
+    else
+        log_info("%s %s; POST /v1/tokens makes another token, without one over the Unix socket",
+                 path, there ? "holds a token that is not valid any more" : "is gone");
     return 0;
 }
 
@@ -95,11 +143,5 @@ int admin_token_ensure(const char *directory, struct store *store, char error[25
     }
     if (count == 0)
         return make_token(directory, path, store, error);
-    if (access(path, F_OK) == 0)
-        log_info("the API's admin token is in %s", path);
-    else
-        log_info("%s is gone; its token stays valid. For a new one, stop the service, empty the "
-                 "table \"tokens\" of %s/manytun.db, and start the service again",
-                 path, directory);
-    return 0;
+    return tell_token(path, store, error);
 }

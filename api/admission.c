@@ -78,46 +78,49 @@ static int check_form(const struct api_access *access, const struct api_head *he
     return 0;
 }
 
-struct identity {
-    enum api_role role;
-    char actor[EVENTS_ACTOR_MAX + 1];
-};
-
-static void identify(struct identity *identity, enum api_role role, const char *kind,
+static void identify(struct api_match *match, enum api_role role, const char *kind,
                      const char *name)
 {
-    identity->role = role;
-    snprintf(identity->actor, sizeof(identity->actor), "%s%s", kind, name);
+    match->role = role;
+    snprintf(match->actor, sizeof(match->actor), "%s%s", kind, name);
+}
+
+static int check_token(const struct api_access *access, const struct api_head *head,
+                       struct api_match *match, struct problem *problem)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct token *token =
+        tokens_authenticate(access->tokens, head->headers.authorization, &now);
+    if (token == NULL)
+        return problem_set(problem, "unauthorized",
+                           "send the header \"Authorization: Bearer <token>\"");
+    identify(match, token->role, "token:", token->name);
+    return 0;
 }
 
 static int find_caller(const struct api_access *access, const struct api_head *head,
-                       struct identity *identity, struct problem *problem)
+                       struct api_match *match, struct problem *problem)
 {
     switch (head->caller) {
     case API_CALLER_OWNER: {
         char uid[24];
         snprintf(uid, sizeof(uid), "%ju", (uintmax_t)head->uid);
-        identify(identity, API_ROLE_ADMIN, "uid:", uid);
+        identify(match, API_ROLE_ADMIN, "uid:", uid);
         return 0;
     }
     case API_CALLER_STRANGER:
         return problem_set(problem, "forbidden",
                            "this socket is for the user that the service runs as, and root");
     case API_CALLER_PROBE:
-        identify(identity, API_ROLE_NOBODY, "anonymous", "");
+        identify(match, API_ROLE_NOBODY, "anonymous", "");
         return 0;
     case API_CALLER_TCP:
         break;
     }
-    if (access->auth_none) {
-        identify(identity, API_ROLE_ADMIN, "anonymous", "");
-        return 0;
-    }
-    const struct token *token = tokens_authenticate(&access->tokens, head->headers.authorization);
-    if (token == NULL)
-        return problem_set(problem, "unauthorized",
-                           "send the header \"Authorization: Bearer <token>\"");
-    identify(identity, token->role, "token:", token->name);
+    if (!access->auth_none)
+        return check_token(access, head, match, problem);
+    identify(match, API_ROLE_ADMIN, "anonymous", "");
     return 0;
 }
 
@@ -164,14 +167,13 @@ int api_admit(const struct api_access *access, const struct api_head *head, stru
 {
     const struct api_route *routes =
         head->caller == API_CALLER_PROBE ? api_health_routes : api_routes;
-    struct identity identity;
-    if (check_form(access, head, problem) < 0 ||
-        find_caller(access, head, &identity, problem) < 0 ||
+    *match = (struct api_match){0};
+    if (check_form(access, head, problem) < 0 || find_caller(access, head, match, problem) < 0 ||
         api_router_find(routes, head->method, head->path, match, problem) < 0)
         return -1;
-    memcpy(match->actor, identity.actor, sizeof(match->actor));
-    if (identity.role < match->route->role)
-        return problem_set(problem, "forbidden", "this needs the role \"%s\"; the token has \"%s\"",
-                           api_role_name(match->route->role), api_role_name(identity.role));
+    if (match->role < match->route->role)
+        return problem_set(problem, "forbidden",
+                           "this needs the role \"%s\"; the caller has \"%s\"",
+                           api_role_name(match->route->role), api_role_name(match->role));
     return check_body(match->route, head, problem);
 }

@@ -38,16 +38,9 @@ struct api_headers {
 /* Notes one header of a request. */
 void api_headers_add(struct api_headers *headers, const char *name, const char *value);
 
-enum api_caller {
-    API_CALLER_TCP,
-    API_CALLER_OWNER,    /* over the Unix socket: this process's user, or root */
-    API_CALLER_STRANGER, /* over the Unix socket: anybody else */
-    API_CALLER_PROBE,    /* over a health listener: anybody, who sees nothing else */
-};
-
 /* Who may call; shared by all listeners. */
 struct api_access {
-    struct tokens tokens;
+    struct tokens *tokens;
     bool auth_none;
     const char *const *allowed_hosts;
     size_t allowed_hosts_count;

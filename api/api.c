@@ -22,6 +22,7 @@ struct api {
     struct event_base *base;
     struct api_context context;
     struct api_server server;
+    struct tokens tokens;
     union inet_sockaddr bound[API_LISTEN_MAX];
     union inet_sockaddr health_bound[API_LISTEN_MAX];
     struct api_listener *listeners[2 * API_LISTEN_MAX + 1]; /* the Unix socket's last */
@@ -55,7 +56,7 @@ static int load_tokens(struct api *api, struct store *store, const char *directo
     int rc = admin_token_ensure(directory, store, error);
     if (rc < 0)
         return rc;
-    rc = tokens_load(&api->context.access.tokens, store);
+    rc = tokens_load(&api->tokens, store);
     if (rc < 0)
         snprintf(error, 256, "cannot read the tokens: %.200s",
                  rc == -EIO ? store_error(store) : strerror(-rc));
@@ -125,6 +126,7 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     clock_gettime(CLOCK_MONOTONIC, &api->server.started_monotonic);
     api->context.service = service;
     api->context.server = &api->server;
+    api->context.access.tokens = &api->tokens;
     api->context.access.auth_none = config->auth_none;
     api->context.access.allowed_hosts = config->allowed_hosts;
     api->context.access.allowed_hosts_count = config->allowed_hosts_count;
@@ -155,7 +157,7 @@ void api_free(struct api *api)
     free(api->socket_path);
     for (size_t i = 0; i < api->listeners_count; i++)
         api_listener_free(api->listeners[i]);
-    tokens_fini(&api->context.access.tokens);
+    tokens_fini(&api->tokens);
     free(api);
 }
 

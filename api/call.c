@@ -7,6 +7,8 @@
 #include "engine/json.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +16,16 @@
 /* The longest path that a problem repeats. */
 #define INSTANCE_MAX 256
 
+void api_body_free(void *body)
+{
+    if (body != NULL)
+        sodium_memzero(body, malloc_usable_size(body));
+    free(body);
+}
+
 void api_answer_fini(struct api_answer *answer)
 {
-    free(answer->body);
+    api_body_free(answer->body);
     *answer = (struct api_answer){0};
 }
 
@@ -32,6 +41,7 @@ static int set_json_body(struct api_answer *answer, int status, const char *cont
     char *body = malloc(len + 1);
     if (body != NULL)
         snprintf(body, len + 1, "%s\n", text);
+    sodium_memzero(text, strlen(text));
     cJSON_free(text);
     if (body == NULL)
         return -ENOMEM;

@@ -7,6 +7,7 @@
 #include "api/auth_failures.h"
 #include "api/http_counts.h"
 #include "api/query.h"
+#include "api/tokens.h"
 #include "server/problem.h"
 #include "server/service.h"
 
@@ -25,9 +26,20 @@ struct api_server {
     struct auth_failures auth_failures;
 };
 
+/* Through which door a request came, and as whom. */
+enum api_caller {
+    API_CALLER_TCP,
+    API_CALLER_OWNER,    /* over the Unix socket: this process's user, or root */
+    API_CALLER_STRANGER, /* over the Unix socket: anybody else */
+    API_CALLER_PROBE,    /* over a health listener: anybody, who sees nothing else */
+};
+
 struct api_call {
     struct service *service;
     const struct api_server *server;
+    struct tokens *tokens;
+    enum api_caller caller;
+    enum api_role role;           /* the caller's */
     char name[SPEC_NAME_MAX + 1]; /* what {name} stood for in the path */
     struct query query;
     const char *if_match; /* these headers, or NULL */
@@ -46,8 +58,10 @@ struct api_call {
     } answer;
 };
 
-/* Frees what the answer holds. */
+/* Frees what the answer holds, wiped: it may be a token. */
 void api_answer_fini(struct api_answer *answer);
+/* The same for a body alone. NULL is allowed. */
+void api_body_free(void *body);
 
 /*
  * Answers with JSON, which is freed in any case; NULL (out of memory) becomes a problem. Returns

@@ -23,6 +23,11 @@ int api_put_forward(struct api_call *call);
 int api_patch_forward(struct api_call *call);
 int api_delete_forward(struct api_call *call);
 
+int api_list_tokens(struct api_call *call);
+int api_create_token(struct api_call *call);
+int api_get_token(struct api_call *call);
+int api_delete_token(struct api_call *call);
+
 int api_get_status(struct api_call *call);
 int api_get_info(struct api_call *call);
 int api_get_metrics(struct api_call *call);

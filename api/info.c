@@ -10,6 +10,7 @@ static const struct {
     uint64_t value;
 } limits[] = {
     {"body_bytes", API_BODY_MAX},
+    {"tokens", TOKENS_MAX},
     {"page_items", QUERY_LIMIT_MAX},
     {"tunnels_per_worker", COUNTERS_TUNNELS_MAX},
     {"forwards_per_worker", COUNTERS_FORWARDS_MAX},
@@ -49,13 +50,14 @@ int api_get_info(struct api_call *call)
 {
     const struct api_server *server = call->server;
     cJSON *json = cJSON_CreateObject();
-    if (json != NULL && !(json_add_string(json, "version", MANYTUN_VERSION) &&
-                          json_add_string(json, "api_version", "v1") &&
-                          json_add_time(json, "started_at", &server->started_at) &&
-                          json_add_integer(json, "uptime_seconds", uptime_seconds(server)) &&
-                          add_workers(json, call->service) &&
-                          json_add_string(json, "auth", server->auth_none ? "none" : "token") &&
-                          add_limits(json))) {
+    if (json != NULL &&
+        !(json_add_string(json, "version", MANYTUN_VERSION) &&
+          json_add_string(json, "api_version", "v1") &&
+          json_add_time(json, "started_at", &server->started_at) &&
+          json_add_integer(json, "uptime_seconds", uptime_seconds(server)) &&
+          add_workers(json, call->service) &&
+          json_add_string(json, "auth", server->auth_none ? "none" : "token") &&
+          json_add_string(json, "role", api_role_name(call->role)) && add_limits(json))) {
         cJSON_Delete(json);
         json = NULL;
     }

@@ -91,6 +91,9 @@ static int judge(const struct api_context *context, struct api_request *request,
     request->call.if_none_match = request->head.headers.if_none_match;
     request->call.service = context->service;
     request->call.server = context->server;
+    request->call.tokens = context->access.tokens;
+    request->call.caller = request->head.caller;
+    request->call.role = request->match.role;
     return 0;
 }
 
@@ -185,8 +188,8 @@ static struct MHD_Response *make_response(struct api_answer *answer)
         return MHD_create_response_from_buffer(answer->body_len, (void *)answer->static_body,
                                                MHD_RESPMEM_PERSISTENT);
     }
-    response =
-        MHD_create_response_from_buffer(answer->body_len, answer->body, MHD_RESPMEM_MUST_FREE);
+    response = MHD_create_response_from_buffer_with_free_callback(answer->body_len, answer->body,
+                                                                  api_body_free);
     if (response != NULL)
         answer->body = NULL;
     return response;

@@ -89,7 +89,9 @@ int api_router_find(const struct api_route *routes, const char *method, const ch
                     struct api_match *match, struct problem *problem)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
-    *match = (struct api_match){0};
+    match->route = NULL;
+    match->name[0] = '\0';
+    match->allow[0] = '\0';
     if (!is_known_method(method))
         return problem_set(problem, "not_implemented", "this server does not know the method");
     if (is_malformed(path))

@@ -34,11 +34,13 @@ extern const struct api_route api_health_routes[]; /* of the health listeners */
 struct api_match {
     const struct api_route *route;
     char name[SPEC_NAME_MAX + 1];
+    enum api_role role;               /* the caller's, filled by api_admit() … */
+    char actor[EVENTS_ACTOR_MAX + 1]; /* … and who it is, see events_set_actor() */
     char allow[64];                   /* "GET, HEAD, POST" where the path exists */
-    char actor[EVENTS_ACTOR_MAX + 1]; /* who calls, see events_set_actor(); filled by api_admit() */
 };
 
-/* 0, or -1 with *problem filled: not_found, method_not_allowed (then allow), not_implemented. */
+/* Fills route, name and allow. 0, or -1 with *problem filled: not_found, method_not_allowed (then
+ * allow), not_implemented. */
 int api_router_find(const struct api_route *routes, const char *method, const char *path,
                     struct api_match *match, struct problem *problem);
 

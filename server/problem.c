@@ -28,6 +28,8 @@ static const struct {
     {"address_not_available", 409, "The address is not available on this host"},
     {"permission_denied", 409, "The host does not permit this port"},
     {"in_use", 409, "The object is in use"},
+    {"last_admin_token", 409, "Nobody could administer the service over TCP any more"},
+    {"limit_reached", 409, "There are as many as there may be"},
     {"managed_by_file", 409, "The object is defined by a file"},
     {"precondition_failed", 412, "The object is not as the request demands"},
     {"too_large", 413, "The body is too large"},

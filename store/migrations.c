@@ -93,6 +93,9 @@ static const char *const history[] = {
     "CREATE TRIGGER forward_generation_deleted AFTER DELETE ON forwards"
     " BEGIN UPDATE definitions SET deleted_generation ="
     " max(deleted_generation, OLD.generation); END;",
+
+    /* When a token ends, in Unix nanoseconds; 0 = never. */
+    "ALTER TABLE tokens ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0;",
 };
 
 const struct store_migrations store_migrations = {

@@ -80,12 +80,19 @@ int store_deleted_generation(struct store *store, uint64_t *out);
 
 enum store_role { STORE_ROLE_READ = 1, STORE_ROLE_ADMIN = 2 };
 
-int store_insert_token(struct store *store, const char *name, enum store_role role,
-                       const uint8_t hash[STORE_TOKEN_HASH_LEN]);
+struct store_token {
+    char name[SPEC_NAME_MAX + 1];
+    enum store_role role;
+    struct timespec created_at;
+    struct timespec expires_at; /* zero = never */
+    uint8_t hash[STORE_TOKEN_HASH_LEN];
+};
+
+int store_insert_token(struct store *store, const struct store_token *token);
+int store_delete_token(struct store *store, const char *name);
 int store_count_tokens(struct store *store, size_t *out);
-int store_load_tokens(struct store *store,
-                      int (*each)(void *ctx, const char *name, enum store_role role,
-                                  const uint8_t hash[STORE_TOKEN_HASH_LEN]),
+/* In the order of names; a row that cannot be read is reported and passed over. */
+int store_load_tokens(struct store *store, int (*each)(void *ctx, const struct store_token *token),
                       void *ctx);
 
 /* --- Events: a ring of what happened ---------------------------------------------------------- */

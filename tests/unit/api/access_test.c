@@ -1,5 +1,5 @@
 /*
- * Who may call, over HTTP: the health listener.
+ * Who may call, over HTTP: the health listener, tokens.
  */
 #include "tests/unit/api/http_world.h"
 
@@ -46,6 +46,173 @@ static void test_health_listener(void **state)
     }
 }
 
+/* --- Tokens ----------------------------------------------------------------------------------- */
+
+/* Makes a token; its text. */
+static const char *create_token(const char *body)
+{
+    static char text[TOKEN_TEXT];
+    struct answer answer = call("POST", "/v1/tokens", "", body);
+    if (answer.status != 201)
+        fail_msg("%s", answer.text);
+    assert_int_equal(strlen(text_of(answer.json, "token")), TOKEN_TEXT - 1);
+    snprintf(text, sizeof(text), "%s", text_of(answer.json, "token"));
+    free_answer(&answer);
+    return text;
+}
+
+static void use_token(const char *text)
+{
+    snprintf(fx.token, sizeof(fx.token), "%s", text);
+}
+
+static struct answer call_unix(const char *method, const char *path)
+{
+    char request[256];
+    int len =
+        snprintf(request, sizeof(request),
+                 "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
+    return exchange(connect_unix(), request, (size_t)len);
+}
+
+static void test_token_life(void **state)
+{
+    (void)state;
+    struct answer answer = call("POST", "/v1/tokens", "",
+                                "{\"name\":\"ci\",\"role\":\"read\","
+                                "\"expires_at\":\"2100-01-01T00:00:00+01:00\"}");
+    assert_int_equal(answer.status, 201);
+    assert_true(has_header(&answer, "Location: /v1/tokens/ci"));
+    assert_true(has_header(&answer, "Cache-Control: no-store"));
+    assert_string_equal(text_of(answer.json, "expires_at"), "2099-12-31T23:00:00.000Z");
+    assert_string_equal(text_of(answer.json, "last_used_at"), "");
+    char text[TOKEN_TEXT];
+    snprintf(text, sizeof(text), "%s", text_of(answer.json, "token"));
+    free_answer(&answer);
+
+    /* It is never told again. */
+    char admin[sizeof(fx.token)];
+    memcpy(admin, fx.token, sizeof(admin));
+    use_token(text);
+    expect_status("GET", "/v1/forwards", "", 200);
+    expect_problem("GET", "/v1/tokens", "", "", 403, "forbidden");
+    answer = call("GET", "/v1/info", "", "");
+    assert_string_equal(text_of(answer.json, "role"), "read");
+    free_answer(&answer);
+    use_token(admin);
+    answer = call("GET", "/v1/tokens/ci", "", "");
+    assert_int_equal(answer.status, 200);
+    assert_null(strstr(answer.text, text));
+    assert_null(json_member(answer.json, "token"));
+    assert_null(json_member(answer.json, "hash"));
+    assert_true(strlen(text_of(answer.json, "last_used_at")) > 0);
+    free_answer(&answer);
+    answer = call("GET", "/v1/tokens?limit=1", "", "");
+    assert_string_equal(text_of(answer.json, "next_cursor"), "admin");
+    free_answer(&answer);
+    answer = call("GET", "/v1/tokens?cursor=admin", "", "");
+    assert_int_equal(cJSON_GetArraySize(json_member(answer.json, "items")), 1);
+    assert_null(json_member(answer.json, "next_cursor"));
+    free_answer(&answer);
+
+    /* It outlives a restart, and ends at once. */
+    stop();
+    start(false);
+    use_token(text);
+    expect_status("GET", "/v1/forwards", "", 200);
+    use_token(admin);
+    expect_status("DELETE", "/v1/tokens/ci", "", 204);
+    expect_problem("DELETE", "/v1/tokens/ci", "", "", 404, "not_found");
+    expect_problem("GET", "/v1/tokens/ci", "", "", 404, "not_found");
+    use_token(text);
+    expect_problem("GET", "/v1/forwards", "", "", 401, "unauthorized");
+}
+
+static void test_token_rotation(void **state)
+{
+    (void)state;
+    use_token(create_token("{\"name\":\"admin-2\",\"role\":\"admin\"}"));
+    expect_status("DELETE", "/v1/tokens/admin", "", 204);
+    expect_status("GET", "/v1/tokens", "", 200);
+}
+
+static void test_last_admin_token_stays(void **state)
+{
+    (void)state;
+    expect_problem("DELETE", "/v1/tokens/admin", "", "", 409, "last_admin_token");
+    create_token("{\"name\":\"a\",\"role\":\"read\"}");
+    create_token("{\"name\":\"b\",\"role\":\"admin\",\"expires_at\":\"2100-01-01T00:00:00Z\"}");
+    expect_problem("DELETE", "/v1/tokens/admin", "", "", 409, "last_admin_token");
+    expect_status("DELETE", "/v1/tokens/b", "", 204);
+    expect_status("GET", "/v1/tokens", "", 200);
+    /* The owner of the Unix socket does not need one. */
+    struct answer answer = call_unix("DELETE", "/v1/tokens/admin");
+    assert_int_equal(answer.status, 204);
+    free_answer(&answer);
+    expect_problem("GET", "/v1/tokens", "", "", 401, "unauthorized");
+    answer = call_unix("GET", "/v1/tokens");
+    assert_int_equal(cJSON_GetArraySize(json_member(answer.json, "items")), 1);
+    free_answer(&answer);
+}
+
+static void test_what_is_no_token(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        const char *pointer;
+        const char *code;
+    } rows[] = {
+        {"{}", "/name", "required"},
+        {"[]", "", "invalid_type"},
+        {"{\"name\":\"a\"}", "/role", "required"},
+        {"{\"name\":7,\"role\":\"read\"}", "/name", "invalid_type"},
+        {"{\"name\":\"A\",\"role\":\"read\"}", "/name", "invalid_name"},
+        {"{\"name\":\"a\",\"role\":\"nobody\"}", "/role", "invalid_value"},
+        {"{\"name\":\"a\",\"role\":\"Admin\"}", "/role", "invalid_value"},
+        {"{\"name\":\"a\",\"role\":\"read\",\"expires_at\":1}", "/expires_at", "invalid_type"},
+        {"{\"name\":\"a\",\"role\":\"read\",\"expires_at\":\"soon\"}", "/expires_at",
+         "invalid_time"},
+        {"{\"name\":\"a\",\"role\":\"read\",\"expires_at\":\"2001-01-01T00:00:00Z\"}",
+         "/expires_at", "invalid_time"},
+        {"{\"name\":\"a\",\"role\":\"read\",\"token\":\"x\"}", "/token", "unknown_field"},
+        {"{\"name\":\"admin\",\"role\":\"read\"}", "/name", "name_taken"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bool taken = strcmp(rows[i].code, "name_taken") == 0;
+        struct answer answer = call("POST", "/v1/tokens", "", rows[i].body);
+        check_problem(&answer, taken ? 409 : 422, taken ? "name_taken" : "validation");
+        const cJSON *error = cJSON_GetArrayItem(json_member(answer.json, "errors"), 0);
+        assert_string_equal(text_of(error, "pointer"), rows[i].pointer);
+        assert_string_equal(text_of(error, "code"), rows[i].code);
+        free_answer(&answer);
+    }
+    struct answer answer = call("GET", "/v1/tokens", "", "");
+    assert_int_equal(cJSON_GetArraySize(json_member(answer.json, "items")), 1);
+    free_answer(&answer);
+}
+
+static void test_as_many_tokens_as_there_may_be(void **state)
+{
+    (void)state;
+    stop();
+    char error[256];
+    assert_int_equal(store_open(fx.directory, &fx.store, error), 0);
+    assert_int_equal(store_begin(fx.store), 0);
+    for (int i = 1; i < TOKENS_MAX; i++) {
+        struct store_token token = {.role = STORE_ROLE_READ};
+        snprintf(token.name, sizeof(token.name), "t%d", i);
+        assert_int_equal(store_insert_token(fx.store, &token), 0);
+    }
+    assert_int_equal(store_end(fx.store, 0), 0);
+    store_close(fx.store);
+    start(false);
+    expect_problem("POST", "/v1/tokens", "", "{\"name\":\"more\",\"role\":\"read\"}", 409,
+                   "limit_reached");
+    expect_status("DELETE", "/v1/tokens/t1", "", 204);
+    expect_status("POST", "/v1/tokens", "{\"name\":\"more\",\"role\":\"read\"}", 201);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -53,7 +220,9 @@ int main(void)
     log_set_level(LOG_LEVEL_OFF);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_health_listener),
+        TEST(test_health_listener),  TEST(test_token_life),
+        TEST(test_token_rotation),   TEST(test_last_admin_token_stays),
+        TEST(test_what_is_no_token), TEST(test_as_many_tokens_as_there_may_be),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

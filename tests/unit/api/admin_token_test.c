@@ -62,7 +62,8 @@ static enum api_role role_of(const char *value)
 {
     struct tokens tokens = {0};
     assert_int_equal(tokens_load(&tokens, store), 0);
-    const struct token *token = tokens_authenticate(&tokens, value);
+    const struct timespec now = {0};
+    const struct token *token = tokens_authenticate(&tokens, value, &now);
     enum api_role role = token != NULL ? token->role : API_ROLE_NOBODY;
     tokens_fini(&tokens);
     return role;

@@ -9,11 +9,13 @@
 #include <cmocka.h>
 
 static struct token items[2];
-static struct api_access access_rules = {.tokens = {.items = items, .count = 2}};
+static struct tokens tokens = {.items = items, .count = 2};
+static struct api_access access_rules = {.tokens = &tokens};
 
 static int set_up(void **state)
 {
     (void)state;
+    memset(items, 0, sizeof(items));
     strcpy(items[0].name, "boss");
     strcpy(items[1].name, "watcher");
     items[0].role = API_ROLE_ADMIN;
@@ -220,10 +222,33 @@ static void test_roles_of_tokens(void **state)
         {"Basic admin-token", API_ROLE_NOBODY},
     };
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-        const struct token *token =
-            tokens_authenticate(&access_rules.tokens, values[i].authorization);
+        const struct timespec now = {.tv_sec = 1};
+        const struct token *token = tokens_authenticate(&tokens, values[i].authorization, &now);
         assert_int_equal(token != NULL ? token->role : API_ROLE_NOBODY, values[i].role);
     }
+}
+
+/* The caller's role and token are told to the handler; a token counts until it expires. */
+static void test_identity(void **state)
+{
+    (void)state;
+    struct api_match match;
+    struct problem problem = {0};
+    struct api_head head = {.caller = API_CALLER_TCP,
+                            .method = "GET",
+                            .path = "/v1/tunnels",
+                            .headers = {.host = "localhost", READER}};
+    assert_int_equal(api_admit(&access_rules, &head, &match, &problem), 0);
+    assert_int_equal(match.role, API_ROLE_READ);
+    assert_true(items[1].last_used_at.tv_sec > 0);
+    items[1].expires_at = items[1].last_used_at;
+    assert_int_equal(api_admit(&access_rules, &head, &match, &problem), -1);
+    assert_int_equal(problem.status, 401);
+    items[1].expires_at.tv_sec += 3600;
+    assert_int_equal(api_admit(&access_rules, &head, &match, &problem), 0);
+    head.caller = API_CALLER_OWNER;
+    assert_int_equal(api_admit(&access_rules, &head, &match, &problem), 0);
+    assert_int_equal(match.role, API_ROLE_ADMIN);
 }
 
 static void test_generated_tokens(void **state)
@@ -250,6 +275,7 @@ int main(void)
         cmocka_unit_test_setup(test_actors, set_up),
         cmocka_unit_test_setup(test_headers, set_up),
         cmocka_unit_test_setup(test_roles_of_tokens, set_up),
+        cmocka_unit_test_setup(test_identity, set_up),
         cmocka_unit_test_setup(test_generated_tokens, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -505,9 +505,9 @@ static void test_tokens(void **state)
 static void test_read_role_cannot_write(void **state)
 {
     (void)state;
-    uint8_t hash[STORE_TOKEN_HASH_LEN];
-    crypto_generichash(hash, sizeof(hash), (const unsigned char *)"reader", 6, NULL, 0);
-    assert_int_equal(store_insert_token(fx.store, "reader", STORE_ROLE_READ, hash), 0);
+    struct store_token reader = {.name = "reader", .role = STORE_ROLE_READ};
+    token_hash("reader", reader.hash);
+    assert_int_equal(store_insert_token(fx.store, &reader), 0);
     stop();
     start(false);
     strcpy(fx.token, "reader");

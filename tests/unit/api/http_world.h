@@ -6,6 +6,7 @@
 #define MANYTUN_TESTS_HTTP_WORLD_H
 
 #include "api/api.h"
+#include "api/tokens.h"
 #include "engine/json.h"
 #include "engine/log.h"
 #include "server/service.h"

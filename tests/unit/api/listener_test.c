@@ -46,8 +46,8 @@ static void start(void)
 {
     int fd = sockets_listen(&loopback, 0, &fx.port);
     assert_true(fd >= 0);
-    assert_int_equal(api_listener_new(fx.base, fd, API_DOOR_TCP, &fx.context, &fx.limits, &fx.listener),
-                     0);
+    assert_int_equal(
+        api_listener_new(fx.base, fd, API_DOOR_TCP, &fx.context, &fx.limits, &fx.listener), 0);
 }
 
 static int tear_down(void **state)

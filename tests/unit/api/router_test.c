@@ -100,16 +100,21 @@ static void test_allow(void **state)
     assert_string_equal(match.allow, "GET, HEAD, PUT, PATCH, DELETE");
 }
 
-/* What changes something is for admins, and says so in the table. */
+/* What changes something, and all of tokens, is for admins, and says so in the table. */
 static void test_table(void **state)
 {
     (void)state;
     for (const struct api_route *route = api_routes; route->method != NULL; route++) {
-        assert_int_equal(route->role,
-                         api_method_is_safe(route->method) ? API_ROLE_READ : API_ROLE_ADMIN);
+        bool for_admins = !api_method_is_safe(route->method) ||
+                          strncmp(route->path, "/v1/tokens", strlen("/v1/tokens")) == 0;
+        assert_int_equal(route->role, for_admins ? API_ROLE_ADMIN : API_ROLE_READ);
         assert_non_null(route->handle);
         if (api_method_is_safe(route->method))
             assert_int_equal(route->body, API_NO_BODY);
+    }
+    for (const struct api_route *route = api_health_routes; route->method != NULL; route++) {
+        assert_int_equal(route->role, API_ROLE_NOBODY);
+        assert_string_equal(route->method, "GET");
     }
 }
 
