@@ -51,12 +51,13 @@ static int check_config(const struct api_config *config, char error[256])
     return 0;
 }
 
-static int load_tokens(struct api *api, struct store *store, const char *directory, char error[256])
+static int load_tokens(struct api *api, struct service *service, struct store *store,
+                       const char *directory, char error[256])
 {
     int rc = admin_token_ensure(directory, store, error);
     if (rc < 0)
         return rc;
-    rc = tokens_load(&api->tokens, store);
+    rc = tokens_load(&api->tokens, store, service_events(service));
     if (rc < 0)
         snprintf(error, 256, "cannot read the tokens: %.200s",
                  rc == -EIO ? store_error(store) : strerror(-rc));
@@ -132,7 +133,7 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     api->context.access.allowed_hosts_count = config->allowed_hosts_count;
     int rc = check_config(config, error);
     if (rc == 0)
-        rc = load_tokens(api, store, config->data_directory, error);
+        rc = load_tokens(api, service, store, config->data_directory, error);
     for (size_t i = 0; i < config->listen_count && rc == 0; i++)
         rc = listen_tcp(api, API_DOOR_TCP, &config->listen[i], &api->bound[i], error);
     for (size_t i = 0; i < config->health_listen_count && rc == 0; i++)

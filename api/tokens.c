@@ -4,6 +4,8 @@
  */
 #include "api/tokens.h"
 
+#include "server/events.h"
+
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -69,8 +71,9 @@ static int add_stored(void *ctx, const struct store_token *stored)
     return 0;
 }
 
-int tokens_load(struct tokens *tokens, struct store *store)
+int tokens_load(struct tokens *tokens, struct store *store, struct events *events)
 {
+    tokens->events = events;
     tokens->store = store;
     tokens->items = calloc(TOKENS_MAX, sizeof(*tokens->items));
     if (tokens->items == NULL)
@@ -138,6 +141,15 @@ const struct token *tokens_authenticate(struct tokens *tokens, const char *autho
 
 /* --- Changing --------------------------------------------------------------------------------- */
 
+/* The change and its audit record are on disk together, or neither is. */
+static int store_change(struct tokens *tokens, int rc, enum event_type type, const char *name)
+{
+    const struct event_fact fact = {.type = type, .name = name};
+    if (rc == 0)
+        rc = events_record(tokens->events, &fact);
+    return store_end(tokens->store, rc);
+}
+
 int tokens_create(struct tokens *tokens, const char *name, enum api_role role,
                   const struct timespec *expires_at, const struct token **out,
                   char text[TOKEN_TEXT])
@@ -154,7 +166,10 @@ int tokens_create(struct tokens *tokens, const char *name, enum api_role role,
     clock_gettime(CLOCK_REALTIME, &stored.created_at);
     token_generate(text);
     token_hash(text, stored.hash);
-    int rc = store_insert_token(tokens->store, &stored);
+    int rc = store_begin(tokens->store);
+    if (rc == 0)
+        rc = store_change(tokens, store_insert_token(tokens->store, &stored), EVENT_TOKEN_CREATED,
+                          stored.name);
     if (rc < 0) {
         sodium_memzero(text, TOKEN_TEXT);
         return rc;
@@ -168,7 +183,10 @@ int tokens_delete(struct tokens *tokens, const char *name)
     const struct token *token = tokens_find(tokens, name);
     if (token == NULL)
         return -ENOENT;
-    int rc = store_delete_token(tokens->store, name);
+    int rc = store_begin(tokens->store);
+    if (rc == 0)
+        rc = store_change(tokens, store_delete_token(tokens->store, name), EVENT_TOKEN_DELETED,
+                          name);
     if (rc < 0)
         return rc;
     size_t place = (size_t)(token - tokens->items);

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <time.h>
 
+struct events;
+
 /* Most tokens; what the store has beyond is an error at start. */
 #define TOKENS_MAX 1024
 
@@ -32,13 +34,15 @@ struct token {
 };
 
 struct tokens {
-    struct store *store; /* borrowed */
-    struct token *items; /* in the order of names */
+    struct store *store;   /* borrowed */
+    struct events *events; /* borrowed; told in the transaction of each change */
+    struct token *items;   /* in the order of names */
     size_t count;
 };
 
-/* Fills an empty (zeroed) list. 0, -ENOMEM, -E2BIG (more than TOKENS_MAX) or -EIO. */
-int tokens_load(struct tokens *tokens, struct store *store);
+/* Fills an empty (zeroed) list. events may be NULL. 0, -ENOMEM, -E2BIG (more than TOKENS_MAX) or
+ * -EIO. */
+int tokens_load(struct tokens *tokens, struct store *store, struct events *events);
 void tokens_fini(struct tokens *tokens);
 
 /*

@@ -1,6 +1,7 @@
 /*
  * Who may call, over HTTP: the health listener, tokens.
  */
+#include "server/events.h"
 #include "tests/unit/api/http_world.h"
 
 /* A request to any listener; each line of the head with its CRLF. */
@@ -136,6 +137,26 @@ static void test_token_rotation(void **state)
     expect_status("GET", "/v1/tokens", "", 200);
 }
 
+static int see_event(void *ctx, const struct store_event *event)
+{
+    char *text = ctx;
+    if (strcmp(event->kind, "token") == 0)
+        sprintf(text + strlen(text), "%s %s ", event->type, event->name);
+    return 0;
+}
+
+static void test_token_changes_are_audited(void **state)
+{
+    (void)state;
+    create_token("{\"name\":\"ci\",\"role\":\"read\"}");
+    expect_problem("POST", "/v1/tokens", "", "{\"name\":\"ci\",\"role\":\"read\"}", 409,
+                   "name_taken");
+    expect_status("DELETE", "/v1/tokens/ci", "", 204);
+    char text[256] = "";
+    assert_int_equal(events_read(service_events(fx.service), 0, see_event, text), 0);
+    assert_string_equal(text, "token.created ci token.deleted ci ");
+}
+
 static void test_last_admin_token_stays(void **state)
 {
     (void)state;
@@ -220,9 +241,13 @@ int main(void)
     log_set_level(LOG_LEVEL_OFF);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_health_listener),  TEST(test_token_life),
-        TEST(test_token_rotation),   TEST(test_last_admin_token_stays),
-        TEST(test_what_is_no_token), TEST(test_as_many_tokens_as_there_may_be),
+        TEST(test_health_listener),
+        TEST(test_token_life),
+        TEST(test_token_rotation),
+        TEST(test_token_changes_are_audited),
+        TEST(test_last_admin_token_stays),
+        TEST(test_what_is_no_token),
+        TEST(test_as_many_tokens_as_there_may_be),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

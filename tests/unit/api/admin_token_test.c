@@ -61,7 +61,7 @@ static const char *authorization(void)
 static enum api_role role_of(const char *value)
 {
     struct tokens tokens = {0};
-    assert_int_equal(tokens_load(&tokens, store), 0);
+    assert_int_equal(tokens_load(&tokens, store, NULL), 0);
     const struct timespec now = {0};
     const struct token *token = tokens_authenticate(&tokens, value, &now);
     enum api_role role = token != NULL ? token->role : API_ROLE_NOBODY;
