@@ -1,6 +1,7 @@
 /* loop: owns the handlers of the signals that stop the program, and the drain, while it runs. */
 #include "cli/loop.h"
 
+#include "cli/notify.h"
 #include "cli/options.h"
 #include "engine/log.h"
 #include "server/service.h"
@@ -56,6 +57,8 @@ static void on_deadline(evutil_socket_t fd, short events, void *arg)
 static void drain(struct loop *loop)
 {
     struct timeval wait = {.tv_sec = loop->config->drain_seconds};
+    notify_stopping(loop->config->notify, loop->config->drain_seconds,
+                    "draining: open connections may finish");
     log_info("draining: %llu connections may go on for %u s; a second signal ends them",
              (unsigned long long)service_connections(loop->config->service),
              loop->config->drain_seconds);
@@ -71,10 +74,12 @@ static void on_stop(evutil_socket_t signal_number, short events, void *arg)
     struct loop *loop = arg;
     bool again = service_draining(loop->config->service);
     log_info("%s: stopping", strsignal(signal_number));
-    if (again || loop->config->drain_seconds == 0)
-        event_base_loopbreak(loop->base);
-    else
+    if (!again && loop->config->drain_seconds > 0) {
         drain(loop);
+        return;
+    }
+    notify_stopping(loop->config->notify, 0, "stopping");
+    event_base_loopbreak(loop->base);
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #define MANYTUN_CLI_LOOP_H
 
 struct event_base;
+struct notify;
 struct options;
 struct service;
 
@@ -17,6 +18,7 @@ struct service;
 
 struct loop_config {
     struct service *service; /* borrowed */
+    struct notify *notify;   /* borrowed, NULL = no service manager */
     unsigned drain_seconds;  /* 0 = end at once */
 };
 

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "cli/commands.h"
 #include "cli/loop.h"
+#include "cli/notify.h"
 #include "engine/log.h"
 #include "server/service.h"
 #include "server/supervisor.h"
@@ -20,6 +21,7 @@
 
 struct serve {
     struct event_base *base;
+    struct notify *notify;
     struct store *store;
     struct supervisor *supervisor;
     struct service *service;
@@ -137,6 +139,22 @@ static int read_config(const struct options *options, struct serve_config *confi
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
 
+static void start_notify(struct serve *serve)
+{
+    int error = notify_new(serve->base, &serve->notify);
+    if (error)
+        log_warn("the service manager cannot be told anything: %s", strerror(-error));
+}
+
+static void tell_ready(const struct serve *serve, const struct serve_config *config)
+{
+    char status[128];
+    unsigned workers = supervisor_workers(serve->supervisor);
+    log_info("manytun %s is ready, %u workers, data in %s", MANYTUN_VERSION, workers, config->data);
+    snprintf(status, sizeof(status), "version %s, %u workers", MANYTUN_VERSION, workers);
+    notify_ready(serve->notify, status);
+}
+
 static int start(struct serve *serve, const struct serve_config *config)
 {
     char error[256];
@@ -146,8 +164,11 @@ static int start(struct serve *serve, const struct serve_config *config)
         return -1;
     }
     serve->base = event_base_new();
-    int result = serve->base ? supervisor_new(serve->base, &config->supervisor, &serve->supervisor)
-                             : -ENOMEM;
+    int result = -ENOMEM;
+    if (serve->base) {
+        start_notify(serve); /* before there are workers, who are not to inherit what it takes */
+        result = supervisor_new(serve->base, &config->supervisor, &serve->supervisor);
+    }
     if (!result)
         result = service_new(serve->base, serve->supervisor, serve->store, &serve->service);
     if (result) {
@@ -164,8 +185,7 @@ static int start(struct serve *serve, const struct serve_config *config)
         log_error("%s", problem.detail);
         return -1;
     }
-    log_info("manytun %s is ready, %u workers, data in %s", MANYTUN_VERSION,
-             supervisor_workers(serve->supervisor), config->data);
+    tell_ready(serve, config);
     return 0;
 }
 
@@ -175,6 +195,7 @@ static void stop(struct serve *serve)
     service_free(serve->service);
     supervisor_free(serve->supervisor);
     store_close(serve->store);
+    notify_free(serve->notify);
     if (serve->base)
         event_base_free(serve->base);
 }
@@ -187,7 +208,9 @@ int serve_command(const struct options *options)
         return 2;
     int status = 1;
     if (start(&serve, &config) == 0) {
-        struct loop_config loop = {.service = serve.service, .drain_seconds = config.drain_seconds};
+        struct loop_config loop = {.service = serve.service,
+                                   .notify = serve.notify,
+                                   .drain_seconds = config.drain_seconds};
         status = loop_run(serve.base, &loop) < 0 ? 1 : 0;
     }
     stop(&serve);
