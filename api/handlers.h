@@ -28,6 +28,8 @@ int api_create_token(struct api_call *call);
 int api_get_token(struct api_call *call);
 int api_delete_token(struct api_call *call);
 
+int api_get_events(struct api_call *call);
+
 int api_get_status(struct api_call *call);
 int api_get_info(struct api_call *call);
 int api_get_metrics(struct api_call *call);

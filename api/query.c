@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define VALUE_MAX 128
@@ -60,6 +61,31 @@ static bool read_dry_run(struct query *query, const char *value)
     return read_flag(&query->dry_run, value);
 }
 
+bool query_event_id_parse(const char *text, uint64_t *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    /* 18 digits fit 64 bits, signed as the database has them too. */
+    if (digits == 0 || digits > 18 || text[digits] != '\0')
+        return false;
+    *out = strtoull(text, NULL, 10);
+    return true;
+}
+
+static bool read_since(struct query *query, const char *value)
+{
+    return query_event_id_parse(value, &query->since);
+}
+
+static bool read_kind(struct query *query, const char *value)
+{
+    return read_name(query->kind, value);
+}
+
+static bool read_object(struct query *query, const char *value)
+{
+    return read_name(query->name, value);
+}
+
 static const struct parameter {
     const char *name;
     enum query_parameter bit;
@@ -71,6 +97,9 @@ static const struct parameter {
     {"tunnel", QUERY_TUNNEL, read_tunnel, "tunnel must be the name of a tunnel"},
     {"cascade", QUERY_CASCADE, read_cascade, "cascade must be true or false"},
     {"verbose", QUERY_VERBOSE, read_verbose, "verbose must be true or false"},
+    {"since", QUERY_SINCE, read_since, "since must be the id of an event"},
+    {"kind", QUERY_KIND, read_kind, "kind must be a word like tunnel or forward"},
+    {"name", QUERY_NAME, read_object, "name must be the name of an object"},
     {"dry_run", QUERY_DRY_RUN, read_dry_run, "dry_run must be true or false"},
 };
 _Static_assert(QUERY_LIMIT_MAX == 1000, "the rule of limit names it");

@@ -9,6 +9,7 @@
 #include "server/problem.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define QUERY_LIMIT_DEFAULT 100
 #define QUERY_LIMIT_MAX     1000
@@ -20,6 +21,9 @@ enum query_parameter {
     QUERY_TUNNEL = 1 << 2,
     QUERY_CASCADE = 1 << 3,
     QUERY_VERBOSE = 1 << 4,
+    QUERY_SINCE = 1 << 5,
+    QUERY_KIND = 1 << 6,
+    QUERY_NAME = 1 << 7,
     QUERY_DRY_RUN = 1 << 5,
 };
 
@@ -30,8 +34,14 @@ struct query {
     char tunnel[SPEC_NAME_MAX + 1]; /* "" = of every tunnel */
     bool cascade;
     bool verbose;
+    uint64_t since;               /* the id of an event */
+    char kind[SPEC_NAME_MAX + 1]; /* "" = events of every kind */
+    char name[SPEC_NAME_MAX + 1]; /* "" = of objects of every name */
     bool dry_run;
 };
+
+/* A decimal number of at most 18 digits. False, and *out untouched, when it is anything else. */
+bool query_event_id_parse(const char *text, uint64_t *out);
 
 void query_init(struct query *query);
 /*

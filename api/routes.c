@@ -4,7 +4,8 @@
 #include "api/handlers.h"
 #include "api/router.h"
 
-#define PAGE (QUERY_LIMIT | QUERY_CURSOR)
+#define PAGE   (QUERY_LIMIT | QUERY_CURSOR)
+#define EVENTS (QUERY_LIMIT | QUERY_SINCE | QUERY_KIND | QUERY_NAME)
 
 const struct api_route api_routes[] = {
     {"GET", "/v1/tunnels", API_ROLE_READ, PAGE, API_NO_BODY, api_list_tunnels},
@@ -26,6 +27,7 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/tokens", API_ROLE_ADMIN, 0, API_JSON_BODY, api_create_token},
     {"GET", "/v1/tokens/{name}", API_ROLE_ADMIN, 0, API_NO_BODY, api_get_token},
     {"DELETE", "/v1/tokens/{name}", API_ROLE_ADMIN, 0, API_NO_BODY, api_delete_token},
+    {"GET", "/v1/events", API_ROLE_READ, EVENTS, API_NO_BODY, api_get_events},
     {"GET", "/v1/status", API_ROLE_READ, 0, API_NO_BODY, api_get_status},
     {"GET", "/v1/info", API_ROLE_READ, 0, API_NO_BODY, api_get_info},
     {"GET", "/metrics", API_ROLE_READ, 0, API_NO_BODY, api_get_metrics},

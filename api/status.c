@@ -5,6 +5,7 @@
  */
 #include "api/handlers.h"
 #include "api/json_add.h"
+#include "server/events.h"
 
 /* How many problems one answer lists; problems_total counts them all. */
 #define STATUS_PROBLEMS_MAX 1000
@@ -98,6 +99,15 @@ static bool fill_status(cJSON *json, const struct status *status, bool draining)
            cJSON_AddBoolToObject(json, "draining", draining) != NULL;
 }
 
+/* What was reported up to it, this answer has; absent when it cannot be told. */
+static bool add_last_event(cJSON *json, struct service *service)
+{
+    uint64_t first;
+    uint64_t last;
+    return events_span(service_events(service), &first, &last) < 0 ||
+           json_add_integer(json, "last_event_id", last);
+}
+
 int api_get_status(struct api_call *call)
 {
     struct status status = {0};
@@ -109,7 +119,8 @@ int api_get_status(struct api_call *call)
         collect_tunnels(&status, call->service);
         collect_forwards(&status, call->service);
     }
-    if (status.failed || !fill_status(json, &status, service_draining(call->service))) {
+    if (status.failed || !fill_status(json, &status, service_draining(call->service)) ||
+        !add_last_event(json, call->service)) {
         cJSON_Delete(json);
         json = NULL;
     }

@@ -221,11 +221,11 @@ static void on_batch(evutil_socket_t fd, short what, void *ctx)
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
-int events_last_id(struct events *events, uint64_t *out)
+int events_span(struct events *events, uint64_t *first, uint64_t *last)
 {
     if (events != NULL)
-        return store_last_event(events->store, out);
-    *out = 0;
+        return store_event_span(events->store, first, last);
+    *first = *last = 0;
     return 0;
 }
 

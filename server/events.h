@@ -103,8 +103,9 @@ int events_record(struct events *events, const struct event_fact *fact);
 /* Writes what is queued now. 0 or what the store returned; then it stays queued. */
 int events_flush(struct events *events);
 
-/* The id of the newest fact, 0 = none yet. 0, or what the store returned. */
-int events_last_id(struct events *events, uint64_t *out);
+/* The ids of the oldest fact that is kept and of the newest; 0 = none. 0, or as the store failed.
+ */
+int events_span(struct events *events, uint64_t *first, uint64_t *last);
 
 /* Reads facts with ids above after: store_load_events(). */
 int events_read(struct events *events, uint64_t after, store_each_event *each, void *ctx);

@@ -31,6 +31,7 @@ static const struct {
     {"last_admin_token", 409, "Nobody could administer the service over TCP any more"},
     {"limit_reached", 409, "There are as many as there may be"},
     {"managed_by_file", 409, "The object is defined by a file"},
+    {"cursor_expired", 410, "The events after this one are not kept any more"},
     {"precondition_failed", 412, "The object is not as the request demands"},
     {"too_large", 413, "The body is too large"},
     {"unsupported_media_type", 415, "The body is not of the media type that is wanted here"},

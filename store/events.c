@@ -58,14 +58,18 @@ int store_insert_event(struct store *store, const struct store_event *event, uin
     return store_end(store, rc);
 }
 
-int store_last_event(struct store *store, uint64_t *out)
+int store_event_span(struct store *store, uint64_t *first, uint64_t *last)
 {
-    sqlite3_stmt *stmt = store_prepare(store, "SELECT coalesce(max(id), 0) FROM events");
+    /* Two look-ups: asked for in one, SQLite reads the whole table. */
+    sqlite3_stmt *stmt = store_prepare(store, "SELECT (SELECT coalesce(min(id), 0) FROM events),"
+                                              " (SELECT coalesce(max(id), 0) FROM events)");
     if (stmt == NULL)
         return store->failure;
     int rc = store_step(store, stmt);
-    if (rc == 1)
-        *out = (uint64_t)sqlite3_column_int64(stmt, 0);
+    if (rc == 1) {
+        *first = (uint64_t)sqlite3_column_int64(stmt, 0);
+        *last = (uint64_t)sqlite3_column_int64(stmt, 1);
+    }
     sqlite3_finalize(stmt);
     return rc == 1 ? 0 : -EIO;
 }

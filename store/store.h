@@ -118,8 +118,8 @@ typedef int store_each_event(void *ctx, const struct store_event *event);
  */
 int store_insert_event(struct store *store, const struct store_event *event, uint64_t skipped,
                        uint64_t kept);
-/* The last id that was given, 0 = none. */
-int store_last_event(struct store *store, uint64_t *out);
+/* The ids of the oldest event and of the newest, which is the last one that was given. 0 = none. */
+int store_event_span(struct store *store, uint64_t *first, uint64_t *last);
 /* Calls each() for the events with ids above after, in their order. */
 int store_load_events(struct store *store, uint64_t after, store_each_event *each, void *ctx);
 
