@@ -99,6 +99,15 @@ static int check_token(const struct api_access *access, const struct api_head *h
     return 0;
 }
 
+/* Whether it asks for what needs no token. */
+static bool is_open(const struct api_head *head)
+{
+    struct api_match match;
+    struct problem ignored = {0};
+    return api_router_find(api_routes, head->method, head->path, &match, &ignored) == 0 &&
+           match.route->role == API_ROLE_NOBODY;
+}
+
 static int find_caller(const struct api_access *access, const struct api_head *head,
                        struct api_match *match, struct problem *problem)
 {
@@ -118,9 +127,9 @@ static int find_caller(const struct api_access *access, const struct api_head *h
     case API_CALLER_TCP:
         break;
     }
-    if (!access->auth_none)
+    if (!access->auth_none && !is_open(head))
         return check_token(access, head, match, problem);
-    identify(match, API_ROLE_ADMIN, "anonymous", "");
+    identify(match, access->auth_none ? API_ROLE_ADMIN : API_ROLE_NOBODY, "anonymous", "");
     return 0;
 }
 

@@ -54,6 +54,7 @@ struct api_call {
         const void *static_body;  /* instead of body: lives for ever */
         size_t body_len;
         uint64_t etag; /* the generation; 0 = none */
+        bool is_asset; /* a file of the status page: a browser keeps it and runs it */
         char location[SPEC_NAME_MAX + 32];
     } answer;
 };

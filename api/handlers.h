@@ -38,4 +38,7 @@ int api_get_livez(struct api_call *call);
 int api_get_readyz(struct api_call *call);
 int api_get_openapi(struct api_call *call);
 
+int api_get_page(struct api_call *call);
+int api_get_asset(struct api_call *call);
+
 #endif

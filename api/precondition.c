@@ -71,3 +71,8 @@ int api_precondition_check(struct api_call *call, uint64_t generation)
                            match < 0 ? "If-Match" : "If-None-Match");
     return match == 1 && none == 0 ? 0 : fail(call, generation);
 }
+
+bool api_precondition_not_modified(const struct api_call *call, uint64_t tag)
+{
+    return call->if_none_match != NULL && list_names(call->if_none_match, tag, true) == 1;
+}

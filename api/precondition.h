@@ -1,6 +1,6 @@
 /*
- * precondition: If-Match and If-None-Match (RFC 9110, sections 13.1.1 and 13.1.2) of requests that
- * change an object. An object's entity tag is its generation.
+ * precondition: If-Match and If-None-Match (RFC 9110, sections 13.1.1 and 13.1.2). An object's
+ * entity tag is its generation.
  */
 #ifndef MANYTUN_API_PRECONDITION_H
 #define MANYTUN_API_PRECONDITION_H
@@ -12,5 +12,8 @@
  * the problem filled: precondition_failed, or bad_request for a header that cannot be read.
  */
 int api_precondition_check(struct api_call *call, uint64_t generation);
+
+/* Whether the client's If-None-Match names what has this tag, so that it need not be sent again. */
+bool api_precondition_not_modified(const struct api_call *call, uint64_t tag);
 
 #endif

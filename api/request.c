@@ -19,6 +19,11 @@
 #define REQUEST_ID_BYTES 8
 #define BODY_ROOM_MIN    4096
 
+/* The status page runs its own scripts and calls this API; nothing else, and in no frame. */
+static const char page_policy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
 struct api_request {
     char id[REQUEST_ID_BYTES * 2 + 1];
     struct api_head head;
@@ -206,8 +211,10 @@ static bool add_headers(struct MHD_Response *response, const struct api_request 
         const char *value; /* NULL or "" = the header is left out */
     } headers[] = {
         {"Content-Type", answer->content_type},
-        {"Cache-Control", "no-store"},
+        {"Cache-Control", answer->is_asset ? "no-cache" : "no-store"},
         {"X-Content-Type-Options", "nosniff"},
+        {"Content-Security-Policy", answer->is_asset ? page_policy : NULL},
+        {"Referrer-Policy", answer->is_asset ? "no-referrer" : NULL},
         {"X-Request-Id", request->id},
         {"ETag", etag},
         {"Location", answer->location},

@@ -11,6 +11,13 @@
 
 enum segment_match { SEGMENT_OTHER, SEGMENT_SAME, SEGMENT_MALFORMED };
 
+/* A file's name: lower-case letters, digits, '-' and '.', not at its start. */
+static bool is_file_name(const char *text)
+{
+    return *text != '.' && *text != '\0' &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.")] == '\0';
+}
+
 /* One segment of a path against one of a template. */
 static enum segment_match match_segment(const char *text, size_t len, const char *template,
                                         size_t template_len, char name[SPEC_NAME_MAX + 1])
@@ -22,7 +29,9 @@ static enum segment_match match_segment(const char *text, size_t len, const char
     if (rc < 0)
         return SEGMENT_OTHER;
     if (template[0] == '{') {
-        if (!spec_name_valid(decoded))
+        bool is_file =
+            template_len == strlen("{file}") && memcmp(template, "{file}", template_len) == 0;
+        if (is_file ? !is_file_name(decoded) : !spec_name_valid(decoded))
             return SEGMENT_OTHER;
         memcpy(name, decoded, sizeof(decoded));
         return SEGMENT_SAME;

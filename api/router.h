@@ -20,8 +20,8 @@ enum api_body {
 
 struct api_route {
     const char *method; /* GET also answers HEAD */
-    const char *path;   /* a segment "{name}" stands for the name of an object */
-    enum api_role role; /* the least that may call it */
+    const char *path;   /* "{name}" stands for the name of an object, "{file}" for one of a file */
+    enum api_role role; /* the least that may call it; API_ROLE_NOBODY needs no token */
     unsigned query;     /* enum query_parameter, those that it takes */
     enum api_body body;
     int (*handle)(struct api_call *call); /* 0 with the answer, or -1 with the problem, filled */
@@ -33,7 +33,7 @@ extern const struct api_route api_health_routes[]; /* of the health listeners */
 
 struct api_match {
     const struct api_route *route;
-    char name[SPEC_NAME_MAX + 1];
+    char name[SPEC_NAME_MAX + 1];     /* what {name} or {file} stood for */
     enum api_role role;               /* the caller's, filled by api_admit() … */
     char actor[EVENTS_ACTOR_MAX + 1]; /* … and who it is, see events_set_actor() */
     char allow[64];                   /* "GET, HEAD, POST" where the path exists */

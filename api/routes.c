@@ -34,6 +34,8 @@ const struct api_route api_routes[] = {
     {"GET", "/livez", API_ROLE_READ, 0, API_NO_BODY, api_get_livez},
     {"GET", "/readyz", API_ROLE_READ, QUERY_VERBOSE, API_NO_BODY, api_get_readyz},
     {"GET", "/openapi.yaml", API_ROLE_READ, 0, API_NO_BODY, api_get_openapi},
+    {"GET", "/", API_ROLE_NOBODY, 0, API_NO_BODY, api_get_page},
+    {"GET", "/assets/{file}", API_ROLE_NOBODY, 0, API_NO_BODY, api_get_asset},
     {0},
 };
 

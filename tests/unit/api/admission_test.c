@@ -83,6 +83,17 @@ static const struct {
     {{API_CALLER_PROBE, "DELETE", "/v1/tunnels/home", .headers = {.host = "10.0.0.7", ADMIN}}, 404},
     {{API_CALLER_PROBE, "GET", "/openapi.yaml", .headers = {.host = "10.0.0.7", ADMIN}}, 404},
 
+    /* But for the status page, which holds no data. */
+    {{API_CALLER_TCP, "GET", "/", .headers = {.host = "localhost"}}, 0},
+    {{API_CALLER_TCP, "GET", "/assets/app.js", .headers = {.host = "localhost"}}, 0},
+    {{API_CALLER_TCP, "GET", "/", .headers = {.host = "localhost", .authorization = "Bearer x"}},
+     0},
+    {{API_CALLER_TCP, "GET", "/", .headers = {.host = "evil.example"}}, 403},
+    {{API_CALLER_TCP, "POST", "/", .headers = {.host = "localhost"}}, 401},
+    {{API_CALLER_TCP, "GET", "/", .headers = {.host = "localhost", .content_length = "1"}}, 400},
+    {{API_CALLER_STRANGER, "GET", "/", .headers = {.host = "localhost"}}, 403},
+    {{API_CALLER_OWNER, "GET", "/", .headers = {.host = "x"}}, 0},
+
     /* Roles. */
     {{API_CALLER_TCP, "POST", "/v1/tunnels", .headers = {.host = "localhost", READER, JSON}}, 403},
     {{API_CALLER_TCP, "DELETE", "/v1/tunnels/home", .headers = {.host = "localhost", READER}}, 403},

@@ -204,7 +204,7 @@ static const struct {
     {"GET", "/v1/forwards/", "", "", 404, "not_found"},
     {"GET", "/v1//forwards", "", "", 404, "not_found"},
     {"GET", "/v1/forwards/web/x", "", "", 404, "not_found"},
-    {"GET", "/", "", "", 404, "not_found"},
+    {"GET", "/v1", "", "", 404, "not_found"},
     {"GET", "/V1/forwards", "", "", 404, "not_found"},
     {"GET", "/v1/../v1/forwards", "", "", 404, "not_found"},
     {"GET", "http://127.0.0.1/v1/forwards", "", "", 400, "bad_request"},

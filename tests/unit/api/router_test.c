@@ -33,6 +33,9 @@ static const struct {
     {"GET", "/v1/tunnels/home/config", 0, api_get_tunnel_config, "home"},
     {"PUT", "/v1/tunnels/home/config", 0, api_put_tunnel_config, "home"},
     {"GET", "/livez", 0, api_get_livez, ""},
+    {"GET", "/", 0, api_get_page, ""},
+    {"HEAD", "/assets/app.js", 0, api_get_asset, "app.js"},
+    {"GET", "/assets/%61pp.js", 0, api_get_asset, "app.js"},
 
     {"GET", "", 400, NULL, ""},
     {"GET", "*", 400, NULL, ""},
@@ -43,7 +46,14 @@ static const struct {
     {"GET", "/v1/tunnels/a%0a", 400, NULL, ""},
     {"GET", "/v1/tunnels/a%7f", 400, NULL, ""},
     {"GET", "/nowhere/%00", 400, NULL, ""},
-    {"GET", "/", 404, NULL, ""},
+    {"POST", "/", 405, NULL, ""},
+    {"GET", "/assets", 404, NULL, ""},
+    {"GET", "/assets/", 404, NULL, ""},
+    {"GET", "/assets/.", 404, NULL, ""},
+    {"GET", "/assets/..", 404, NULL, ""},
+    {"GET", "/assets/APP.js", 404, NULL, ""},
+    {"GET", "/assets/%2e%2e%2fapp.js", 400, NULL, ""},
+    {"GET", "/assets/lib/app.js", 404, NULL, ""},
     {"GET", "//", 404, NULL, ""},
     {"GET", "/v1", 404, NULL, ""},
     {"GET", "/v1/", 404, NULL, ""},
@@ -107,7 +117,9 @@ static void test_table(void **state)
     for (const struct api_route *route = api_routes; route->method != NULL; route++) {
         bool for_admins = !api_method_is_safe(route->method) ||
                           strncmp(route->path, "/v1/tokens", strlen("/v1/tokens")) == 0;
-        assert_int_equal(route->role, for_admins ? API_ROLE_ADMIN : API_ROLE_READ);
+        bool is_page = strcmp(route->path, "/") == 0 || strncmp(route->path, "/assets/", 8) == 0;
+        enum api_role reads = is_page ? API_ROLE_NOBODY : API_ROLE_READ;
+        assert_int_equal(route->role, for_admins ? API_ROLE_ADMIN : reads);
         assert_non_null(route->handle);
         if (api_method_is_safe(route->method))
             assert_int_equal(route->body, API_NO_BODY);
