@@ -138,7 +138,7 @@ static void write_tunnel_ready(struct exposition *out, const struct api_call *ca
     (void)metric;
     const struct service_tunnel *tunnel = service_next_tunnel(call->service, "");
     for (; tunnel != NULL; tunnel = service_next_tunnel(call->service, tunnel->spec.name))
-        write_labelled(out, "tunnel", tunnel->spec.name, tunnel->condition.ready);
+        write_labelled(out, "tunnel", tunnel->spec.name, service_tunnel_is_ready(tunnel));
 }
 
 static void write_tunnel(struct exposition *out, const struct api_call *call,
@@ -229,7 +229,7 @@ static void write_forward_ready(struct exposition *out, const struct api_call *c
     const struct service_forward *forward = service_next_forward(call->service, "");
     for (; forward != NULL; forward = service_next_forward(call->service, forward->spec.name)) {
         if (forward->spec.enabled)
-            write_labelled(out, "forward", forward->spec.name, forward->condition.ready);
+            write_labelled(out, "forward", forward->spec.name, service_forward_is_ready(forward));
     }
 }
 

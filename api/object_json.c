@@ -9,7 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_S 1000000000
+#define NS_PER_S     1000000000
+#define MESSAGE_TEXT 256
 
 /* A time that a counter holds; 0 = never, then it is left out. */
 static bool add_counter_time(cJSON *object, const char *name, const counter *ns)
@@ -25,19 +26,27 @@ static bool add_counter(cJSON *object, const char *name, const counter *value)
     return json_add_integer(object, name, counter_get(value));
 }
 
-static bool add_conditions(cJSON *status, const struct service_condition *condition)
+static bool add_condition(cJSON *array, const char *type, const struct condition *condition)
 {
-    cJSON *array = cJSON_AddArrayToObject(status, "conditions");
-    cJSON *ready = cJSON_CreateObject();
-    if (array == NULL || !cJSON_AddItemToArray(array, ready)) {
-        cJSON_Delete(ready);
+    cJSON *json = cJSON_CreateObject();
+    if (!cJSON_AddItemToArray(array, json)) {
+        cJSON_Delete(json);
         return false;
     }
-    return json_add_string(ready, "type", "Ready") &&
-           json_add_string(ready, "status", condition->ready ? "True" : "False") &&
-           json_add_string(ready, "reason", condition->reason) &&
-           json_add_string(ready, "message", condition->message) &&
-           json_add_time(ready, "last_transition_time", &condition->since);
+    return json_add_string(json, "type", type) &&
+           json_add_string(json, "status", condition_status_name(condition->is.status)) &&
+           json_add_string(json, "reason", condition->is.reason) &&
+           object_json_add_message(json, &condition->is) &&
+           json_add_time(json, "last_transition_time", &condition->since);
+}
+
+bool object_json_add_message(cJSON *object, const struct verdict *verdict)
+{
+    if (verdict->subject[0] == '\0')
+        return json_add_string(object, "message", verdict->message);
+    char text[MESSAGE_TEXT];
+    snprintf(text, sizeof(text), "peer %s: %s", verdict->subject, verdict->message);
+    return json_add_string(object, "message", text);
 }
 
 static bool add_bound(cJSON *status, const struct inet_addr *address, uint16_t port)
@@ -102,6 +111,15 @@ static bool add_tunnel_counters(cJSON *status, const struct supervised_tunnel *s
            add_counter_time(status, "last_handshake_at", &counters->last_handshake_unix_ns);
 }
 
+static bool add_tunnel_conditions(cJSON *status, const struct service_tunnel *tunnel)
+{
+    cJSON *array = cJSON_AddArrayToObject(status, "conditions");
+    bool ok = array != NULL;
+    for (enum tunnel_condition i = 0; i < TUNNEL_CONDITIONS && ok; i++)
+        ok = add_condition(array, tunnel_condition_name(i), &tunnel->conditions[i]);
+    return ok;
+}
+
 static bool add_tunnel_status(cJSON *object, const struct service_tunnel *tunnel)
 {
     cJSON *status = cJSON_AddObjectToObject(object, "status");
@@ -109,7 +127,7 @@ static bool add_tunnel_status(cJSON *object, const struct service_tunnel *tunnel
            (tunnel->port == 0 || add_bound(status, &tunnel->spec.listen_address, tunnel->port)) &&
            (tunnel->supervised == NULL || add_tunnel_counters(status, tunnel->supervised)) &&
            json_add_integer(status, "forwards", tunnel->forwards) &&
-           add_peers(status, &tunnel->spec) && add_conditions(status, &tunnel->condition);
+           add_peers(status, &tunnel->spec) && add_tunnel_conditions(status, tunnel);
 }
 
 cJSON *object_json_tunnel(const struct service_tunnel *tunnel)
@@ -150,6 +168,15 @@ static bool add_forward_counters(cJSON *status, const struct supervised_forward 
            add_last_error(status, counters);
 }
 
+static bool add_forward_conditions(cJSON *status, const struct service_forward *forward)
+{
+    cJSON *array = cJSON_AddArrayToObject(status, "conditions");
+    bool ok = array != NULL;
+    for (enum forward_condition i = 0; i < FORWARD_CONDITIONS && ok; i++)
+        ok = add_condition(array, forward_condition_name(i), &forward->conditions[i]);
+    return ok;
+}
+
 static bool add_forward_status(cJSON *object, const struct service_forward *forward)
 {
     cJSON *status = cJSON_AddObjectToObject(object, "status");
@@ -157,7 +184,7 @@ static bool add_forward_status(cJSON *object, const struct service_forward *forw
            (forward->listener < 0 ||
             add_bound(status, &forward->spec.listen_address, forward->bound_port)) &&
            add_forward_counters(status, forward->supervised) &&
-           add_conditions(status, &forward->condition);
+           add_forward_conditions(status, forward);
 }
 
 cJSON *object_json_forward(const struct service_forward *forward)

@@ -11,5 +11,7 @@
 
 cJSON *object_json_tunnel(const struct service_tunnel *tunnel);
 cJSON *object_json_forward(const struct service_forward *forward);
+/* Adds what a condition says to people as "message". False when memory ran out. */
+bool object_json_add_message(cJSON *object, const struct verdict *verdict);
 
 #endif

@@ -1,10 +1,12 @@
 /*
- * status: /v1/status: all objects counted, and those that are not what they should be.
+ * status: /v1/status: all objects counted, and what is wrong with them: every condition that is
+ * False, but for Ready, which only repeats another.
  *
  * A forward that is not enabled is not ready and does just what was asked of it: no problem.
  */
 #include "api/handlers.h"
 #include "api/json_add.h"
+#include "api/object_json.h"
 #include "server/events.h"
 
 /* How many problems one answer lists; problems_total counts them all. */
@@ -20,25 +22,29 @@ struct status {
     bool failed; /* memory ran out */
 };
 
-static bool fill_problem(cJSON *problem, const char *kind, const char *name,
-                         const struct service_condition *condition)
+static bool fill_problem(cJSON *problem, const char *kind, const char *name, const char *type,
+                         const struct condition *condition)
 {
     return json_add_string(problem, "kind", kind) && json_add_string(problem, "name", name) &&
-           json_add_string(problem, "reason", condition->reason) &&
-           json_add_string(problem, "message", condition->message) &&
+           json_add_string(problem, "condition", type) &&
+           json_add_string(problem, "reason", condition->is.reason) &&
+           object_json_add_message(problem, &condition->is) &&
            json_add_time(problem, "since", &condition->since);
 }
 
-static void add_problem(struct status *status, const char *kind, const char *name,
-                        const struct service_condition *condition)
+/* A condition that is False is a problem. */
+static void add_problem(struct status *status, const char *kind, const char *name, const char *type,
+                        const struct condition *condition)
 {
+    if (condition->is.status != CONDITION_FALSE)
+        return;
     if (status->problems_total++ >= STATUS_PROBLEMS_MAX || status->failed)
         return;
     cJSON *problem = cJSON_CreateObject();
     if (!cJSON_AddItemToArray(status->problems, problem)) {
         cJSON_Delete(problem);
         status->failed = true;
-    } else if (!fill_problem(problem, kind, name, condition)) {
+    } else if (!fill_problem(problem, kind, name, type, condition)) {
         status->failed = true;
     }
 }
@@ -48,10 +54,10 @@ static void collect_tunnels(struct status *status, struct service *service)
     const struct service_tunnel *tunnel = service_next_tunnel(service, "");
     for (; tunnel != NULL; tunnel = service_next_tunnel(service, tunnel->spec.name)) {
         status->tunnels++;
-        if (tunnel->condition.ready)
-            status->tunnels_ready++;
-        else
-            add_problem(status, "tunnel", tunnel->spec.name, &tunnel->condition);
+        status->tunnels_ready += service_tunnel_is_ready(tunnel);
+        for (enum tunnel_condition i = TUNNEL_READY + 1; i < TUNNEL_CONDITIONS; i++)
+            add_problem(status, "tunnel", tunnel->spec.name, tunnel_condition_name(i),
+                        &tunnel->conditions[i]);
     }
 }
 
@@ -71,12 +77,12 @@ static void collect_forwards(struct status *status, struct service *service)
         status->forwards++;
         if (forward->supervised != NULL)
             add_counters(status, supervisor_forward_counters(forward->supervised));
-        if (forward->condition.ready)
-            status->forwards_ready++;
-        else if (!forward->spec.enabled)
-            status->forwards_disabled++;
-        else
-            add_problem(status, "forward", forward->spec.name, &forward->condition);
+        status->forwards_ready += service_forward_is_ready(forward);
+        status->forwards_disabled += !forward->spec.enabled;
+        for (enum forward_condition i = FORWARD_READY + 1;
+             i < FORWARD_CONDITIONS && forward->spec.enabled; i++)
+            add_problem(status, "forward", forward->spec.name, forward_condition_name(i),
+                        &forward->conditions[i]);
     }
 }
 

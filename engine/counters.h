@@ -34,6 +34,7 @@ struct counters_forward {
     counter bytes_out;          /* from the client to the target */
     counter last_error;         /* errno of the last failed dial; 0 = none */
     counter last_error_unix_ns;
+    counter last_connect_unix_ns; /* the last dial that succeeded; 0 = none */
 };
 
 struct counters_worker {

@@ -26,6 +26,19 @@ int forward_step_create(struct forward_step *step, const struct spec_forward *sp
     return 0;
 }
 
+static bool same_target(const struct spec_forward *a, const struct spec_forward *b)
+{
+    return a->target_port == b->target_port &&
+           inet_addr_equal(&a->target_address, &b->target_address);
+}
+
+static uint64_t unix_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 void forward_step_update(struct forward_step *step, struct service_forward *forward,
                          const struct spec_forward *spec, struct service_tunnel *tunnel)
 {
@@ -35,6 +48,8 @@ void forward_step_update(struct forward_step *step, struct service_forward *forw
     step->next.tunnel = tunnel;
     step->next.generation++;
     step->next.supervised = NULL;
+    if (!same_target(&forward->spec, spec))
+        step->next.target_since_ns = unix_ns();
 }
 
 void forward_step_delete(struct forward_step *step, struct service_forward *forward)

@@ -91,35 +91,6 @@ void *service_index_next(const struct service_index *index, const char *name)
 
 /* --- Why something did not start -------------------------------------------------------------- */
 
-static const struct start_failure {
-    int error;
-    const char *code;   /* of a problem */
-    const char *reason; /* of a condition */
-    const char *message;
-} start_failures[] = {
-    {EADDRINUSE, "address_in_use", "AddressInUse",
-     "another socket has this address and port; it is tried again"},
-    {EACCES, "permission_denied", "PermissionDenied",
-     "this port needs a right that the program does not have; it is tried again"},
-    {EPERM, "permission_denied", "PermissionDenied",
-     "this port needs a right that the program does not have; it is tried again"},
-    {EADDRNOTAVAIL, "address_not_available", "AddressNotAvailable",
-     "this host does not have the address; it is tried again"},
-    {EAFNOSUPPORT, "address_not_available", "AddressNotAvailable",
-     "this host does not have the address family; it is tried again"},
-    /* The last entry is what every other error becomes. */
-    {0, "exhausted", "ResourcesExhausted",
-     "descriptors, memory or room in the workers ran out; it is tried again"},
-};
-
-static const struct start_failure *find_failure(int error)
-{
-    const struct start_failure *failure = start_failures;
-    while (failure->error != 0 && failure->error != error)
-        failure++;
-    return failure;
-}
-
 int service_start_problem(struct problem *problem, int rc, const char *pointer, const char *what,
                           const struct inet_addr *address, uint16_t port)
 {
@@ -128,7 +99,7 @@ int service_start_problem(struct problem *problem, int rc, const char *pointer, 
     union inet_sockaddr sa;
     inet_sockaddr_make(&sa, address->family == AF_UNSPEC ? &any4 : address, port);
     inet_sockaddr_print(&sa, text);
-    const struct start_failure *failure = find_failure(-rc);
+    const struct start_failure *failure = start_failure_find(-rc);
     if (failure->error != 0)
         spec_errors_add(&problem->errors, pointer, failure->code, "%s %s cannot be bound: %s", what,
                         text, strerror(-rc));
@@ -160,23 +131,6 @@ int service_check_source(struct problem *problem, enum spec_source source, const
     return problem_set(problem, "managed_by_file",
                        "the %s \"%s\" is defined by the configuration file: change it there", what,
                        name);
-}
-
-void service_condition_set(struct service_condition *condition, bool ready, const char *reason,
-                           const char *message)
-{
-    condition->ready = ready;
-    condition->message = message;
-    if (condition->reason != NULL && strcmp(condition->reason, reason) == 0)
-        return;
-    condition->reason = reason;
-    clock_gettime(CLOCK_REALTIME, &condition->since);
-}
-
-void service_condition_failed(struct service_condition *condition, int error)
-{
-    const struct start_failure *failure = find_failure(error);
-    service_condition_set(condition, false, failure->reason, failure->message);
 }
 
 /* --- Events ----------------------------------------------------------------------------------- */
@@ -252,7 +206,7 @@ int service_new(struct event_base *base, struct supervisor *supervisor, struct s
     service->retry_delay_ms = RETRY_MIN_MS;
     service->retry = evtimer_new(base, on_retry, service);
     int rc = store != NULL ? events_new(base, store, &service->events) : 0;
-    if (service->retry == NULL || rc < 0) {
+    if (service->retry == NULL || rc < 0 || service_sweep_start(service) < 0) {
         service_free(service);
         return -ENOMEM;
     }
@@ -271,6 +225,8 @@ void service_free(struct service *service)
         service_drop_tunnel(service, service->tunnels.entries[service->tunnels.count - 1].object);
     free(service->forwards.entries);
     free(service->tunnels.entries);
+    if (service->sweep != NULL)
+        event_free(service->sweep);
     if (service->retry != NULL)
         event_free(service->retry);
     events_free(service->events);

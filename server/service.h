@@ -9,6 +9,7 @@
 #define MANYTUN_SERVER_SERVICE_H
 
 #include "engine/spec.h"
+#include "server/conditions.h"
 #include "server/problem.h"
 #include "server/supervisor.h"
 
@@ -21,17 +22,10 @@ struct events;
 struct service;
 struct store;
 
-/* Whether an object does what it is for, as of the moment it was handed out by a function below. */
-struct service_condition {
-    bool ready;
-    const char *reason;    /* one word in CamelCase: stable */
-    const char *message;   /* a sentence, or "" */
-    struct timespec since; /* when the reason was first seen */
-};
-
 /*
  * A generation grows with every change of the definition, and an object begins above all that were
  * deleted before: what was read of a deleted one never matches the next one of its name.
+ * The conditions are those of the moment at which a function below handed the object out.
  */
 struct service_tunnel {
     struct spec_tunnel spec;
@@ -39,11 +33,12 @@ struct service_tunnel {
     uint8_t public_key[SPEC_KEY_LEN];
     uint64_t generation;
     struct timespec created_at;
-    struct service_condition condition;
-    int sockets[2];  /* outer UDP, IPv4 and IPv6; -1 = none */
-    uint16_t port;   /* the outer port that was bound; 0 = none */
-    int start_error; /* errno while supervised is NULL: why; it is tried again */
-    size_t forwards; /* how many forwards use it */
+    struct condition conditions[TUNNEL_CONDITIONS];
+    bool out_of_reach; /* there are peers, and none can be reached */
+    int sockets[2];    /* outer UDP, IPv4 and IPv6; -1 = none */
+    uint16_t port;     /* the outer port that was bound; 0 = none */
+    int start_error;   /* errno while supervised is NULL: why; it is tried again */
+    size_t forwards;   /* how many forwards use it */
     struct supervised_tunnel *supervised; /* NULL while not bound */
 };
 
@@ -53,12 +48,13 @@ struct service_forward {
     struct service_tunnel *tunnel;
     uint64_t generation;
     struct timespec created_at;
-    struct service_condition condition;
-    int listener;        /* -1 = not bound (start_error says why) or not enabled */
-    uint16_t bound_port; /* what port 0 became; kept across restarts while it is free */
-    bool port_unsaved;   /* bound_port differs from what the store has */
-    unsigned attempts;   /* that were made at the port that port 0 was before a restart */
-    int start_error;     /* errno while enabled and not listening: why; it is tried again */
+    struct condition conditions[FORWARD_CONDITIONS];
+    uint64_t target_since_ns; /* unix time from which on the target is what it is */
+    int listener;             /* -1 = not bound (start_error says why) or not enabled */
+    uint16_t bound_port;      /* what port 0 became; kept across restarts while it is free */
+    bool port_unsaved;        /* bound_port differs from what the store has */
+    unsigned attempts;        /* that were made at the port that port 0 was before a restart */
+    int start_error;          /* errno while enabled and not listening: why; it is tried again */
     struct supervised_forward *supervised; /* NULL while not listening, or its tunnel is not up */
 };
 
@@ -82,6 +78,12 @@ void service_drain(struct service *service, void (*done)(void *ctx), void *ctx);
 bool service_draining(const struct service *service);
 /* Connections that are open now, of all forwards. */
 uint64_t service_connections(const struct service *service);
+/*
+ * Looks at every object, which is done once in SERVICE_SWEEP_MS too: a condition that became
+ * another is stamped with the time, and logged.
+ */
+#define SERVICE_SWEEP_MS 1000
+void service_sweep(struct service *service);
 bool service_restored(const struct service *service);
 /* Restored, not draining, and a worker is alive. */
 bool service_ready(const struct service *service);
@@ -141,6 +143,16 @@ int service_delete_forward(struct service *service, const char *name, struct pro
 
 const struct service_tunnel *service_find_tunnel(struct service *service, const char *name);
 const struct service_forward *service_find_forward(struct service *service, const char *name);
+
+static inline bool service_tunnel_is_ready(const struct service_tunnel *tunnel)
+{
+    return tunnel->conditions[TUNNEL_READY].is.status == CONDITION_TRUE;
+}
+
+static inline bool service_forward_is_ready(const struct service_forward *forward)
+{
+    return forward->conditions[FORWARD_READY].is.status == CONDITION_TRUE;
+}
 
 /* Objects in the order of their names: the first one with a name > after ("" = from the start). */
 const struct service_tunnel *service_next_tunnel(struct service *service, const char *after);

@@ -1,5 +1,5 @@
 /*
- * service_forwards: creation, change, deletion, restoring and condition of forwards.
+ * service_forwards: creation, change, deletion, restoring and look-up of forwards.
  *
  * A forward whose tunnel is not up still listens: its clients wait in the kernel's backlog, as
  * they do while a worker is restarted.
@@ -98,21 +98,6 @@ bool service_retry_forwards(struct service *service)
         save_port(service, forward);
     }
     return left;
-}
-
-static void observe(struct service_forward *forward)
-{
-    struct service_condition *condition = &forward->condition;
-    const struct service_tunnel *tunnel = forward->tunnel;
-    if (!forward->spec.enabled)
-        service_condition_set(condition, false, "Disabled", "the forward is not enabled");
-    else if (forward->start_error != 0)
-        service_condition_failed(condition, forward->start_error);
-    else if (forward->supervised == NULL || !supervisor_tunnel_worker_alive(tunnel->supervised))
-        service_condition_set(condition, false, "TunnelNotReady",
-                              "it listens, but its tunnel is not up: connections wait");
-    else
-        service_condition_set(condition, true, "Listening", "");
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
@@ -245,7 +230,7 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
     if (change_run(&change, problem) < 0)
         return -1;
     memset(spec, 0, sizeof(*spec));
-    observe(forward);
+    service_observe_forward(service, forward);
     if (service->store != NULL) /* the one-shot command has a line of its own */
         log_created(forward);
     *out = forward;
@@ -274,7 +259,7 @@ int service_update_forward(struct service *service, struct spec_forward *spec,
         log_about(LOG_LEVEL_INFO, LOG_FORWARD, forward->spec.name, "changed");
     }
     memset(spec, 0, sizeof(*spec));
-    observe(forward);
+    service_observe_forward(service, forward);
     *out = forward;
     return 0;
 }
@@ -340,7 +325,7 @@ const struct service_forward *service_find_forward(struct service *service, cons
 {
     struct service_forward *forward = service_index_find(&service->forwards, name);
     if (forward != NULL)
-        observe(forward);
+        service_observe_forward(service, forward);
     return forward;
 }
 
@@ -348,6 +333,6 @@ const struct service_forward *service_next_forward(struct service *service, cons
 {
     struct service_forward *forward = service_index_next(&service->forwards, after);
     if (forward != NULL)
-        observe(forward);
+        service_observe_forward(service, forward);
     return forward;
 }

@@ -28,6 +28,7 @@ struct service {
     struct service_index tunnels;
     struct service_index forwards;
     struct sockets_released released;
+    struct event *sweep; /* looks at all objects, again and again */
     struct event *retry; /* pending while something could not be started */
     unsigned retry_delay_ms;
     bool restored;
@@ -53,10 +54,12 @@ int service_check_source(struct problem *problem, enum spec_source source, const
                          const char *name);
 /* The generation of an object that is to be created. 0, or -1 with the problem filled. */
 int service_first_generation(struct service *service, uint64_t *out, struct problem *problem);
-/* The condition of an object that could not be started. */
-void service_condition_failed(struct service_condition *condition, int error);
-void service_condition_set(struct service_condition *condition, bool ready, const char *reason,
-                           const char *message);
+
+/* Brings an object's conditions up to date; of a tunnel, also what its peers are up to. */
+void service_observe_tunnel(struct service *service, struct service_tunnel *tunnel);
+void service_observe_forward(struct service *service, struct service_forward *forward);
+/* Starts to do so regularly. 0 or -ENOMEM. */
+int service_sweep_start(struct service *service);
 
 /* Reports a fact, see events_emit(). */
 void service_emit(struct service *service, const struct event_fact *fact);

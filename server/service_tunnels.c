@@ -1,5 +1,5 @@
 /*
- * service_tunnels: creation, change, deletion, restoring and condition of tunnels.
+ * service_tunnels: creation, change, deletion, restoring and look-up of tunnels.
  */
 #include "engine/log.h"
 #include "engine/spec_diff.h"
@@ -58,17 +58,6 @@ bool service_retry_tunnels(struct service *service)
                       (unsigned)tunnel->port);
     }
     return left;
-}
-
-static void observe(struct service_tunnel *tunnel)
-{
-    if (tunnel->supervised == NULL)
-        service_condition_failed(&tunnel->condition, tunnel->start_error);
-    else if (!supervisor_tunnel_worker_alive(tunnel->supervised))
-        service_condition_set(&tunnel->condition, false, "WorkerDown",
-                              "the worker process is being restarted");
-    else
-        service_condition_set(&tunnel->condition, true, "Bound", "");
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
@@ -141,7 +130,7 @@ int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
     if (change_run(&change, problem) < 0)
         return -1;
     sodium_memzero(spec, sizeof(*spec));
-    observe(tunnel);
+    service_observe_tunnel(service, tunnel);
     if (service->store != NULL) /* the one-shot command is quiet until all of it is done */
         log_about(LOG_LEVEL_INFO, LOG_TUNNEL, tunnel->spec.name, "created, bound to port %u",
                   (unsigned)tunnel->port);
@@ -180,7 +169,7 @@ int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
         sodium_memzero(spec, sizeof(*spec));
         log_about(LOG_LEVEL_INFO, LOG_TUNNEL, tunnel->spec.name, "changed");
     }
-    observe(tunnel);
+    service_observe_tunnel(service, tunnel);
     *out = tunnel;
     return 0;
 }
@@ -260,7 +249,7 @@ const struct service_tunnel *service_find_tunnel(struct service *service, const 
 {
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, name);
     if (tunnel != NULL)
-        observe(tunnel);
+        service_observe_tunnel(service, tunnel);
     return tunnel;
 }
 
@@ -268,6 +257,6 @@ const struct service_tunnel *service_next_tunnel(struct service *service, const 
 {
     struct service_tunnel *tunnel = service_index_next(&service->tunnels, after);
     if (tunnel != NULL)
-        observe(tunnel);
+        service_observe_tunnel(service, tunnel);
     return tunnel;
 }

@@ -168,6 +168,7 @@ static void conn_connected(void *ctx)
 {
     struct relay *relay = ctx;
     relay->connected = true;
+    counter_set(&relay->group->counters->last_connect_unix_ns, (uint64_t)clock_unix_ns());
     active(relay);
     if (relay->idle_timeout > 0)
         set_timer(relay, relay->idle_timeout);

@@ -108,7 +108,7 @@ static void test_change_of_a_listen_port(void **state)
     const struct service_forward *forward = service_find_forward(fx.service, "web");
     assert_int_equal(forward->generation, 1);
     assert_int_equal(forward->bound_port, old);
-    assert_true(forward->condition.ready);
+    assert_true(service_forward_is_ready(forward));
     assert_false(is_free(old));
     sockets_close_listener(fd);
     assert_int_equal(update_forward(make_forward("web", port), 2)->bound_port, port);
@@ -193,7 +193,7 @@ static void test_disabling_and_enabling(void **state)
     assert_true(is_free(port));
     const struct service_forward *forward = update_forward(spec, 3);
     assert_int_equal(forward->bound_port, port);
-    assert_true(forward->condition.ready);
+    assert_true(service_forward_is_ready(forward));
     assert_int_equal(fake.forwards, 1);
 }
 
@@ -290,14 +290,14 @@ static void test_change_of_what_did_not_start(void **state)
     assert_int_equal(sockets_bind_udp(&loopback, spec.listen_port, &released, sockets, &bound), 0);
     start();
     const struct service_tunnel *tunnel = service_find_tunnel(fx.service, "home");
-    assert_false(tunnel->condition.ready);
+    assert_false(service_tunnel_is_ready(tunnel));
     spec.mtu = 1300;
     update_tunnel(spec, 3); /* still waits for its port */
-    assert_false(tunnel->condition.ready);
+    assert_false(service_tunnel_is_ready(tunnel));
     spec.listen_port = 0;
     update_tunnel(spec, 4);
-    assert_true(tunnel->condition.ready);
-    while (!service_find_forward(fx.service, "web")->condition.ready)
+    assert_true(service_tunnel_is_ready(tunnel));
+    while (!service_forward_is_ready(service_find_forward(fx.service, "web")))
         event_base_loop(fx.base, EVLOOP_ONCE);
     sockets_close_udp(sockets, bound, &released);
 }

@@ -1,0 +1,295 @@
+/*
+ * conditions: owns the words, and the rules that lead to them. No state.
+ */
+#include "server/conditions.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NS_PER_S 1000000000ULL
+
+/* --- Names ------------------------------------------------------------------------------------ */
+
+const char *tunnel_condition_name(enum tunnel_condition condition)
+{
+    static const char *const names[TUNNEL_CONDITIONS] = {
+        [TUNNEL_READY] = "Ready",
+        [TUNNEL_BOUND] = "Bound",
+        [TUNNEL_WORKER_ALIVE] = "WorkerAlive",
+        [TUNNEL_ENDPOINT_RESOLVED] = "EndpointResolved",
+        [TUNNEL_HANDSHAKE_FRESH] = "HandshakeFresh",
+    };
+    return names[condition];
+}
+
+const char *forward_condition_name(enum forward_condition condition)
+{
+    static const char *const names[FORWARD_CONDITIONS] = {
+        [FORWARD_READY] = "Ready",
+        [FORWARD_LISTENING] = "Listening",
+        [FORWARD_TUNNEL_READY] = "TunnelReady",
+        [FORWARD_TARGET_REACHABLE] = "TargetReachable",
+    };
+    return names[condition];
+}
+
+const char *condition_status_name(enum condition_status status)
+{
+    static const char *const names[] = {
+        [CONDITION_UNKNOWN] = "Unknown",
+        [CONDITION_FALSE] = "False",
+        [CONDITION_TRUE] = "True",
+    };
+    return names[status];
+}
+
+static struct verdict say(enum condition_status status, const char *reason, const char *message)
+{
+    return (struct verdict){status, reason, message, ""};
+}
+
+static struct verdict say_of(const char *subject, struct verdict verdict)
+{
+    verdict.subject = subject != NULL ? subject : "";
+    return verdict;
+}
+
+/* --- Why something did not start -------------------------------------------------------------- */
+
+static const struct start_failure start_failures[] = {
+    {EADDRINUSE, "address_in_use", "AddressInUse",
+     "another socket has this address and port; it is tried again"},
+    {EACCES, "permission_denied", "PermissionDenied",
+     "this port needs a right that the program does not have; it is tried again"},
+    {EPERM, "permission_denied", "PermissionDenied",
+     "this port needs a right that the program does not have; it is tried again"},
+    {EADDRNOTAVAIL, "address_not_available", "AddressNotAvailable",
+     "this host does not have the address; it is tried again"},
+    {EAFNOSUPPORT, "address_not_available", "AddressNotAvailable",
+     "this host does not have the address family; it is tried again"},
+    {0, "exhausted", "ResourcesExhausted",
+     "descriptors, memory or room in the workers ran out; it is tried again"},
+};
+
+const struct start_failure *start_failure_find(int error)
+{
+    const struct start_failure *failure = start_failures;
+    while (failure->error != 0 && failure->error != error)
+        failure++;
+    return failure;
+}
+
+static struct verdict not_started(int error)
+{
+    const struct start_failure *failure = start_failure_find(error);
+    return say(CONDITION_FALSE, failure->reason, failure->message);
+}
+
+/* --- Peers ------------------------------------------------------------------------------------ */
+
+static bool is_fresh(uint64_t since_ns, uint64_t now_ns)
+{
+    return since_ns + CONDITION_HANDSHAKE_FRESH_SECONDS * NS_PER_S > now_ns;
+}
+
+enum peer_health peer_health_judge(const struct peer_facts *facts, uint64_t now_ns)
+{
+    if (facts->unanswered >= CONDITION_UNANSWERED_MAX)
+        return PEER_NO_ANSWER;
+    if (facts->last_handshake_ns != 0 && is_fresh(facts->last_handshake_ns, now_ns))
+        return PEER_FRESH;
+    if (!facts->looked_up)
+        return facts->lookup_failed ? PEER_UNRESOLVED : PEER_RESOLVING;
+    if (facts->keepalive_seconds != 0 && !is_fresh(facts->since_ns, now_ns))
+        return PEER_EXPIRED;
+    if (facts->keepalive_seconds != 0 || facts->unanswered > 0)
+        return PEER_CONNECTING;
+    return PEER_IDLE;
+}
+
+struct verdict peer_health_verdict(enum peer_health health)
+{
+    static const struct verdict verdicts[PEER_HEALTHS] = {
+        [PEER_IDLE] = {CONDITION_UNKNOWN, "Idle",
+                       "no handshake lately; the next packet to the peer starts one", ""},
+        [PEER_FRESH] = {CONDITION_TRUE, "Fresh", "", ""},
+        [PEER_CONNECTING] = {CONDITION_UNKNOWN, "Connecting", "a handshake is under way", ""},
+        [PEER_RESOLVING] = {CONDITION_UNKNOWN, "Resolving", "its endpoint is being looked up", ""},
+        [PEER_UNRESOLVED] = {CONDITION_UNKNOWN, "EndpointUnknown",
+                             "there is no address to send a handshake to", ""},
+        [PEER_NO_ANSWER] = {CONDITION_FALSE, "NoAnswer",
+                            "handshakes are not answered; check the endpoint, that its UDP port is "
+                            "open, and that each side has the other's public key",
+                            ""},
+        [PEER_EXPIRED] = {CONDITION_FALSE, "Expired",
+                          "there is a keepalive, but the last handshake is over three minutes ago; "
+                          "check the peer",
+                          ""},
+    };
+    return verdicts[health];
+}
+
+void peers_summary_add(struct peers_summary *summary, const char *name,
+                       const struct peer_facts *facts, uint64_t now_ns)
+{
+    enum peer_health health = peer_health_judge(facts, now_ns);
+    if (summary->count[health]++ == 0)
+        summary->first[health] = name;
+    if (facts->looked_up)
+        return;
+    if (!facts->lookup_failed)
+        summary->resolving++;
+    else if (summary->unresolved++ == 0)
+        summary->first_unresolved = name;
+}
+
+bool peers_summary_out_of_reach(const struct peers_summary *summary)
+{
+    size_t reachable = 0;
+    size_t all = 0;
+    for (enum peer_health health = 0; health < PEER_HEALTHS; health++) {
+        all += summary->count[health];
+        if (health < PEER_UNRESOLVED)
+            reachable += summary->count[health];
+    }
+    return all > 0 && reachable == 0;
+}
+
+/* --- Tunnels ---------------------------------------------------------------------------------- */
+
+static struct verdict judge_endpoints(const struct peers_summary *peers)
+{
+    if (peers->unresolved > 0)
+        return say_of(peers->first_unresolved,
+                      say(CONDITION_FALSE, "LookupFailed",
+                          "the name of the endpoint cannot be looked up; check it and the name "
+                          "servers; it is tried again"));
+    if (peers->resolving > 0)
+        return say(CONDITION_UNKNOWN, "Resolving", "the endpoint is being looked up");
+    return say(CONDITION_TRUE, "Resolved", "");
+}
+
+/* What is worst comes first; one peer that answers outweighs those that nobody talks to. */
+static struct verdict judge_handshakes(const struct peers_summary *peers)
+{
+    static const enum peer_health order[] = {PEER_NO_ANSWER,  PEER_EXPIRED,    PEER_FRESH,
+                                             PEER_CONNECTING, PEER_UNRESOLVED, PEER_RESOLVING,
+                                             PEER_IDLE};
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        if (peers->count[order[i]] == 0)
+            continue;
+        struct verdict verdict = peer_health_verdict(order[i]);
+        return verdict.status == CONDITION_FALSE ? say_of(peers->first[order[i]], verdict)
+                                                 : verdict;
+    }
+    return say(CONDITION_UNKNOWN, "NoPeers", "the tunnel has no peers yet");
+}
+
+static struct verdict judge_tunnel(const struct tunnel_facts *facts, const struct verdict *of)
+{
+    if (of[TUNNEL_BOUND].status != CONDITION_TRUE)
+        return of[TUNNEL_BOUND];
+    if (of[TUNNEL_WORKER_ALIVE].status != CONDITION_TRUE)
+        return of[TUNNEL_WORKER_ALIVE];
+    if (peers_summary_out_of_reach(facts->peers))
+        return of[TUNNEL_HANDSHAKE_FRESH].status == CONDITION_FALSE ? of[TUNNEL_HANDSHAKE_FRESH]
+                                                                    : of[TUNNEL_ENDPOINT_RESOLVED];
+    return say(CONDITION_TRUE, "Bound", "");
+}
+
+void tunnel_facts_judge(const struct tunnel_facts *facts, struct verdict out[TUNNEL_CONDITIONS])
+{
+    const struct verdict waits = say(CONDITION_UNKNOWN, "NotBound", "the tunnel is not bound");
+    const struct verdict down = say(CONDITION_UNKNOWN, "WorkerDown", "the worker does not run");
+    out[TUNNEL_BOUND] =
+        facts->started ? say(CONDITION_TRUE, "Bound", "") : not_started(facts->start_error);
+    out[TUNNEL_WORKER_ALIVE] = waits;
+    out[TUNNEL_ENDPOINT_RESOLVED] = waits;
+    out[TUNNEL_HANDSHAKE_FRESH] = waits;
+    if (facts->started) {
+        out[TUNNEL_WORKER_ALIVE] =
+            facts->worker_alive
+                ? say(CONDITION_TRUE, "Running", "")
+                : say(CONDITION_FALSE, "WorkerDown", "the worker process is being restarted");
+        out[TUNNEL_ENDPOINT_RESOLVED] = judge_endpoints(facts->peers);
+        out[TUNNEL_HANDSHAKE_FRESH] = facts->worker_alive ? judge_handshakes(facts->peers) : down;
+    }
+    out[TUNNEL_READY] = judge_tunnel(facts, out);
+}
+
+/* --- Forwards --------------------------------------------------------------------------------- */
+
+static const struct dial_failure {
+    int error; /* 0 in the entry that stands for every other error */
+    const char *reason;
+    const char *message;
+} dial_failures[] = {
+    {ECONNREFUSED, "ConnectionRefused",
+     "the target refused the last connection; check that something listens there"},
+    {ETIMEDOUT, "Timeout",
+     "the target did not answer the last connection; check its address, its firewall and the peer"},
+    {EHOSTUNREACH, "NoRoute",
+     "no peer's allowed IPs contain the target, or the network behind the peer has no way to it"},
+    {ENETUNREACH, "NoRoute", "the network behind the peer has no way to the target"},
+    {0, "ConnectFailed", "the last connection to the target failed; last_error says why"},
+};
+
+static struct verdict judge_target(const struct forward_facts *facts)
+{
+    bool connected = facts->last_connect_ns > facts->target_since_ns;
+    bool failed = facts->last_error_ns > facts->target_since_ns;
+    if (failed && facts->last_error_ns > facts->last_connect_ns) {
+        const struct dial_failure *failure = dial_failures;
+        while (failure->error != 0 && failure->error != facts->last_error)
+            failure++;
+        return say(CONDITION_FALSE, failure->reason, failure->message);
+    }
+    if (connected)
+        return say(CONDITION_TRUE, "Connected", "");
+    return say(CONDITION_UNKNOWN, "NotTried", "no connection was made yet");
+}
+
+static struct verdict judge_tunnel_of(const struct forward_facts *facts)
+{
+    if (!facts->tunnel_up)
+        return say(CONDITION_FALSE, "TunnelNotReady",
+                   "it listens, but its tunnel is not up: connections wait");
+    if (facts->peers_out_of_reach)
+        return say(CONDITION_FALSE, "TunnelNotReady",
+                   "its tunnel's peers cannot be reached: see the tunnel");
+    return say(CONDITION_TRUE, "TunnelReady", "");
+}
+
+void forward_facts_judge(const struct forward_facts *facts, struct verdict out[FORWARD_CONDITIONS])
+{
+    if (!facts->enabled) {
+        const struct verdict off = say(CONDITION_UNKNOWN, "Disabled", "the forward is not enabled");
+        out[FORWARD_TUNNEL_READY] = off;
+        out[FORWARD_TARGET_REACHABLE] = off;
+        out[FORWARD_LISTENING] = off;
+        out[FORWARD_LISTENING].status = CONDITION_FALSE;
+        out[FORWARD_READY] = out[FORWARD_LISTENING];
+        return;
+    }
+    out[FORWARD_LISTENING] = facts->start_error == 0 ? say(CONDITION_TRUE, "Listening", "")
+                                                     : not_started(facts->start_error);
+    out[FORWARD_TUNNEL_READY] = judge_tunnel_of(facts);
+    out[FORWARD_TARGET_REACHABLE] = judge_target(facts);
+    out[FORWARD_READY] = out[FORWARD_LISTENING];
+    if (out[FORWARD_READY].status == CONDITION_TRUE &&
+        out[FORWARD_TUNNEL_READY].status != CONDITION_TRUE)
+        out[FORWARD_READY] = out[FORWARD_TUNNEL_READY];
+}
+
+/* --- Time ------------------------------------------------------------------------------------- */
+
+bool condition_apply(struct condition *condition, const struct verdict *verdict,
+                     const struct timespec *now)
+{
+    bool other = condition->is.reason == NULL || condition->is.status != verdict->status ||
+                 strcmp(condition->is.reason, verdict->reason) != 0;
+    condition->is = *verdict;
+    if (other)
+        condition->since = *now;
+    return other;
+}

@@ -1,0 +1,162 @@
+/*
+ * service_observe: looks at tunnels and forwards, and keeps their conditions. Facts are gathered
+ * here; what follows from them is decided in conditions.c.
+ */
+#include "engine/log.h"
+#include "server/events.h"
+#include "server/service_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NS_PER_S 1000000000ULL
+
+static uint64_t to_ns(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec;
+}
+
+/* --- Telling ---------------------------------------------------------------------------------- */
+
+/*
+ * A condition became another: an event, and a line of the log. What an operator must know is a
+ * warning; that it is over, or that nothing is known, is not.
+ */
+static void tell(struct service *service, enum event_type type, const char *name,
+                 uint64_t generation, const char *condition, const struct verdict *is)
+{
+    char text[EVENTS_MESSAGE_MAX + 1];
+    snprintf(text, sizeof(text), "%s is %s%s%s%s%s", condition, condition_status_name(is->status),
+             is->subject[0] != '\0' ? ": peer " : "", is->subject,
+             is->message[0] != '\0' ? ": " : "", is->message);
+    log_about(is->status == CONDITION_FALSE ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+              type == EVENT_TUNNEL_CONDITION ? LOG_TUNNEL : LOG_FORWARD, name, "%s", text);
+    service_emit(service, &(struct event_fact){.type = type,
+                                               .name = name,
+                                               .reason = is->reason,
+                                               .message = text,
+                                               .actor = EVENTS_ACTOR_SYSTEM,
+                                               .generation = generation});
+}
+
+/*
+ * What an object is when it is first looked at is part of its creation, and worth telling only when
+ * something is wrong with it.
+ */
+static bool is_worth_telling(const struct condition *before, const struct verdict *is)
+{
+    return before->is.reason != NULL || is->status == CONDITION_FALSE;
+}
+
+/* --- Tunnels ---------------------------------------------------------------------------------- */
+
+static void summarize_peers(const struct service_tunnel *tunnel, uint64_t now_ns,
+                            struct peers_summary *out)
+{
+    *out = (struct peers_summary){0};
+    if (tunnel->supervised == NULL || tunnel->spec.peers_count == 0)
+        return;
+    const struct counters_tunnel *counters = supervisor_tunnel_counters(tunnel->supervised);
+    const struct peer_facts facts = {
+        .looked_up = true,
+        .last_handshake_ns = counter_get(&counters->last_handshake_unix_ns),
+    };
+    peers_summary_add(out, "", &facts, now_ns);
+}
+
+static void observe_tunnel(struct service *service, struct service_tunnel *tunnel,
+                           const struct timespec *now)
+{
+    struct peers_summary peers;
+    struct verdict verdicts[TUNNEL_CONDITIONS];
+    summarize_peers(tunnel, to_ns(now), &peers);
+    tunnel->out_of_reach = peers_summary_out_of_reach(&peers);
+    const struct tunnel_facts facts = {
+        .started = tunnel->supervised != NULL,
+        .start_error = tunnel->start_error,
+        .worker_alive =
+            tunnel->supervised != NULL && supervisor_tunnel_worker_alive(tunnel->supervised),
+        .peers = &peers,
+    };
+    tunnel_facts_judge(&facts, verdicts);
+    for (enum tunnel_condition i = 0; i < TUNNEL_CONDITIONS; i++) {
+        bool worth = is_worth_telling(&tunnel->conditions[i], &verdicts[i]);
+        if (condition_apply(&tunnel->conditions[i], &verdicts[i], now) && worth)
+            tell(service, EVENT_TUNNEL_CONDITION, tunnel->spec.name, tunnel->generation,
+                 tunnel_condition_name(i), &verdicts[i]);
+    }
+}
+
+void service_observe_tunnel(struct service *service, struct service_tunnel *tunnel)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    observe_tunnel(service, tunnel, &now);
+}
+
+/* --- Forwards --------------------------------------------------------------------------------- */
+
+static void observe_forward(struct service *service, struct service_forward *forward,
+                            const struct timespec *now)
+{
+    static const struct counters_forward none;
+    struct verdict verdicts[FORWARD_CONDITIONS];
+    const struct counters_forward *counters =
+        forward->supervised != NULL ? supervisor_forward_counters(forward->supervised) : &none;
+    const struct supervised_tunnel *carrier = forward->tunnel->supervised;
+    /* One that could not be bound is in no worker, which says nothing of its tunnel. */
+    bool carried = forward->supervised != NULL || forward->start_error != 0;
+    const struct forward_facts facts = {
+        .enabled = forward->spec.enabled,
+        .start_error = forward->start_error,
+        .tunnel_up = carried && carrier != NULL && supervisor_tunnel_worker_alive(carrier),
+        .peers_out_of_reach = forward->tunnel->out_of_reach,
+        .target_since_ns = forward->target_since_ns,
+        .last_connect_ns = counter_get(&counters->last_connect_unix_ns),
+        .last_error_ns = counter_get(&counters->last_error_unix_ns),
+        .last_error = (int)counter_get(&counters->last_error),
+    };
+    forward_facts_judge(&facts, verdicts);
+    for (enum forward_condition i = 0; i < FORWARD_CONDITIONS; i++) {
+        bool worth = is_worth_telling(&forward->conditions[i], &verdicts[i]);
+        if (condition_apply(&forward->conditions[i], &verdicts[i], now) && worth)
+            tell(service, EVENT_FORWARD_CONDITION, forward->spec.name, forward->generation,
+                 forward_condition_name(i), &verdicts[i]);
+    }
+}
+
+void service_observe_forward(struct service *service, struct service_forward *forward)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    observe_forward(service, forward, &now);
+}
+
+/* --- The sweep -------------------------------------------------------------------------------- */
+
+void service_sweep(struct service *service)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (size_t i = 0; i < service->tunnels.count; i++)
+        observe_tunnel(service, service->tunnels.entries[i].object, &now);
+    for (size_t i = 0; i < service->forwards.count; i++)
+        observe_forward(service, service->forwards.entries[i].object, &now);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    service_sweep(ctx);
+}
+
+int service_sweep_start(struct service *service)
+{
+    const struct timeval interval = {.tv_sec = SERVICE_SWEEP_MS / 1000,
+                                     .tv_usec = SERVICE_SWEEP_MS % 1000 * 1000};
+    service->sweep = event_new(service->base, -1, EV_PERSIST, on_sweep, service);
+    if (service->sweep == NULL)
+        return -ENOMEM;
+    return event_add(service->sweep, &interval) < 0 ? -ENOMEM : 0;
+}
