@@ -41,6 +41,7 @@ struct api_call {
     enum api_caller caller;
     enum api_role role;           /* the caller's */
     char name[SPEC_NAME_MAX + 1]; /* what {name} stood for in the path */
+    char peer[SPEC_NAME_MAX + 1]; /* what {peer} stood for; "" = not in the path */
     struct query query;
     const char *if_match; /* these headers, or NULL */
     const char *if_none_match;
@@ -55,7 +56,7 @@ struct api_call {
         size_t body_len;
         uint64_t etag; /* the generation; 0 = none */
         bool is_asset; /* a file of the status page: a browser keeps it and runs it */
-        char location[SPEC_NAME_MAX + 32];
+        char location[2 * SPEC_NAME_MAX + 32];
     } answer;
 };
 

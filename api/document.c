@@ -17,16 +17,17 @@ static cJSON *with_name(struct api_call *call, cJSON *document)
 {
     if (!cJSON_IsObject(document))
         return document;
+    const char *wanted = call->peer[0] != '\0' ? call->peer : call->name;
     const cJSON *name = json_member(document, "name");
     if (name == NULL) {
-        if (cJSON_AddStringToObject(document, "name", call->name) != NULL)
+        if (cJSON_AddStringToObject(document, "name", wanted) != NULL)
             return document;
         problem_set(&call->problem, "exhausted", "out of memory");
     } else {
-        if (cJSON_IsString(name) && strcmp(name->valuestring, call->name) == 0)
+        if (cJSON_IsString(name) && strcmp(name->valuestring, wanted) == 0)
             return document;
         spec_errors_add(&call->problem.errors, "/name", "immutable",
-                        "must be left out, or \"%s\" as in the path", call->name);
+                        "must be left out, or \"%s\" as in the path", wanted);
         problem_set(&call->problem, "validation", "a name cannot be changed");
     }
     json_free(document);

@@ -13,6 +13,11 @@ int api_get_tunnel(struct api_call *call);
 int api_put_tunnel(struct api_call *call);
 int api_patch_tunnel(struct api_call *call);
 int api_delete_tunnel(struct api_call *call);
+int api_list_peers(struct api_call *call);
+int api_get_peer(struct api_call *call);
+int api_put_peer(struct api_call *call);
+int api_delete_peer(struct api_call *call);
+
 int api_get_tunnel_config(struct api_call *call);
 int api_put_tunnel_config(struct api_call *call);
 

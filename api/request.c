@@ -92,6 +92,7 @@ static int judge(const struct api_context *context, struct api_request *request,
     if (problem->status != 0)
         return -1;
     memcpy(request->call.name, request->match.name, sizeof(request->call.name));
+    memcpy(request->call.peer, request->match.peer, sizeof(request->call.peer));
     request->call.if_match = request->head.headers.if_match;
     request->call.if_none_match = request->head.headers.if_none_match;
     request->call.service = context->service;

@@ -41,14 +41,21 @@ static enum segment_match match_segment(const char *text, size_t len, const char
                : SEGMENT_OTHER;
 }
 
-static bool match_path(const char *path, const char *template, char name[SPEC_NAME_MAX + 1])
+/* Where the name goes that a segment of a template stands for. */
+static char *name_of(struct api_match *match, const char *template)
+{
+    return strncmp(template, "{peer}", strlen("{peer}")) == 0 ? match->peer : match->name;
+}
+
+static bool match_path(const char *path, const char *template, struct api_match *match)
 {
     while (*path == '/' && *template == '/') {
         path++;
         template ++;
         size_t len = strcspn(path, "/");
         size_t template_len = strcspn(template, "/");
-        if (match_segment(path, len, template, template_len, name) != SEGMENT_SAME)
+        if (match_segment(path, len, template, template_len, name_of(match, template)) !=
+            SEGMENT_SAME)
             return false;
         path += len;
         template += template_len;
@@ -100,13 +107,14 @@ int api_router_find(const struct api_route *routes, const char *method, const ch
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     match->route = NULL;
     match->name[0] = '\0';
+    match->peer[0] = '\0';
     match->allow[0] = '\0';
     if (!is_known_method(method))
         return problem_set(problem, "not_implemented", "this server does not know the method");
     if (is_malformed(path))
         return problem_set(problem, "bad_request", "the path is malformed");
     for (const struct api_route *route = routes; route->method != NULL; route++) {
-        if (!match_path(path, route->path, match->name))
+        if (!match_path(path, route->path, match))
             continue;
         add_allowed(match->allow, sizeof(match->allow), route->method);
         if (strcmp(route->method, wanted) == 0)

@@ -20,7 +20,7 @@ enum api_body {
 
 struct api_route {
     const char *method; /* GET also answers HEAD */
-    const char *path;   /* "{name}" stands for the name of an object, "{file}" for one of a file */
+    const char *path; /* "{name}" and "{peer}" stand for names of objects, "{file}" for a file's */
     enum api_role role; /* the least that may call it; API_ROLE_NOBODY needs no token */
     unsigned query;     /* enum query_parameter, those that it takes */
     enum api_body body;
@@ -34,13 +34,14 @@ extern const struct api_route api_health_routes[]; /* of the health listeners */
 struct api_match {
     const struct api_route *route;
     char name[SPEC_NAME_MAX + 1];     /* what {name} or {file} stood for */
+    char peer[SPEC_NAME_MAX + 1];     /* … and {peer}; "" = not in the path */
     enum api_role role;               /* the caller's, filled by api_admit() … */
     char actor[EVENTS_ACTOR_MAX + 1]; /* … and who it is, see events_set_actor() */
     char allow[64];                   /* "GET, HEAD, POST" where the path exists */
 };
 
-/* Fills route, name and allow. 0, or -1 with *problem filled: not_found, method_not_allowed (then
- * allow), not_implemented. */
+/* Fills route, name, peer and allow. 0, or -1 with *problem filled: not_found, method_not_allowed
+ * (then allow), not_implemented. */
 int api_router_find(const struct api_route *routes, const char *method, const char *path,
                     struct api_match *match, struct problem *problem);
 

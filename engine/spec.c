@@ -98,6 +98,51 @@ int spec_tunnel_copy(struct spec_tunnel *out, const struct spec_tunnel *tunnel)
     return 0;
 }
 
+static void free_peer(struct spec_peer *peer)
+{
+    free(peer->allowed_ips);
+    sodium_memzero(peer, sizeof(*peer));
+}
+
+/* Makes room behind the last peer, by copying: realloc() would leave keys behind. */
+static int grow_peers(struct spec_tunnel *tunnel)
+{
+    if (tunnel->peers_count == SPEC_PEERS_MAX)
+        return -E2BIG;
+    struct spec_peer *peers = calloc(tunnel->peers_count + 1, sizeof(*peers));
+    if (peers == NULL)
+        return -ENOMEM;
+    if (tunnel->peers_count > 0) {
+        memcpy(peers, tunnel->peers, tunnel->peers_count * sizeof(*peers));
+        sodium_memzero(tunnel->peers, tunnel->peers_count * sizeof(*peers));
+    }
+    free(tunnel->peers);
+    tunnel->peers = peers;
+    tunnel->peers_count++;
+    return 0;
+}
+
+int spec_tunnel_set_peer(struct spec_tunnel *tunnel, size_t place, struct spec_peer *peer)
+{
+    int rc = place == tunnel->peers_count ? grow_peers(tunnel) : 0;
+    if (rc < 0)
+        return rc;
+    free_peer(&tunnel->peers[place]);
+    tunnel->peers[place] = *peer;
+    sodium_memzero(peer, sizeof(*peer));
+    return 0;
+}
+
+void spec_tunnel_remove_peer(struct spec_tunnel *tunnel, size_t place)
+{
+    free_peer(&tunnel->peers[place]);
+    tunnel->peers_count--;
+    memmove(&tunnel->peers[place], &tunnel->peers[place + 1],
+            (tunnel->peers_count - place) * sizeof(*tunnel->peers));
+    /* What was last is not wiped with the others any more. */
+    sodium_memzero(&tunnel->peers[tunnel->peers_count], sizeof(*tunnel->peers));
+}
+
 /* --- Validation ------------------------------------------------------------------------------ */
 
 /* Something of a peer that must not be anywhere else in the tunnel, as comparable bytes. */

@@ -103,6 +103,13 @@ void spec_tunnel_fini(struct spec_tunnel *tunnel);
 /* A deep copy. 0 or -ENOMEM. */
 int spec_tunnel_copy(struct spec_tunnel *out, const struct spec_tunnel *tunnel);
 
+/*
+ * Puts a peer in place of the one there, or behind the last (place = peers_count). The peer is
+ * moved from and zeroed on success. 0; -E2BIG beyond SPEC_PEERS_MAX; -ENOMEM.
+ */
+int spec_tunnel_set_peer(struct spec_tunnel *tunnel, size_t place, struct spec_peer *peer);
+void spec_tunnel_remove_peer(struct spec_tunnel *tunnel, size_t place);
+
 /* --- Validation ------------------------------------------------------------------------------ */
 
 /*
@@ -132,6 +139,7 @@ enum spec_secrets {
 
 /* Writes a definition. Returns an object that the caller frees, or NULL (out of memory). */
 cJSON *spec_tunnel_to_json(const struct spec_tunnel *tunnel, enum spec_secrets secrets);
+cJSON *spec_peer_to_json(const struct spec_peer *peer, enum spec_secrets secrets);
 cJSON *spec_forward_to_json(const struct spec_forward *forward);
 
 /* --- Pieces that others parse too ----------------------------------------------------------- */

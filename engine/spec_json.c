@@ -622,19 +622,27 @@ static bool fill_peer(cJSON *object, const struct spec_peer *peer, enum spec_sec
            add_number(object, "keepalive_seconds", peer->keepalive_seconds);
 }
 
+cJSON *spec_peer_to_json(const struct spec_peer *peer, enum spec_secrets secrets)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (object != NULL && !fill_peer(object, peer, secrets)) {
+        json_free(object);
+        object = NULL;
+    }
+    return object;
+}
+
 static bool add_peers(cJSON *object, const struct spec_tunnel *tunnel, enum spec_secrets secrets)
 {
     cJSON *array = cJSON_AddArrayToObject(object, "peers");
     if (array == NULL)
         return false;
     for (size_t i = 0; i < tunnel->peers_count; i++) {
-        cJSON *peer = cJSON_CreateObject();
+        cJSON *peer = spec_peer_to_json(&tunnel->peers[i], secrets);
         if (!cJSON_AddItemToArray(array, peer)) {
-            cJSON_Delete(peer);
+            json_free(peer);
             return false;
         }
-        if (!fill_peer(peer, &tunnel->peers[i], secrets))
-            return false;
     }
     return true;
 }

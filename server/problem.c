@@ -27,6 +27,7 @@ static const struct {
     {"address_in_use", 409, "The address is in use"},
     {"address_not_available", 409, "The address is not available on this host"},
     {"permission_denied", 409, "The host does not permit this port"},
+    {"overlap", 409, "Another peer has this already"},
     {"in_use", 409, "The object is in use"},
     {"last_admin_token", 409, "Nobody could administer the service over TCP any more"},
     {"limit_reached", 409, "There are as many as there may be"},

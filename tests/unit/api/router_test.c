@@ -30,6 +30,11 @@ static const struct {
     {"PATCH", "/v1/tunnels/home", 0, api_patch_tunnel, "home"},
     {"PUT", "/v1/forwards/web", 0, api_put_forward, "web"},
     {"PATCH", "/v1/forwards/web", 0, api_patch_forward, "web"},
+    {"GET", "/v1/tunnels/home/peers", 0, api_list_peers, "home"},
+    {"GET", "/v1/tunnels/home/peers/gw", 0, api_get_peer, "home"},
+    {"PUT", "/v1/tunnels/home/peers/gw", 0, api_put_peer, "home"},
+    {"GET", "/v1/tunnels/home/peers/", 404, NULL, ""},
+    {"GET", "/v1/tunnels/home/peers/gw/x", 404, NULL, ""},
     {"GET", "/v1/tunnels/home/config", 0, api_get_tunnel_config, "home"},
     {"PUT", "/v1/tunnels/home/config", 0, api_put_tunnel_config, "home"},
     {"GET", "/livez", 0, api_get_livez, ""},
@@ -59,7 +64,6 @@ static const struct {
     {"GET", "/v1/", 404, NULL, ""},
     {"GET", "/v1/tunnels/", 404, NULL, ""},
     {"GET", "/v1/tunnels/home/", 404, NULL, ""},
-    {"GET", "/v1/tunnels/home/peers", 404, NULL, ""},
     {"GET", "/v1/tunnels/.", 404, NULL, ""},
     {"GET", "/v1/tunnels/{name}", 404, NULL, ""},
     {"GET", "/v1/tunnelsx", 404, NULL, ""},
@@ -110,6 +114,19 @@ static void test_allow(void **state)
     assert_string_equal(match.allow, "GET, HEAD, PUT, PATCH, DELETE");
 }
 
+static void test_both_names(void **state)
+{
+    (void)state;
+    struct api_match match;
+    struct problem problem = {0};
+    assert_int_equal(
+        api_router_find(api_routes, "GET", "/v1/tunnels/home/peers/gw", &match, &problem), 0);
+    assert_string_equal(match.name, "home");
+    assert_string_equal(match.peer, "gw");
+    assert_int_equal(api_router_find(api_routes, "GET", "/v1/tunnels/home", &match, &problem), 0);
+    assert_string_equal(match.peer, "");
+}
+
 /* What changes something, and all of tokens, is for admins, and says so in the table. */
 static void test_table(void **state)
 {
@@ -133,9 +150,8 @@ static void test_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_long_segments),
-        cmocka_unit_test(test_allow),
+        cmocka_unit_test(test_rows),  cmocka_unit_test(test_long_segments),
+        cmocka_unit_test(test_allow), cmocka_unit_test(test_both_names),
         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
