@@ -143,6 +143,7 @@ static int check_media_type(const struct api_route *route, const struct api_head
     case API_NO_BODY:
         break;
     case API_JSON_BODY:
+    case API_CONFIG_BODY:
         if (!guard_is_json(type) && !(patches && guard_is_merge_patch(type)))
             wanted = patches ? "application/merge-patch+json" : "application/json";
         break;
@@ -155,14 +156,20 @@ static int check_media_type(const struct api_route *route, const struct api_head
                                         "send the header \"Content-Type: %s\"", wanted);
 }
 
+size_t api_route_body_max(const struct api_route *route)
+{
+    return route->body == API_CONFIG_BODY ? API_CONFIG_BODY_MAX : API_BODY_MAX;
+}
+
 static int check_body(const struct api_route *route, const struct api_head *head,
                       struct problem *problem)
 {
     uint64_t len = api_head_body_len(head);
     if (route->body == API_NO_BODY)
         return len == 0 ? 0 : problem_set(problem, "bad_request", "this request takes no body");
-    if (len > API_BODY_MAX && len != API_BODY_UNANNOUNCED)
-        return problem_set(problem, "too_large", "a body may have at most %d bytes", API_BODY_MAX);
+    size_t max = api_route_body_max(route);
+    if (len > max && len != API_BODY_UNANNOUNCED)
+        return problem_set(problem, "too_large", "a body may have at most %zu bytes", max);
     if (check_media_type(route, head, problem) < 0)
         return -1;
     if (head->headers.content_encoding != NULL &&

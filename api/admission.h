@@ -18,6 +18,8 @@
 
 /* The largest body that is read. */
 #define API_BODY_MAX (1 << 20)
+/* The same where a whole configuration is sent. */
+#define API_CONFIG_BODY_MAX (16 << 20)
 
 /* The headers that are looked at; NULL = absent. */
 struct api_headers {
@@ -57,6 +59,8 @@ struct api_head {
 /* A body's length that the head does not tell. */
 #define API_BODY_UNANNOUNCED UINT64_MAX
 
+/* The largest body that the route takes. */
+size_t api_route_body_max(const struct api_route *route);
 /* The length of the body that follows, 0 = none. */
 uint64_t api_head_body_len(const struct api_head *head);
 

@@ -35,6 +35,9 @@ int api_delete_token(struct api_call *call);
 
 int api_get_events(struct api_call *call);
 
+int api_get_config(struct api_call *call);
+int api_put_config(struct api_call *call);
+
 int api_get_status(struct api_call *call);
 int api_get_info(struct api_call *call);
 int api_get_metrics(struct api_call *call);

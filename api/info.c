@@ -11,6 +11,7 @@ static const struct {
 } limits[] = {
     {"body_bytes", API_BODY_MAX},
     {"tokens", TOKENS_MAX},
+    {"config_body_bytes", API_CONFIG_BODY_MAX},
     {"page_items", QUERY_LIMIT_MAX},
     {"tunnels_per_worker", COUNTERS_TUNNELS_MAX},
     {"forwards_per_worker", COUNTERS_FORWARDS_MAX},

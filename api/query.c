@@ -86,6 +86,11 @@ static bool read_object(struct query *query, const char *value)
     return read_name(query->name, value);
 }
 
+static bool read_prune(struct query *query, const char *value)
+{
+    return read_flag(&query->prune, value);
+}
+
 static const struct parameter {
     const char *name;
     enum query_parameter bit;
@@ -101,6 +106,7 @@ static const struct parameter {
     {"kind", QUERY_KIND, read_kind, "kind must be a word like tunnel or forward"},
     {"name", QUERY_NAME, read_object, "name must be the name of an object"},
     {"dry_run", QUERY_DRY_RUN, read_dry_run, "dry_run must be true or false"},
+    {"prune", QUERY_PRUNE, read_prune, "prune must be true or false"},
 };
 _Static_assert(QUERY_LIMIT_MAX == 1000, "the rule of limit names it");
 

@@ -24,7 +24,8 @@ enum query_parameter {
     QUERY_SINCE = 1 << 5,
     QUERY_KIND = 1 << 6,
     QUERY_NAME = 1 << 7,
-    QUERY_DRY_RUN = 1 << 5,
+    QUERY_DRY_RUN = 1 << 8,
+    QUERY_PRUNE = 1 << 9,
 };
 
 struct query {
@@ -38,6 +39,7 @@ struct query {
     char kind[SPEC_NAME_MAX + 1]; /* "" = events of every kind */
     char name[SPEC_NAME_MAX + 1]; /* "" = of objects of every name */
     bool dry_run;
+    bool prune;
 };
 
 /* A decimal number of at most 18 digits. False, and *out untouched, when it is anything else. */

@@ -165,9 +165,9 @@ static int make_room(struct api_request *request, size_t len)
 /* Takes a piece of the body. False when the connection is to be cut. */
 static bool take_body(struct api_request *request, const char *data, size_t len)
 {
-    if (!request->refused && request->body_len + len > API_BODY_MAX) {
-        problem_set(&request->call.problem, "too_large", "a body may have at most %d bytes",
-                    API_BODY_MAX);
+    size_t max = request->refused ? 0 : api_route_body_max(request->match.route);
+    if (!request->refused && request->body_len + len > max) {
+        problem_set(&request->call.problem, "too_large", "a body may have at most %zu bytes", max);
         request->drained = request->body_len;
         refuse(request);
     }

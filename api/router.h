@@ -14,8 +14,9 @@
 /* What a request carries, required where there is something. */
 enum api_body {
     API_NO_BODY,
-    API_JSON_BODY, /* of a PATCH also a JSON Merge Patch */
-    API_TEXT_BODY, /* text/plain, which an HTML form can send too, but only with POST */
+    API_JSON_BODY,   /* of a PATCH also a JSON Merge Patch */
+    API_CONFIG_BODY, /* JSON of up to API_CONFIG_BODY_MAX */
+    API_TEXT_BODY,   /* text/plain, which an HTML form can send too, but only with POST */
 };
 
 struct api_route {

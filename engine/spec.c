@@ -26,6 +26,7 @@ void spec_errors_add(struct spec_errors *errors, const char *pointer, const char
     snprintf(error->pointer, sizeof(error->pointer), "%s", pointer);
     error->code = code;
     error->line = 0;
+    error->document = 0;
     va_list args;
     va_start(args, format);
     vsnprintf(error->detail, sizeof(error->detail), format, args);
@@ -42,10 +43,16 @@ static void prefix_pointer(char *pointer, size_t size, const char *prefix)
     pointer[prefix_len + len] = '\0';
 }
 
-void spec_errors_prefix(struct spec_errors *errors, size_t first, const char *pointer)
+void spec_errors_place(struct spec_errors *errors, size_t first, const struct spec_place *place)
 {
-    for (size_t i = first; i < errors->count; i++)
-        prefix_pointer(errors->items[i].pointer, sizeof(errors->items[i].pointer), pointer);
+    char prefix[sizeof(errors->items[0].pointer)] = "";
+    if (place->list != NULL)
+        snprintf(prefix, sizeof(prefix), "%.20s/%zu", place->list, place->index);
+    for (size_t i = first; i < errors->count; i++) {
+        struct spec_error *error = &errors->items[i];
+        prefix_pointer(error->pointer, sizeof(error->pointer), prefix);
+        error->document = place->document;
+    }
 }
 
 /* --- Life cycle ----------------------------------------------------------------------------- */
@@ -315,6 +322,28 @@ int spec_forward_check(const struct spec_forward *forward, struct spec_errors *e
         spec_errors_add(errors, "/protocol", "not_supported",
                         "UDP forwards are not supported; the protocol must be \"tcp\"");
     return errors->count > before ? -EINVAL : 0;
+}
+
+bool spec_tunnel_has_family(const struct spec_tunnel *tunnel, sa_family_t family)
+{
+    for (size_t i = 0; i < tunnel->addresses_count; i++) {
+        if (tunnel->addresses[i].addr.family == family)
+            return true;
+    }
+    return false;
+}
+
+void spec_forward_check_tunnel(const struct spec_forward *forward, const struct spec_tunnel *tunnel,
+                               struct spec_errors *errors)
+{
+    sa_family_t family = forward->target_address.family;
+    if (tunnel == NULL)
+        spec_errors_add(errors, "/tunnel", "unknown_tunnel", "there is no tunnel \"%s\"",
+                        forward->tunnel);
+    else if (!spec_tunnel_has_family(tunnel, family))
+        spec_errors_add(errors, "/target/host", "no_address_of_family",
+                        "the tunnel has no %s address to reach it from",
+                        family == AF_INET6 ? "IPv6" : "IPv4");
 }
 
 /* --- Pieces ---------------------------------------------------------------------------------- */

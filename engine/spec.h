@@ -79,10 +79,11 @@ struct spec_forward {
 #define SPEC_ERRORS_MAX 64
 
 struct spec_error {
-    char pointer[96]; /* JSON pointer into the definition, "" = the whole */
-    const char *code; /* stable, snake_case: "required", "unknown_field", "invalid_key", … */
-    char detail[192]; /* a sentence for a person: what is wrong and what would be right */
-    size_t line;      /* of the file that it is about, from 1; 0 = of no file */
+    char pointer[96];  /* JSON pointer into the definition, "" = the whole */
+    const char *code;  /* stable, snake_case: "required", "unknown_field", "invalid_key", … */
+    char detail[192];  /* a sentence for a person: what is wrong and what would be right */
+    size_t line;       /* of the file that it is about, from 1; 0 = of no file */
+    unsigned document; /* which, of several that are read as one (config.h) */
 };
 
 struct spec_errors {
@@ -93,8 +94,15 @@ struct spec_errors {
 void spec_errors_add(struct spec_errors *errors, const char *pointer, const char *code,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The definition is part of a document: puts this pointer before those from `first` on. */
-void spec_errors_prefix(struct spec_errors *errors, size_t first, const char *pointer);
+/* Where a definition is: at the index of a list ("/tunnels") of a document. Zeroed = it is one. */
+struct spec_place {
+    unsigned document;
+    const char *list;
+    size_t index;
+};
+
+/* The errors from `first` on are about the definition at this place: makes them say so. */
+void spec_errors_place(struct spec_errors *errors, size_t first, const struct spec_place *place);
 
 /* --- Life cycle ----------------------------------------------------------------------------- */
 
@@ -119,6 +127,11 @@ void spec_tunnel_remove_peer(struct spec_tunnel *tunnel, size_t place);
  */
 int spec_tunnel_check(const struct spec_tunnel *tunnel, struct spec_errors *errors);
 int spec_forward_check(const struct spec_forward *forward, struct spec_errors *errors);
+/* What must hold between a forward and the tunnel of the name that it gives, NULL = none has it. */
+void spec_forward_check_tunnel(const struct spec_forward *forward, const struct spec_tunnel *tunnel,
+                               struct spec_errors *errors);
+/* Whether one of the tunnel's addresses is of this family: targets of others are out of reach. */
+bool spec_tunnel_has_family(const struct spec_tunnel *tunnel, sa_family_t family);
 
 /* --- JSON codec (spec_json.c) --------------------------------------------------------------- */
 

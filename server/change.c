@@ -7,11 +7,12 @@
 
 #include <errno.h>
 
-/* What a part of a step says of its definition is said of the caller's document. */
-static int at_pointer(int rc, const char *pointer, size_t errors_before, struct problem *problem)
+/* A failed part of a step speaks of its definition: says where that is. */
+static int at_place(int rc, const struct spec_place *place, size_t errors_before,
+                    struct problem *problem)
 {
     if (rc < 0)
-        spec_errors_prefix(&problem->errors, errors_before, pointer);
+        spec_errors_place(&problem->errors, errors_before, place);
     return rc;
 }
 
@@ -42,13 +43,12 @@ static int prepare(struct change *change, struct problem *problem)
     for (size_t i = 0; i < change->tunnels_count && rc == 0; i++) {
         struct tunnel_step *step = &change->tunnels[i];
         size_t before = problem->errors.count;
-        rc = at_pointer(tunnel_step_prepare(change, step, problem), step->pointer, before, problem);
+        rc = at_place(tunnel_step_prepare(change, step, problem), &step->place, before, problem);
     }
     for (size_t i = 0; i < change->forwards_count && rc == 0; i++) {
         struct forward_step *step = &change->forwards[i];
         size_t before = problem->errors.count;
-        rc =
-            at_pointer(forward_step_prepare(change, step, problem), step->pointer, before, problem);
+        rc = at_place(forward_step_prepare(change, step, problem), &step->place, before, problem);
     }
     return rc;
 }
@@ -61,8 +61,7 @@ static int write_tunnels(struct change *change, bool deletions, struct problem *
         struct tunnel_step *step = &change->tunnels[i];
         size_t before = problem->errors.count;
         if ((step->kind == CHANGE_DELETE) == deletions)
-            rc = at_pointer(tunnel_step_commit(change, step, problem), step->pointer, before,
-                            problem);
+            rc = at_place(tunnel_step_commit(change, step, problem), &step->place, before, problem);
     }
     return rc;
 }
@@ -74,8 +73,8 @@ static int write_forwards(struct change *change, bool deletions, struct problem 
         struct forward_step *step = &change->forwards[i];
         size_t before = problem->errors.count;
         if ((step->kind == CHANGE_DELETE) == deletions)
-            rc = at_pointer(forward_step_commit(change, step, problem), step->pointer, before,
-                            problem);
+            rc =
+                at_place(forward_step_commit(change, step, problem), &step->place, before, problem);
     }
     return rc;
 }

@@ -23,7 +23,7 @@ enum change_kind { CHANGE_CREATE, CHANGE_UPDATE, CHANGE_DELETE };
 
 struct tunnel_step {
     enum change_kind kind;
-    const char *pointer; /* to the definition in the caller's document, "" = it is the document */
+    struct spec_place place;       /* of the definition, where several are changed */
     struct service_tunnel *tunnel; /* a creation's is in no index until it is finished */
     struct service_tunnel next;    /* of an update: what it becomes */
     bool passed;                   /* its sockets are another step's from now on */
@@ -32,7 +32,7 @@ struct tunnel_step {
 
 struct forward_step {
     enum change_kind kind;
-    const char *pointer;
+    struct spec_place place;
     const char *reason; /* of a deletion, one word in CamelCase, NULL = it was asked for */
     struct service_forward *forward;
     struct service_forward next;
@@ -49,7 +49,7 @@ struct change {
 };
 
 /*
- * The steps' pointers are "" unless they are set. A creation and an update borrow what the
+ * A creation and an update borrow what the
  * specification points to until the change has succeeded, when it belongs to the service. 0 or
  * -ENOMEM.
  */

@@ -17,7 +17,7 @@
 int forward_step_create(struct forward_step *step, const struct spec_forward *spec,
                         struct service_tunnel *tunnel, enum spec_source source)
 {
-    *step = (struct forward_step){.kind = CHANGE_CREATE, .pointer = ""};
+    *step = (struct forward_step){.kind = CHANGE_CREATE};
     step->forward = service_new_forward(spec, tunnel);
     if (step->forward == NULL)
         return -ENOMEM;
@@ -42,8 +42,7 @@ static uint64_t unix_ns(void)
 void forward_step_update(struct forward_step *step, struct service_forward *forward,
                          const struct spec_forward *spec, struct service_tunnel *tunnel)
 {
-    *step = (struct forward_step){
-        .kind = CHANGE_UPDATE, .pointer = "", .forward = forward, .next = *forward};
+    *step = (struct forward_step){.kind = CHANGE_UPDATE, .forward = forward, .next = *forward};
     step->next.spec = *spec;
     step->next.tunnel = tunnel;
     step->next.generation++;
@@ -54,7 +53,7 @@ void forward_step_update(struct forward_step *step, struct service_forward *forw
 
 void forward_step_delete(struct forward_step *step, struct service_forward *forward)
 {
-    *step = (struct forward_step){.kind = CHANGE_DELETE, .pointer = "", .forward = forward};
+    *step = (struct forward_step){.kind = CHANGE_DELETE, .forward = forward};
 }
 
 /* --- Listeners -------------------------------------------------------------------------------- */

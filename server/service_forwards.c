@@ -143,27 +143,12 @@ void service_unlisten_idle_forwards(struct service *service)
 
 /* --- Creation --------------------------------------------------------------------------------- */
 
-static bool has_family(const struct spec_tunnel *tunnel, sa_family_t family)
-{
-    for (size_t i = 0; i < tunnel->addresses_count; i++) {
-        if (tunnel->addresses[i].addr.family == family)
-            return true;
-    }
-    return false;
-}
-
 static int check_forward(const struct service_tunnel *tunnel, const struct spec_forward *spec,
                          struct problem *problem)
 {
     struct spec_errors *errors = &problem->errors;
     spec_forward_check(spec, errors);
-    if (tunnel == NULL)
-        spec_errors_add(errors, "/tunnel", "unknown_tunnel", "there is no tunnel \"%s\"",
-                        spec->tunnel);
-    else if (!has_family(&tunnel->spec, spec->target_address.family))
-        spec_errors_add(errors, "/target/host", "no_address_of_family",
-                        "the tunnel has no %s address to reach it from",
-                        spec->target_address.family == AF_INET6 ? "IPv6" : "IPv4");
+    spec_forward_check_tunnel(spec, tunnel != NULL ? &tunnel->spec : NULL, errors);
     if (errors->count > 0)
         return problem_set(problem, "validation", "the forward's definition has %zu error(s)",
                            errors->count);
@@ -175,7 +160,8 @@ void service_check_targets(struct service *service, const struct service_tunnel 
 {
     for (size_t i = 0; i < service->forwards.count; i++) {
         const struct service_forward *forward = service->forwards.entries[i].object;
-        if (forward->tunnel == tunnel && !has_family(spec, forward->spec.target_address.family))
+        if (forward->tunnel == tunnel &&
+            !spec_tunnel_has_family(spec, forward->spec.target_address.family))
             spec_errors_add(errors, "/addresses", "no_address_of_family",
                             "the forward \"%s\" needs an %s address to reach its target from",
                             forward->spec.name,

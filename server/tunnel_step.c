@@ -20,7 +20,7 @@
 int tunnel_step_create(struct tunnel_step *step, const struct spec_tunnel *spec,
                        enum spec_source source)
 {
-    *step = (struct tunnel_step){.kind = CHANGE_CREATE, .pointer = ""};
+    *step = (struct tunnel_step){.kind = CHANGE_CREATE};
     step->tunnel = service_new_tunnel(spec);
     if (step->tunnel == NULL)
         return -ENOMEM;
@@ -32,8 +32,7 @@ int tunnel_step_create(struct tunnel_step *step, const struct spec_tunnel *spec,
 void tunnel_step_update(struct tunnel_step *step, struct service_tunnel *tunnel,
                         const struct spec_tunnel *spec)
 {
-    *step = (struct tunnel_step){
-        .kind = CHANGE_UPDATE, .pointer = "", .tunnel = tunnel, .next = *tunnel};
+    *step = (struct tunnel_step){.kind = CHANGE_UPDATE, .tunnel = tunnel, .next = *tunnel};
     step->next.spec = *spec;
     step->next.generation++;
     step->next.supervised = NULL;
@@ -42,7 +41,7 @@ void tunnel_step_update(struct tunnel_step *step, struct service_tunnel *tunnel,
 
 void tunnel_step_delete(struct tunnel_step *step, struct service_tunnel *tunnel)
 {
-    *step = (struct tunnel_step){.kind = CHANGE_DELETE, .pointer = "", .tunnel = tunnel};
+    *step = (struct tunnel_step){.kind = CHANGE_DELETE, .tunnel = tunnel};
 }
 
 /* --- Sockets ---------------------------------------------------------------------------------- */
