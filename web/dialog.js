@@ -1,6 +1,6 @@
 // One way to open a modal dialog: a form with a title, fields, and problems shown where they belong.
 import { el, setHidden, setText } from './dom.js';
-import { assignErrors } from './fields.js';
+import { assignErrors, placeOf } from './fields.js';
 
 /**
  * Opens a dialog. submit(dialog) does what the dialog is for; the dialog closes unless it resolves to
@@ -65,7 +65,7 @@ function showProblem(form, trouble, error) {
   }
   trouble.replaceChildren(
     el('p', {}, summaryOf(error, placed.size > 0 && rest.length === 0)),
-    ...rest.map((each) => el('p', { class: 'sub' }, `${each.pointer}: ${each.detail}`)),
+    ...rest.map((each) => el('p', { class: 'sub' }, `${placeOf(each)}: ${each.detail}`)),
   );
   if (placed.size > 0) fields.get([...placed.keys()][0]).focus();
 }

@@ -19,6 +19,11 @@ export function assignErrors(errors, pointers) {
   return { placed, rest };
 }
 
+/** What an error is about, in words: a line of a file, or a field. */
+export function placeOf({ line, pointer }) {
+  return line ? `line ${line}` : pointer;
+}
+
 /** "a, b c" as ['a', 'b', 'c']. */
 export function splitList(text) {
   return text.split(/[\s,]+/).filter(Boolean);

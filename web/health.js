@@ -4,36 +4,38 @@
 export const FRESH_SECONDS = 180;
 
 const ADVICE = {
-  AddressInUse: 'Find the program that has this port (ss -lntp), or change the listen port.',
+  AddressInUse: 'Find the program that has this port (ss -lntup), or change the listen port.',
   AddressNotAvailable: 'This host does not have the address: check the listen address.',
   PermissionDenied: 'Use a port from 1024 on, or grant CAP_NET_BIND_SERVICE.',
   ResourcesExhausted: 'Raise the limits of the service: descriptors or memory.',
   WorkerDown: 'The worker is started again by itself; if this stays, read the service’s log.',
   TunnelNotReady: 'Look at its tunnel first.',
-  EndpointUnresolved: 'Check the name of the endpoint and the DNS of this host.',
-  HandshakeFailed: 'Check the endpoint, the keys on both sides, and that UDP gets through.',
-  HandshakeFailing: 'Check the endpoint, the keys on both sides, and that UDP gets through.',
-  HandshakeTimeout: 'Check the endpoint, the keys on both sides, and that UDP gets through.',
-  NoHandshake: 'Check the endpoint, the keys on both sides, and that UDP gets through.',
-  TargetUnreachable: 'Check that the target runs, and that its peer’s allowed IPs hold its address.',
-  TargetRefused: 'Nothing listens at the target: check its address and port.',
+  LookupFailed: 'Check the name of the endpoint, and the name servers of this host.',
+  Resolving: 'Wait a moment: the endpoint’s name is being looked up.',
+  NoAnswer: 'Check that the peer runs, that UDP gets through, and the keys on both sides.',
+  Expired: 'Check that the peer runs and that UDP still gets through.',
+  EndpointUnknown: 'Give the peer an endpoint, or let it call first.',
 };
 
 export function adviceFor(reason) {
   return ADVICE[reason] ?? 'Read the message, and the service’s log for this name.';
 }
 
-export function readyCondition(object) {
+function readyCondition(object) {
   return object.status.conditions.find((condition) => condition.type === 'Ready');
 }
 
-/** {level: 'ready'|'problem'|'disabled', reason, message, since} of a tunnel or a forward. */
+/**
+ * {level: 'ready'|'problem'|'disabled', reason, message, concern} of a tunnel or a forward. concern
+ * is a condition that is false although the object is ready, as a target that refuses; or undefined.
+ */
 export function stateOf(object) {
   const ready = readyCondition(object);
-  if (!ready) return { level: 'problem', reason: 'Unknown', message: '', since: object.created_at };
-  const disabled = object.enabled === false;
-  const level = ready.status === 'True' ? 'ready' : disabled ? 'disabled' : 'problem';
-  return { level, reason: ready.reason, message: ready.message, since: ready.last_transition_time };
+  if (!ready) return { level: 'problem', reason: 'Unknown', message: '' };
+  const { reason, message } = ready;
+  if (ready.status !== 'True') return { level: object.enabled === false ? 'disabled' : 'problem', reason, message };
+  const concern = object.status.conditions.find(({ status }) => status === 'False');
+  return { level: 'ready', reason, message, concern };
 }
 
 /**

@@ -1,8 +1,9 @@
 // Importing a wg-quick file: chosen or pasted, shown with its keys hidden, tried, and then made.
 import { openDialog } from './dialog.js';
 import { el, setHidden, setText } from './dom.js';
+import { placeOf } from './fields.js';
 import { field } from './forms.js';
-import { hideSecrets, lineOf } from './wgquick.js';
+import { hideSecrets } from './wgquick.js';
 
 /** Larger files are no wg-quick files. */
 const FILE_MAX = 1 << 20;
@@ -22,29 +23,19 @@ function createPreview() {
   }
   function mark(errors) {
     for (const item of items) item.classList.remove('wrong');
-    for (const error of errors) items[lineOf(error) - 1]?.classList.add('wrong');
+    for (const error of errors) items[error.line - 1]?.classList.add('wrong');
   }
   show('');
   return { lines, outcome, show, mark };
 }
 
-function describe({ tunnel, warnings }) {
+function describe({ warnings, ...tunnel }) {
   const peers = tunnel.peers.map((peer) => `${peer.name} (${peer.endpoint ?? 'calls us'}; ${peer.allowed_ips.join(', ')})`);
   return [
     el('p', {}, `Tunnel ${tunnel.name}: ${tunnel.addresses.join(', ')}, MTU ${tunnel.mtu}`),
     el('p', {}, `Peers: ${peers.join('; ') || 'none'}`),
-    ...warnings.map((warning) => el('p', { class: 'warning' }, `▲ ${sentenceOf(warning)}`)),
+    ...warnings.map((warning) => el('p', { class: 'warning' }, `▲ ${placeOf(warning)}: ${warning.detail}`)),
   ];
-}
-
-function sentenceOf(warning) {
-  if (typeof warning === 'string') return warning;
-  return warning.line ? `line ${warning.line}: ${warning.detail}` : warning.detail;
-}
-
-/** The service answers with the tunnel itself, and its warnings. */
-function readAnswer(answer) {
-  return { tunnel: answer.tunnel ?? answer, warnings: answer.warnings ?? [] };
 }
 
 /** done(tunnel) is called when it is made. */
@@ -92,7 +83,7 @@ export function openImport(api, done) {
   async function send(isTrial) {
     try {
       const response = await api.send('PUT', path(nameInput.value, isTrial), { body: text, type: 'text/plain' });
-      return readAnswer(await response.json());
+      return await response.json();
     } catch (error) {
       preview.mark(error.errors ?? []);
       throw error;
@@ -112,8 +103,7 @@ export function openImport(api, done) {
     async submit() {
       preview.mark([]);
       if (tried) {
-        const { tunnel } = await send(false);
-        text = '';
+        const { warnings: ignored, ...tunnel } = await send(false);
         done(tunnel);
         return true;
       }

@@ -1,6 +1,6 @@
 // Everything that is not as it should be, before anything else.
 import { el, reconcile, setAttribute, setHidden, setText } from './dom.js';
-import { formatAge, plural } from './format.js';
+import { formatDuration, plural } from './format.js';
 import { adviceFor } from './health.js';
 
 /** So many are listed; the number says how many there are. */
@@ -30,7 +30,7 @@ function createProblem(onShow) {
     setText(kind, problem.kind);
     setText(name, problem.name);
     setText(reason, problem.reason);
-    setText(since, `since ${formatAge(problem.since, now).replace(' ago', '')}`);
+    setText(since, `for ${formatDuration((now - Date.parse(problem.since)) / 1000)}`);
     setText(message, problem.message);
     setText(advice, adviceFor(problem.reason));
   }

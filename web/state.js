@@ -9,12 +9,13 @@ export function createState() {
   const word = el('span', { class: 'word' });
   const reason = el('span', { class: 'sub' });
   const element = el('span', { class: 'state' }, shape, word, reason);
-  function update({ level, reason: text, message }) {
+  function update({ level, reason: text, message, concern }) {
     setAttribute(element, 'class', `state ${level}`);
-    setAttribute(element, 'title', message || null);
+    setAttribute(element, 'title', concern?.message || message || null);
     setText(shape, SHAPES[level]);
     setText(word, WORDS[level]);
-    setText(reason, level === 'disabled' ? '' : text);
+    setText(reason, concern ? `▲ ${concern.reason}` : level === 'disabled' ? '' : text);
+    setAttribute(reason, 'class', concern ? 'sub warning' : 'sub');
   }
   return { element, update };
 }

@@ -3,11 +3,13 @@
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
+import threading
 
 import pytest
 
-from support import manytun
+from support import manytun, servers, wait
 
 WEB = manytun.ROOT / "tests" / "web"
 DEPENDENCIES = manytun.ROOT / ".deps" / "node" / "node_modules" / "playwright-core"
@@ -61,3 +63,64 @@ def test_modules():
 def test_empty(service, run_browser):
     """Signing in, and the first objects."""
     run_browser(service, "empty")
+
+
+class Talker(threading.Thread):
+    """Sends over a connection to an echo server and reads it back, until it is left."""
+
+    def __init__(self, connection):
+        super().__init__()
+        self._connection = connection
+        self._end = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self.join()
+
+    def run(self):
+        size = 1000
+        try:
+            while not self._end.wait(0.05):
+                self._connection.sendall(b"x" * size)
+                servers.read_exactly(self._connection, size)
+                size = size * 2 if size < 64_000 else 1000
+        except OSError:
+            pass  # the page has deleted the forward
+
+
+def test_working(service, tunnel, serve, far_host, run_browser):
+    """A tunnel that carries traffic, and every action on it."""
+    web = service.forward((far_host, serve(servers.echo).port), name="web")
+    for name, port in (("database", 5432), ("metrics", 9090), ("spare", 9)):
+        service.forward((far_host, port), name=name)
+    with web.connect() as connection, Talker(connection):
+        with web.connect() as other:
+            other.sendall(b"x" * 1000)
+            servers.read_exactly(other, 1000)
+        wait.until(lambda: web.status()["connections_active"] == 1, "one connection is left")
+        run_browser(service, "working")
+
+
+def test_broken(make_service, account, far_host, run_browser):
+    """What could not be bound after a restart is told first, with what to do about it."""
+    service = make_service()
+    service.create("tunnels", {**account.tunnel(), "listen_port": 51999})
+    service.create("tunnels", account.tunnel("office"))
+    service.forward((far_host, 80), name="web")
+    service.forward((far_host, 5432), tunnel="office", name="database",
+                    listen={"address": "127.0.0.1", "port": 5432})
+    service.forward((far_host, 22), tunnel="office", name="ssh")
+    service.stop()
+    with service.namespace.entered():
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    with udp, tcp:
+        udp.bind(("0.0.0.0", 51999))
+        tcp.bind(("127.0.0.1", 5432))
+        tcp.listen()
+        service.start()
+        run_browser(service, "broken")

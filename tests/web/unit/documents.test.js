@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { firstTunnelCommand, forwardCommand, shellQuote, tunnelCommand } from '../../../web/curl.js';
 import { redact } from '../../../web/dump.js';
 import { assignErrors, buildDocument } from '../../../web/fields.js';
-import { hideSecrets, lineOf } from '../../../web/wgquick.js';
+import { hideSecrets } from '../../../web/wgquick.js';
 import { makeForward } from './objects.js';
 
 const where = { base: 'http://127.0.0.1:8585', auth: 'token' };
@@ -76,13 +76,6 @@ test('keys of a wg-quick file are hidden, whatever the spelling', () => {
   assert.equal(hideSecrets('PrivateKey = AAAA='), 'PrivateKey = (hidden)');
   assert.equal(hideSecrets('  presharedkey=BBBB= # x'), '  presharedkey=(hidden)');
   assert.equal(hideSecrets('PublicKey = CCCC='), 'PublicKey = CCCC=');
-});
-
-test('the line of an error', () => {
-  assert.equal(lineOf({ line: 4 }), 4);
-  assert.equal(lineOf({ pointer: '/lines/7', detail: '' }), 7);
-  assert.equal(lineOf({ pointer: '', detail: 'line 12: no such key' }), 12);
-  assert.equal(lineOf({ pointer: '/name', detail: 'is required' }), 0);
 });
 
 test('a dump has no whole key and no endpoint', () => {

@@ -15,6 +15,14 @@ test('what is not enabled is no problem', () => {
   assert.equal(stateOf(makeForward('a', { status: { conditions } })).level, 'problem');
 });
 
+test('another condition that is false is a concern, not a problem', () => {
+  const target = { ...condition('False', 'ConnectionRefused'), type: 'TargetReachable' };
+  const unknown = { ...condition('Unknown', 'NotTried'), type: 'TargetReachable' };
+  const ready = condition('True', 'Listening');
+  assert.equal(stateOf(makeForward('a', { status: { conditions: [ready, target] } })).concern, target);
+  assert.equal(stateOf(makeForward('a', { status: { conditions: [ready, unknown] } })).concern, undefined);
+});
+
 test('without the condition nothing is claimed', () => {
   assert.equal(stateOf(makeForward('a', { status: { conditions: [] } })).level, 'problem');
 });
