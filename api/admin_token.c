@@ -6,6 +6,7 @@
 
 #include "api/tokens.h"
 #include "engine/log.h"
+#include "store/private_file.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -14,59 +15,25 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* Writes len bytes to a new file that only its owner can read, down to the disk. */
-static int write_private(const char *path, const char *text, size_t len)
+static int write_token(const char *path, const char *token)
 {
-    if (unlink(path) < 0 && errno != ENOENT)
-        return -errno;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    int rc = 0;
-    ssize_t written = write(fd, text, len);
-    if (written < 0 || fsync(fd) < 0)
-        rc = -errno;
-    else if ((size_t)written != len)
-        rc = -ENOSPC;
-    close(fd);
-    return rc;
-}
-
-static int sync_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int rc = fsync(fd) < 0 ? -errno : 0;
-    close(fd);
-    return rc;
-}
-
-static int write_token(const char *directory, const char *path, const char *token)
-{
-    char partial[PATH_MAX];
     char line[TOKEN_TEXT + 1];
-    if (snprintf(partial, sizeof(partial), "%s.partial", path) >= (int)sizeof(partial))
-        return -ENAMETOOLONG;
     int len = snprintf(line, sizeof(line), "%s\n", token);
-    int rc = write_private(partial, line, (size_t)len);
+    int rc = private_file_write(path, line, (size_t)len);
     sodium_memzero(line, sizeof(line));
-    if (rc == 0 && rename(partial, path) < 0)
-        rc = -errno;
-    return rc < 0 ? rc : sync_directory(directory);
+    return rc;
 }
 
-static int make_token(const char *directory, const char *path, struct store *store, char error[256])
+static int make_token(const char *path, struct store *store, char error[256])
 {
     char token[TOKEN_TEXT];
     struct store_token stored = {.name = "admin", .role = STORE_ROLE_ADMIN};
     clock_gettime(CLOCK_REALTIME, &stored.created_at);
     token_generate(token);
     token_hash(token, stored.hash);
-    int rc = write_token(directory, path, token);
+    int rc = write_token(path, token);
     sodium_memzero(token, sizeof(token));
     if (rc < 0) {
         snprintf(error, 256, "cannot write the admin token to %.150s: %s", path, strerror(-rc));
@@ -142,6 +109,6 @@ int admin_token_ensure(const char *directory, struct store *store, char error[25
         return rc;
     }
     if (count == 0)
-        return make_token(directory, path, store, error);
+        return make_token(path, store, error);
     return tell_token(path, store, error);
 }

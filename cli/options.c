@@ -32,9 +32,15 @@ static const struct option_row {
     [OPTION_HEALTH_LISTEN] =
         {"health-listen", 0, REPEATABLE, ON(COMMAND_SERVE), "HEALTH_LISTEN", "ADDR:PORT",
          "where only /livez, /readyz and /metrics are served, without a token; repeatable"},
-    [OPTION_DATA] = {"data", 0, 0, ON(COMMAND_SERVE), "DATA", "DIR",
-                     "folder of manytun.db, api.sock and admin.token (default /var/lib/manytun for "
-                     "root, else ~/.local/state/manytun)"},
+    [OPTION_DATA] =
+        {"data", 0, 0, ON(COMMAND_SERVE), "DATA", "DIR",
+         "folder of manytun.db, master.key, api.sock and admin.token (default /var/lib/manytun for "
+         "root, else ~/.local/state/manytun)"},
+    [OPTION_MASTER_KEY_FILE] = {"master-key-file", 0, 0, ON(COMMAND_SERVE), "MASTER_KEY_FILE",
+                                "FILE",
+                                "the key that keys in the database are sealed with: 32 bytes in "
+                                "base64 (default: systemd's credential manytun.master-key, else "
+                                "master.key in the data folder, made at the first start)"},
     [OPTION_WORKERS] = {"workers", 0, 0, ON(COMMAND_SERVE), "WORKERS", "N",
                         "worker processes (default: one per CPU)"},
     [OPTION_AUTH] =

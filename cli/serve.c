@@ -1,6 +1,7 @@
 /* serve: the service: database, workers, API, until it is told to stop. */
 #include "api/api.h"
 #include "cli/commands.h"
+#include "cli/data.h"
 #include "cli/loop.h"
 #include "cli/notify.h"
 #include "engine/log.h"
@@ -29,7 +30,7 @@ struct serve {
 };
 
 struct serve_config {
-    char data[4096];
+    struct data_paths data;
     struct supervisor_config supervisor;
     struct api_config api;
     unsigned drain_seconds;
@@ -86,24 +87,6 @@ static int read_workers(const struct options *options, unsigned *out)
     return 0;
 }
 
-static int read_data(const struct options *options, char *out, size_t size)
-{
-    const char *value = options_get(options, OPTION_DATA);
-    const char *home = getenv("HOME");
-    int len;
-    if (value)
-        len = snprintf(out, size, "%s", value);
-    else if (geteuid() == 0 || !home)
-        len = snprintf(out, size, "/var/lib/manytun");
-    else
-        len = snprintf(out, size, "%s/.local/state/manytun", home);
-    if (len < 0 || (size_t)len >= size) {
-        fprintf(stderr, "manytun: --data: the path is too long\n");
-        return -1;
-    }
-    return 0;
-}
-
 static int read_log_level(const struct options *options)
 {
     const char *value = options_get(options, OPTION_LOG);
@@ -128,11 +111,11 @@ static int read_config(const struct options *options, struct serve_config *confi
     config->api.auth_none = auth && strcmp(auth, "none") == 0;
     config->api.allowed_hosts = options->values[OPTION_ALLOWED_HOST].items;
     config->api.allowed_hosts_count = options->values[OPTION_ALLOWED_HOST].count;
-    config->api.data_directory = config->data;
+    config->api.data_directory = config->data.directory;
     if (read_listen(options, &config->api) < 0 ||
         read_workers(options, &config->supervisor.workers) < 0 ||
         loop_read_drain_seconds(options, DEFAULT_DRAIN_SECONDS, &config->drain_seconds) < 0 ||
-        read_data(options, config->data, sizeof(config->data)) < 0)
+        data_find(options, &config->data) < 0)
         return -1;
     return read_log_level(options);
 }
@@ -150,7 +133,8 @@ static void tell_ready(const struct serve *serve, const struct serve_config *con
 {
     char status[128];
     unsigned workers = supervisor_workers(serve->supervisor);
-    log_info("manytun %s is ready, %u workers, data in %s", MANYTUN_VERSION, workers, config->data);
+    log_info("manytun %s is ready, %u workers, data in %s", MANYTUN_VERSION, workers,
+             config->data.directory);
     snprintf(status, sizeof(status), "version %s, %u workers", MANYTUN_VERSION, workers);
     notify_ready(serve->notify, status);
 }
@@ -159,7 +143,8 @@ static int start(struct serve *serve, const struct serve_config *config)
 {
     char error[256];
     struct problem problem = {0};
-    if (store_open(config->data, &serve->store, error) < 0) {
+    if (store_open_with_key(config->data.directory, data_key_file(&config->data), &serve->store,
+                            error) < 0) {
         log_error("%s", error);
         return -1;
     }

@@ -12,8 +12,13 @@
 
 #define STORE_ERROR_MAX 256
 
+struct vault;
+
 struct store {
     sqlite3 *db;
+    struct vault *vault; /* seals every secret; see secrets.h */
+    char *directory;
+    char *key_file;
     int lock;                    /* descriptor of the lock file */
     unsigned depth;              /* of store_begin() */
     int failure;                 /* what the last failed call returned … */

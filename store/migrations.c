@@ -96,6 +96,14 @@ static const char *const history[] = {
 
     /* When a token ends, in Unix nanoseconds; 0 = never. */
     "ALTER TABLE tokens ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0;",
+
+    /*
+     * Secrets are sealed with a master key (secrets.h), here named by its id; an empty one is
+     * written by nobody: the row is from before, and in the clear until the database is unlocked.
+     */
+    "CREATE TABLE vault (key_id BLOB NOT NULL, scrubbed INTEGER NOT NULL);"
+    "ALTER TABLE tunnel_secrets ADD COLUMN key_id BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE peer_secrets ADD COLUMN key_id BLOB NOT NULL DEFAULT x'';",
 };
 
 const struct store_migrations store_migrations = {

@@ -8,6 +8,7 @@
 #include "store/database.h"
 #include "store/lock.h"
 #include "store/migrations.h"
+#include "store/secrets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,6 +151,12 @@ static int open_database(struct store *store, const char *path, char error[256])
 
 int store_open(const char *directory, struct store **out, char error[256])
 {
+    return store_open_with_key(directory, NULL, out, error);
+}
+
+int store_open_with_key(const char *directory, const char *key_file, struct store **out,
+                        char error[256])
+{
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s/manytun.db", directory) >= (int)sizeof(path))
         return explain(error, -ENAMETOOLONG, "cannot use the data directory", directory);
@@ -162,6 +169,8 @@ int store_open(const char *directory, struct store **out, char error[256])
         rc = take_lock(store, directory, error);
     if (rc == 0)
         rc = open_database(store, path, error);
+    if (rc == 0)
+        rc = secrets_unlock(store, directory, key_file, error);
     if (rc < 0) {
         store_close(store);
         return rc;
@@ -175,6 +184,7 @@ void store_close(struct store *store)
     if (store == NULL)
         return;
     sqlite3_close(store->db);
+    secrets_lock(store);
     /* Last: whoever waits for the lock may open the database. */
     if (store->lock >= 0)
         close(store->lock);

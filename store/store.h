@@ -2,8 +2,9 @@
  * store: the definitions, in SQLite. No SQL anywhere else.
  *
  * WAL, synchronous=FULL: when a function here returns 0, the change survives SIGKILL and power
- * loss. One process per data directory (a lock file refuses a second). Migrations go by
- * user_version, with a backup first; a newer schema is refused.
+ * loss. Secrets are sealed with a master key that is not in the database (vault.h). One process per
+ * data directory (a lock file refuses a second). Migrations go by user_version, with a backup
+ * first; a newer schema is refused.
  */
 #ifndef MANYTUN_STORE_STORE_H
 #define MANYTUN_STORE_STORE_H
@@ -36,6 +37,12 @@ struct store_forward {
  * 0, or a negative errno with a sentence for a person in error (what, where, what to do).
  */
 int store_open(const char *directory, struct store **out, char error[256]);
+/*
+ * The same, with the file of the master key that secrets are sealed with. NULL, and store_open():
+ * <directory>/master.key, which is made for a database that has none yet, and never for another.
+ */
+int store_open_with_key(const char *directory, const char *key_file, struct store **out,
+                        char error[256]);
 void store_close(struct store *store);
 
 /*

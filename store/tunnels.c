@@ -1,10 +1,10 @@
 /*
  * tunnels: the tables tunnels, tunnel_secrets and peer_secrets. A definition is stored as JSON
- * without its secrets; reading puts them back before the codec sees it.
+ * without its secrets, which are sealed; reading puts them back before the codec sees it.
  */
 #include "engine/json.h"
 #include "engine/log.h"
-#include "store/database.h"
+#include "store/secrets.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -37,12 +37,15 @@ static int insert_definition(struct store *store, const struct store_tunnel *tun
 static int insert_private_key(struct store *store, const struct spec_tunnel *spec)
 {
     sqlite3_stmt *stmt =
-        store_prepare(store, "INSERT INTO tunnel_secrets (tunnel, private_key) VALUES (?, ?)");
+        store_prepare(store,
+                      "INSERT INTO tunnel_secrets (tunnel, private_key, key_id) VALUES (?, ?, ?)");
     if (stmt == NULL)
         return store->failure;
+    uint8_t sealed[VAULT_SEALED_LEN];
+    vault_seal(store->vault, &private_key_place(spec->name), spec->private_key, sealed);
     int rc;
-    if (store_bind_text(stmt, 1, spec->name) &&
-        store_bind_blob(stmt, 2, spec->private_key, SPEC_KEY_LEN))
+    if (store_bind_text(stmt, 1, spec->name) && store_bind_blob(stmt, 2, sealed, sizeof(sealed)) &&
+        store_bind_blob(stmt, 3, vault_id(store->vault), VAULT_ID_LEN))
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a private key");
@@ -53,8 +56,8 @@ static int insert_private_key(struct store *store, const struct spec_tunnel *spe
 static int insert_preshared_keys(struct store *store, const struct spec_tunnel *spec)
 {
     sqlite3_stmt *stmt =
-        store_prepare(store,
-                      "INSERT INTO peer_secrets (tunnel, peer, preshared_key) VALUES (?, ?, ?)");
+        store_prepare(store, "INSERT INTO peer_secrets (tunnel, peer, preshared_key, key_id)"
+                             " VALUES (?, ?, ?, ?)");
     if (stmt == NULL)
         return store->failure;
     int rc = 0;
@@ -62,8 +65,12 @@ static int insert_preshared_keys(struct store *store, const struct spec_tunnel *
         const struct spec_peer *peer = &spec->peers[i];
         if (!peer->has_preshared_key)
             continue;
+        uint8_t sealed[VAULT_SEALED_LEN];
+        vault_seal(store->vault, &preshared_key_place(spec->name, peer->name), peer->preshared_key,
+                   sealed);
         if (store_bind_text(stmt, 1, spec->name) && store_bind_text(stmt, 2, peer->name) &&
-            store_bind_blob(stmt, 3, peer->preshared_key, SPEC_KEY_LEN))
+            store_bind_blob(stmt, 3, sealed, sizeof(sealed)) &&
+            store_bind_blob(stmt, 4, vault_id(store->vault), VAULT_ID_LEN))
             rc = store_run(store, stmt);
         else
             rc = store_fail(store, "storing a preshared key");
@@ -226,13 +233,23 @@ static cJSON *find_peer(const struct peer_index *index, const char *name)
     return entry != NULL ? entry->json : NULL;
 }
 
+/* A sealed secret in a column. False when it is none, or not of this place and key. */
+static bool open_column(struct store *store, sqlite3_stmt *row, int column,
+                        const struct vault_place *place, uint8_t key[SPEC_KEY_LEN])
+{
+    uint8_t sealed[VAULT_SEALED_LEN];
+    return store_column_blob(row, column, sealed, sizeof(sealed)) &&
+           vault_open(store->vault, place, sealed, key) == 0;
+}
+
 /* Adds the preshared key of one row to its peer. 0 or -EINVAL (unreadable). */
-static int add_preshared_key(sqlite3_stmt *row, const struct peer_index *index)
+static int add_preshared_key(struct store *store, sqlite3_stmt *row, const char *tunnel,
+                             const struct peer_index *index)
 {
     const char *name = store_column_text(row, 0);
     cJSON *peer = name != NULL ? find_peer(index, name) : NULL;
     uint8_t key[SPEC_KEY_LEN];
-    bool ok = peer != NULL && store_column_blob(row, 1, key, sizeof(key)) &&
+    bool ok = peer != NULL && open_column(store, row, 1, &preshared_key_place(tunnel, name), key) &&
               add_key(peer, "preshared_key", key);
     sodium_memzero(key, sizeof(key));
     return ok ? 0 : -EINVAL;
@@ -247,7 +264,7 @@ static int add_preshared_keys(struct store *store, sqlite3_stmt *secrets, const 
     if (rc == 0 && !store_bind_text(secrets, 1, tunnel))
         rc = store_fail(store, "reading preshared keys");
     while (rc == 0 && (rc = store_step(store, secrets)) == 1)
-        rc = add_preshared_key(secrets, &index);
+        rc = add_preshared_key(store, secrets, tunnel, &index);
     sqlite3_reset(secrets);
     free(index.entries);
     return rc;
@@ -259,7 +276,7 @@ static int add_secrets(struct store *store, sqlite3_stmt *row, sqlite3_stmt *sec
 {
     uint8_t key[SPEC_KEY_LEN];
     int rc = -EINVAL;
-    if (cJSON_IsObject(json) && store_column_blob(row, 4, key, sizeof(key)))
+    if (cJSON_IsObject(json) && open_column(store, row, 4, &private_key_place(name), key))
         rc = add_key(json, "private_key", key) ? 0 : -ENOMEM;
     sodium_memzero(key, sizeof(key));
     return rc == 0 ? add_preshared_keys(store, secrets, name, json) : rc;

@@ -1,6 +1,10 @@
 """Who may call the service, and through which door."""
 
+import base64
 import http.client
+import os
+
+import pytest
 
 from support import manytun
 
@@ -23,3 +27,57 @@ def test_health_listener_needs_no_token(make_service):
         assert ask(service, HEALTH, path) == http.client.OK
         assert ask(service, service.address, path) == http.client.UNAUTHORIZED
     assert ask(service, HEALTH, "/v1/status") == http.client.NOT_FOUND
+
+
+def start_fails(service, part):
+    """The service says why it does not start; nothing is changed by that."""
+    with pytest.raises(RuntimeError, match="the service ended with 1"):
+        service.start()
+    assert part in service.log
+
+
+def test_no_start_without_the_master_key(service, account):
+    service.create("tunnels", account.tunnel())
+    assert service.stop() == 0
+    key = service.data / "master.key"
+    kept = service.data / "kept"
+    key.rename(kept)
+    start_fails(service, "is gone, and without it")
+    assert not key.exists()
+    key.write_bytes(base64.b64encode(os.urandom(32)) + b"\n")
+    start_fails(service, "is not the one")
+    kept.rename(key)
+    service.start()
+    assert service.get("tunnels", "home")["name"] == "home"
+
+
+def test_master_key_from_elsewhere(make_service, account, tmp_path, monkeypatch):
+    """A file that an option, the environment or systemd names; none is made beside the data."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    named = credentials / "manytun.master-key"
+    named.write_bytes(base64.b64encode(os.urandom(32)))
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    service = make_service()
+    service.create("tunnels", account.tunnel())
+    assert not (service.data / "master.key").exists()
+    assert service.stop() == 0
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    start_fails(service, "is gone, and without it")
+    monkeypatch.setenv("MANYTUN_MASTER_KEY_FILE", str(named))
+    service.start()
+    assert service.get("tunnels", "home")["name"] == "home"
+
+
+def test_keys_are_sealed_in_every_file(service, account):
+    """The private key is nowhere in the data directory, as bytes or as text."""
+    document = account.tunnel()
+    service.create("tunnels", document)
+    for _ in range(2):
+        for path in service.data.iterdir():
+            if path.is_file():
+                data = path.read_bytes()
+                assert base64.b64decode(document["private_key"]) not in data, path
+                assert document["private_key"].encode() not in data, path
+        service.stop()
+    service.start()
