@@ -2,6 +2,7 @@
  * forwards: /v1/forwards.
  */
 #include "api/document.h"
+#include "api/filter.h"
 #include "api/handlers.h"
 #include "api/object_json.h"
 #include "api/page.h"
@@ -23,8 +24,7 @@ static int answer_forward(struct api_call *call, int status, const struct servic
 static const struct service_forward *next_wanted(struct api_call *call, const char *after)
 {
     const struct service_forward *forward = service_next_forward(call->service, after);
-    while (forward != NULL && call->query.tunnel[0] != '\0' &&
-           strcmp(forward->spec.tunnel, call->query.tunnel) != 0)
+    while (forward != NULL && !api_filter_forward(&call->query, forward))
         forward = service_next_forward(call->service, forward->spec.name);
     return forward;
 }

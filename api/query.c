@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VALUE_MAX 128
+#define VALUE_MAX (QUERY_TEXT_MAX + 1)
 
 static bool read_limit(struct query *query, const char *value)
 {
@@ -91,6 +91,17 @@ static bool read_prune(struct query *query, const char *value)
     return read_flag(&query->prune, value);
 }
 
+static bool read_ready(struct query *query, const char *value)
+{
+    return value[0] != '\0' && read_flag(&query->ready, value);
+}
+
+static bool read_search(struct query *query, const char *value)
+{
+    memcpy(query->text, value, strlen(value) + 1);
+    return value[0] != '\0';
+}
+
 static const struct parameter {
     const char *name;
     enum query_parameter bit;
@@ -107,8 +118,11 @@ static const struct parameter {
     {"name", QUERY_NAME, read_object, "name must be the name of an object"},
     {"dry_run", QUERY_DRY_RUN, read_dry_run, "dry_run must be true or false"},
     {"prune", QUERY_PRUNE, read_prune, "prune must be true or false"},
+    {"ready", QUERY_READY, read_ready, "ready must be true or false"},
+    {"q", QUERY_TEXT, read_search, "q must be 1 to 127 printable ASCII characters"},
 };
 _Static_assert(QUERY_LIMIT_MAX == 1000, "the rule of limit names it");
+_Static_assert(QUERY_TEXT_MAX == 127, "the rule of q names it");
 
 void query_init(struct query *query)
 {

@@ -13,6 +13,7 @@
 
 #define QUERY_LIMIT_DEFAULT 100
 #define QUERY_LIMIT_MAX     1000
+#define QUERY_TEXT_MAX      127
 
 /* Bits of a route's parameters, and of those that a request has. */
 enum query_parameter {
@@ -26,6 +27,8 @@ enum query_parameter {
     QUERY_NAME = 1 << 7,
     QUERY_DRY_RUN = 1 << 8,
     QUERY_PRUNE = 1 << 9,
+    QUERY_READY = 1 << 10,
+    QUERY_TEXT = 1 << 11,
 };
 
 struct query {
@@ -40,6 +43,8 @@ struct query {
     char name[SPEC_NAME_MAX + 1]; /* "" = of objects of every name */
     bool dry_run;
     bool prune;
+    bool ready;                    /* counts only if present */
+    char text[QUERY_TEXT_MAX + 1]; /* ?q=; "" = whatever an object says */
 };
 
 /* A decimal number of at most 18 digits. False, and *out untouched, when it is anything else. */

@@ -28,6 +28,8 @@ static enum segment_match match_segment(const char *text, size_t len, const char
         return SEGMENT_MALFORMED;
     if (rc < 0)
         return SEGMENT_OTHER;
+    if (strchr(decoded, '/') != NULL) /* that was encoded: no segment has one */
+        return SEGMENT_MALFORMED;
     if (template[0] == '{') {
         bool is_file =
             template_len == strlen("{file}") && memcmp(template, "{file}", template_len) == 0;

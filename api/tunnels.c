@@ -2,6 +2,7 @@
  * tunnels: /v1/tunnels.
  */
 #include "api/document.h"
+#include "api/filter.h"
 #include "api/handlers.h"
 #include "api/object_json.h"
 #include "api/page.h"
@@ -27,16 +28,25 @@ static size_t weigh(const struct spec_tunnel *spec)
     return weight;
 }
 
+/* The first tunnel after this name that the query asks for. */
+static const struct service_tunnel *next_wanted(struct api_call *call, const char *after)
+{
+    const struct service_tunnel *tunnel = service_next_tunnel(call->service, after);
+    while (tunnel != NULL && !api_filter_tunnel(&call->query, tunnel))
+        tunnel = service_next_tunnel(call->service, tunnel->spec.name);
+    return tunnel;
+}
+
 int api_list_tunnels(struct api_call *call)
 {
     struct api_page page;
     if (api_page_init(&page, &call->query) < 0)
         return problem_set(&call->problem, "exhausted", "out of memory");
-    const struct service_tunnel *tunnel = service_next_tunnel(call->service, call->query.cursor);
+    const struct service_tunnel *tunnel = next_wanted(call, call->query.cursor);
     while (tunnel != NULL && api_page_wants(&page, tunnel->spec.name, weigh(&tunnel->spec))) {
         if (api_page_add(&page, object_json_tunnel(tunnel)) < 0)
             break;
-        tunnel = service_next_tunnel(call->service, tunnel->spec.name);
+        tunnel = next_wanted(call, tunnel->spec.name);
     }
     return api_page_answer(&page, call);
 }

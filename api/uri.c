@@ -29,7 +29,7 @@ int uri_decode(const char *text, size_t len, char *out, size_t size)
             byte = high * 16 + low;
             i += 2;
         }
-        if (byte < 0x20 || byte >= 0x7f || byte == '/')
+        if (byte < 0x20 || byte >= 0x7f)
             return -EINVAL;
         if (used + 1 >= size)
             return -ENAMETOOLONG;

@@ -46,6 +46,8 @@ static const struct {
     {"GET", "*", 400, NULL, ""},
     {"GET", "v1/tunnels", 400, NULL, ""},
     {"GET", "/v1/tunnels/%2e%2e%2fx", 400, NULL, ""},
+    {"GET", "/v1/tunnels%2Fa", 400, NULL, ""},
+    {"GET", "/v1/tunnels/a%2fb", 400, NULL, ""},
     {"GET", "/v1/tunnels/a%", 400, NULL, ""},
     {"GET", "/v1/tunnels/a%0", 400, NULL, ""},
     {"GET", "/v1/tunnels/a%0a", 400, NULL, ""},
