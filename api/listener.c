@@ -1,12 +1,9 @@
 /*
- * listener: owns the daemon, its two events and the list of its connections.
- *
- * Connections are in a list in the order of their deadlines: all have the same time, so a new one,
- * and one that has just been answered, go to its end. A timer at the first one's deadline shuts
- * late connections down; the daemon then sees them end.
+ * listener: owns the daemon and its two events. What its connections may do is in connections.h.
  */
 #include "api/listener.h"
 
+#include "api/connections.h"
 #include "api/unix_socket.h"
 #include "engine/log.h"
 
@@ -15,12 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
+/*
+ * How many connections beyond the limit the daemon may have, until it has seen the end of those
+ * that were given up: more than it accepts in one turn.
+ */
+#define GIVEN_UP_MAX 64
+
+/* What is left for requests that came before the client's end. */
+#define ENDED_SECONDS 1U
 
 const struct api_limits api_limits_default = {
     .connections = 256,
@@ -30,67 +32,15 @@ const struct api_limits api_limits_default = {
     .request_seconds = 60,
 };
 
-struct connection {
-    TAILQ_ENTRY(connection) entry;
-    int fd;
-    uint64_t deadline; /* monotonic, in ns */
-};
-
 struct api_listener {
     struct MHD_Daemon *daemon;
     struct event *readable; /* the daemon's epoll descriptor */
     struct event *timer;    /* the daemon's own timeouts */
-    struct event *late;     /* the first connection's deadline */
-    TAILQ_HEAD(connections, connection) connections;
+    struct connections connections;
     const struct api_context *context;
     const struct api_limits *limits;
     enum api_door door;
 };
-
-/* --- Deadlines -------------------------------------------------------------------------------- */
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-static void schedule_late(struct api_listener *listener)
-{
-    const struct connection *first = TAILQ_FIRST(&listener->connections);
-    if (first == NULL) {
-        event_del(listener->late);
-        return;
-    }
-    uint64_t now = monotonic_ns();
-    uint64_t left = first->deadline > now ? first->deadline - now : 0;
-    struct timeval delay = {.tv_sec = (time_t)(left / NS_PER_S),
-                            .tv_usec = (suseconds_t)(left % NS_PER_S / 1000)};
-    event_add(listener->late, &delay);
-}
-
-static void start_deadline(struct api_listener *listener, struct connection *connection)
-{
-    connection->deadline = monotonic_ns() + listener->limits->request_seconds * NS_PER_S;
-    TAILQ_INSERT_TAIL(&listener->connections, connection, entry);
-}
-
-static void on_late(evutil_socket_t fd, short what, void *ctx)
-{
-    (void)fd;
-    (void)what;
-    struct api_listener *listener = ctx;
-    uint64_t now = monotonic_ns();
-    struct connection *connection;
-    while ((connection = TAILQ_FIRST(&listener->connections)) != NULL &&
-           connection->deadline <= now) {
-        shutdown(connection->fd, SHUT_RDWR);
-        TAILQ_REMOVE(&listener->connections, connection, entry);
-        start_deadline(listener, connection);
-    }
-    schedule_late(listener);
-}
 
 /* --- The daemon's callbacks ------------------------------------------------------------------- */
 
@@ -101,24 +51,25 @@ static int connection_fd(struct MHD_Connection *connection)
     return info != NULL ? info->connect_fd : -1;
 }
 
+static const struct sockaddr *peer_address(struct MHD_Connection *connection)
+{
+    static const struct sockaddr unknown = {.sa_family = AF_UNSPEC};
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info != NULL && info->client_addr != NULL ? info->client_addr : &unknown;
+}
+
 static void on_connection(void *ctx, struct MHD_Connection *mhd, void **state,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct api_listener *listener = ctx;
     struct connection *connection = *state;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        connection = calloc(1, sizeof(*connection));
-        *state = connection;
-        if (connection == NULL)
-            return; /* without it, on_request() refuses */
-        connection->fd = connection_fd(mhd);
-        start_deadline(listener, connection);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) { /* without one, on_request() refuses */
+        *state = connections_add(&listener->connections, connection_fd(mhd), peer_address(mhd));
     } else if (connection != NULL) {
-        TAILQ_REMOVE(&listener->connections, connection, entry);
-        free(connection);
+        connections_remove(&listener->connections, connection);
         *state = NULL;
     }
-    schedule_late(listener);
 }
 
 static struct connection *find_connection(struct MHD_Connection *mhd)
@@ -151,11 +102,26 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
                                   size_t *upload_data_size, void **state)
 {
     const struct api_listener *listener = ctx;
-    if (find_connection(mhd) == NULL)
+    struct connection *connection = find_connection(mhd);
+    if (connection == NULL)
         return MHD_NO;
+    if (*state != NULL && *upload_data_size == 0)
+        connections_answering(connection);
     const struct api_peer peer = find_peer(listener, mhd);
     return api_request_handle(listener->context, &peer, mhd, url, method, version, upload_data,
                               upload_data_size, state);
+}
+
+/*
+ * A client that has said all that it wants may have ended its side together with its request. The
+ * daemon, which hears of each change once, then read both for the request alone, and would keep the
+ * connection until it is idle for too long.
+ */
+static void notice_end(struct MHD_Connection *mhd)
+{
+    char byte;
+    if (recv(connection_fd(mhd), &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0)
+        MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, ENDED_SECONDS);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *mhd, void **state,
@@ -168,9 +134,8 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **state,
     struct connection *connection = find_connection(mhd);
     if (connection == NULL)
         return;
-    TAILQ_REMOVE(&listener->connections, connection, entry);
-    start_deadline(listener, connection);
-    schedule_late(listener);
+    connections_answered(&listener->connections, connection);
+    notice_end(mhd);
 }
 
 /* Everything stays as it was sent: the router and the query decode, and refuse. */
@@ -220,8 +185,7 @@ static struct MHD_Daemon *start_daemon(struct api_listener *listener, int fd)
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_log, NULL}, /* first: options are logged too */
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, limits->connections, NULL},
-        {MHD_OPTION_PER_IP_CONNECTION_LIMIT, limits->connections_per_address, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, limits->connections + GIVEN_UP_MAX, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)limits->connection_memory, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, limits->idle_seconds, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
@@ -236,6 +200,15 @@ static struct MHD_Daemon *start_daemon(struct api_listener *listener, int fd)
 
 static int start(struct api_listener *listener, struct event_base *base, int fd)
 {
+    const struct api_limits *limits = listener->limits;
+    bool is_unix = listener->door == API_DOOR_UNIX;
+    int rc = connections_init(&listener->connections, base, limits->connections,
+                              is_unix ? limits->connections : limits->connections_per_address,
+                              limits->request_seconds);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
     listener->daemon = start_daemon(listener, fd);
     if (listener->daemon == NULL) {
         close(fd);
@@ -247,8 +220,7 @@ static int start(struct api_listener *listener, struct event_base *base, int fd)
         return -EIO;
     listener->readable = event_new(base, info->epoll_fd, EV_READ | EV_PERSIST, on_daemon, listener);
     listener->timer = evtimer_new(base, on_daemon, listener);
-    listener->late = evtimer_new(base, on_late, listener);
-    if (listener->readable == NULL || listener->timer == NULL || listener->late == NULL ||
+    if (listener->readable == NULL || listener->timer == NULL ||
         event_add(listener->readable, NULL) < 0)
         return -ENOMEM;
     run(listener);
@@ -264,7 +236,6 @@ int api_listener_new(struct event_base *base, int fd, enum api_door door,
         close(fd);
         return -ENOMEM;
     }
-    TAILQ_INIT(&listener->connections);
     listener->context = context;
     listener->limits = limits;
     listener->door = door;
@@ -292,6 +263,6 @@ void api_listener_free(struct api_listener *listener)
     if (listener->daemon != NULL)
         MHD_stop_daemon(listener->daemon);
     free_event(listener->timer);
-    free_event(listener->late);
+    connections_fini(&listener->connections);
     free(listener);
 }

@@ -15,8 +15,8 @@
 #include <stddef.h>
 
 struct api_limits {
-    unsigned connections;             /* at one time; more wait in the kernel's backlog */
-    unsigned connections_per_address; /* more are closed; not for the Unix socket */
+    unsigned connections;             /* at one time; for more, see connections.h */
+    unsigned connections_per_address; /* likewise; not for the Unix socket */
     size_t connection_memory;         /* bytes; bounds the request line and the headers */
     unsigned idle_seconds;            /* without a byte in either direction */
     unsigned request_seconds;

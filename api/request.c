@@ -201,6 +201,11 @@ static struct MHD_Response *make_response(struct api_answer *answer)
     return response;
 }
 
+static bool is_malformed(const struct api_request *request)
+{
+    return request->refused && strcmp(request->call.problem.code, "bad_request") == 0;
+}
+
 static bool add_headers(struct MHD_Response *response, const struct api_request *request)
 {
     const struct api_answer *answer = &request->call.answer;
@@ -222,6 +227,8 @@ static bool add_headers(struct MHD_Response *response, const struct api_request 
         {"Allow", answer->status == 405 ? request->match.allow : NULL},
         {"WWW-Authenticate", answer->status == 401 ? "Bearer realm=\"manytun\"" : NULL},
         {"Retry-After", answer->status == 503 ? "1" : NULL},
+        /* Where a request was not understood, nobody knows for sure where the next one begins. */
+        {"Connection", is_malformed(request) ? "close" : NULL},
     };
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         if (headers[i].value == NULL || headers[i].value[0] == '\0')
@@ -265,12 +272,17 @@ static enum MHD_Result respond(const struct api_context *context, struct MHD_Con
     return queue_answer(connection, request);
 }
 
-/* Whether a refused body is not worth waiting for: it is too long, or was not sent yet. */
+/*
+ * Whether a refused body is not worth waiting for: it is too long, was not sent yet, or nobody
+ * knows where it ends.
+ */
 static bool skips_body(const struct api_request *request)
 {
     const char *expect = request->head.headers.expect;
+    const char *coding = request->head.headers.transfer_encoding;
     uint64_t len = api_head_body_len(&request->head);
-    return (expect != NULL && strcasecmp(expect, "100-continue") == 0) ||
+    return (coding != NULL && strcasecmp(coding, "chunked") != 0) ||
+           (expect != NULL && strcasecmp(expect, "100-continue") == 0) ||
            (len > API_DRAIN_MAX && len != API_BODY_UNANNOUNCED);
 }
 

@@ -161,40 +161,114 @@ static void test_busy_connection_outlives_the_deadline(void **state)
     close(fd);
 }
 
-static void test_connections_per_address(void **state)
+static const char livez[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+static void send_text(int fd, const char *text)
 {
-    (void)state;
-    fx.limits.connections_per_address = 4;
-    start();
-    int fds[6];
-    for (int i = 0; i < 6; i++)
-        fds[i] = connect_client();
-    char buf[64];
-    assert_int_equal(wait_for(fds[5], buf, sizeof(buf)), 0);
-    static const char request[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    assert_int_equal(send(fds[0], request, sizeof(request) - 1, MSG_NOSIGNAL), sizeof(request) - 1);
-    assert_true(wait_for(fds[0], buf, sizeof(buf)) > 0);
-    for (int i = 0; i < 6; i++)
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static bool is_answered(int fd)
+{
+    char buf[1024];
+    ssize_t n = wait_for(fd, buf, sizeof(buf));
+    return n > 12 && memcmp(buf, "HTTP/1.1 200", 12) == 0;
+}
+
+static bool is_open(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+static void close_all(int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
         close(fds[i]);
 }
 
-/* Those beyond the limit wait, and are served when others leave. */
-static void test_connections_in_all(void **state)
+/* Both come at once, and the end is not overlooked. */
+static void test_end_right_after_the_request(void **state)
 {
     (void)state;
-    fx.limits.connections = 2;
     start();
-    int fds[3];
-    for (int i = 0; i < 3; i++)
-        fds[i] = connect_client();
-    static const char request[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    char buf[1024];
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(send(fds[i], request, sizeof(request) - 1, MSG_NOSIGNAL),
-                         sizeof(request) - 1);
-        assert_true(wait_for(fds[i], buf, sizeof(buf)) > 0);
-        close(fds[i]);
+    int fd = connect_client();
+    send_text(fd, livez);
+    shutdown(fd, SHUT_WR);
+    assert_true(is_answered(fd));
+    char buf[64];
+    double begin = now();
+    assert_int_equal(wait_for(fd, buf, sizeof(buf)), 0);
+    assert_true(now() - begin < fx.limits.idle_seconds / 2.0);
+    close(fd);
+}
+
+/* A client that comes and asks is answered, whatever others hold: those that waited longest go. */
+static void test_idle_connections_give_way(void **state)
+{
+    (void)state;
+    enum { LIMIT = 8, ALL = 3 * LIMIT };
+    for (int of_address = 0; of_address < 2; of_address++) {
+        fx.limits = api_limits_default;
+        *(of_address ? &fx.limits.connections_per_address : &fx.limits.connections) = LIMIT;
+        start();
+        int fds[ALL];
+        for (int i = 0; i < ALL; i++) {
+            fds[i] = connect_client();
+            send_text(fds[i], i % 2 == 0 ? "GET /livez HT" : livez);
+            if (i % 2 == 1)
+                assert_true(is_answered(fds[i]));
+        }
+        int fd = connect_client();
+        send_text(fd, livez);
+        assert_true(is_answered(fd));
+        int open = 0;
+        for (int i = 0; i < ALL; i++)
+            open += is_open(fds[i]);
+        assert_in_range(open, 1, LIMIT - 1);
+        assert_false(is_open(fds[0]));
+        assert_true(is_open(fds[ALL - 1]));
+        close_all(fds, ALL);
+        close(fd);
+        api_listener_free(fx.listener);
+        fx.listener = NULL;
     }
+}
+
+/* Who reads slowly what was asked for goes only when nobody waits. */
+static void test_answers_outlast_idle_connections(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 400, OTHERS = 16 };
+    fx.limits.connections = 4;
+    start();
+    int reader = connect_client();
+    const uint64_t *begun = &fx.server.requests.entries[0].count;
+    uint64_t before = 0;
+    size_t sent = 0;
+    /* Until the sockets' buffers are full: nothing more is answered for a while. */
+    for (double since = now(); now() - since < 0.2;) {
+        static const char request[] = "GET /openapi.yaml HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        if (sent < REQUESTS && send(reader, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0)
+            sent++;
+        event_base_loop(fx.base, EVLOOP_NONBLOCK);
+        if (*begun != before)
+            since = now();
+        before = *begun;
+    }
+    assert_in_range(before, 1, REQUESTS - 1);
+    int fds[OTHERS];
+    for (int i = 0; i < OTHERS; i++) {
+        fds[i] = connect_client();
+        send_text(fds[i], livez);
+        assert_true(is_answered(fds[i]));
+    }
+    assert_false(is_open(fds[0]));
+    char buf[4096];
+    while (*begun < REQUESTS)
+        assert_true(wait_for(reader, buf, sizeof(buf)) > 0);
+    close_all(fds, OTHERS);
+    close(reader);
 }
 
 int main(void)
@@ -208,8 +282,9 @@ int main(void)
         TEST(test_slow_reader_ends_at_the_deadline),
         TEST(test_idle_connection_is_closed),
         TEST(test_busy_connection_outlives_the_deadline),
-        TEST(test_connections_per_address),
-        TEST(test_connections_in_all),
+        TEST(test_end_right_after_the_request),
+        TEST(test_idle_connections_give_way),
+        TEST(test_answers_outlast_idle_connections),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

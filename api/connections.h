@@ -1,0 +1,65 @@
+/*
+ * connections: those of one listener: how long each may take, and which is given up when there are
+ * too many.
+ *
+ * A connection waits (for a request, of which the head and some of the body may have come), or is
+ * being answered. When there are more than the limit, of all or of one address, one that waits is
+ * given up: the one that has waited longest, of the address that has the most. So whoever opens
+ * connections and leaves them loses its own first, and a client that comes now and asks at once is
+ * answered, however many others there are.
+ *
+ * An address is an IPv4 address, an IPv6 /64, or all of the Unix socket's peers together.
+ */
+#ifndef MANYTUN_API_CONNECTIONS_H
+#define MANYTUN_API_CONNECTIONS_H
+
+#include <event2/event.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+/* Addresses are told apart by a keyed hash of so many values. */
+#define CONNECTIONS_ADDRESSES 1024
+
+struct connection {
+    TAILQ_ENTRY(connection) entry;
+    int fd;            /* borrowed */
+    uint64_t deadline; /* monotonic, in ns */
+    unsigned address;  /* the hash */
+    bool answering;
+    bool given_up; /* shut down; it is about to end */
+};
+
+struct connections {
+    TAILQ_HEAD(connection_list, connection) list; /* in the order of the deadlines */
+    unsigned count;                               /* without those given up */
+    unsigned of_address[CONNECTIONS_ADDRESSES];   /* likewise */
+    unsigned limit;
+    unsigned limit_per_address;
+    uint64_t deadline_ns;
+    struct event *late; /* the first deadline */
+    uint8_t key[crypto_shorthash_KEYBYTES];
+};
+
+/* seconds: from a connection's start, or its previous answer, to the answer's end. 0 or -ENOMEM. */
+int connections_init(struct connections *connections, struct event_base *base, unsigned limit,
+                     unsigned limit_per_address, unsigned seconds);
+/* There are no connections any more. A zeroed struct is allowed. */
+void connections_fini(struct connections *connections);
+
+/*
+ * A connection began, from this peer. Others may be given up: their sockets are shut down, and
+ * whoever serves them sees them end. NULL: out of memory.
+ */
+struct connection *connections_add(struct connections *connections, int fd,
+                                   const struct sockaddr *peer);
+void connections_remove(struct connections *connections, struct connection *connection);
+
+/* Its request is complete: an answer is being made or sent. */
+void connections_answering(struct connection *connection);
+/* It was answered, and waits; its time begins anew. */
+void connections_answered(struct connections *connections, struct connection *connection);
+
+#endif
