@@ -7,6 +7,8 @@ import { firstTunnelCommand, forwardCommand, tunnelCommand } from './curl.js';
 import { setHidden, setText } from './dom.js';
 import { saveFile } from './download.js';
 import { redact } from './dump.js';
+import { updateEvents } from './events.js';
+import { Feed } from './feed.js';
 import { formatAddress } from './format.js';
 import { openForwardForm, openTunnelForm } from './forms.js';
 import { ForwardsView } from './forwards.js';
@@ -36,6 +38,17 @@ const refresh = new Refresh(api, model, {
     lastError = error.message;
     tick();
   },
+});
+
+const feed = new Feed(api, {
+  happened(events) {
+    for (const { kind, name } of events) {
+      if (kind === 'tunnel' || kind === 'forward') refresh.changed(kind, name);
+    }
+    updateEvents(feed.events, Date.now(), showObject);
+  },
+  missed: () => refresh.everything(),
+  changed: tick,
 });
 
 /** The service, as commands name it. */
@@ -115,7 +128,7 @@ function showForwards(view) {
   byId('forwards').scrollIntoView({ block: 'start' });
 }
 
-function showProblem({ kind, name }) {
+function showObject({ kind, name }) {
   if (kind === 'forward') showForwards({ text: name, state: 'all', tunnel: '' });
   else tunnels.reveal(name);
 }
@@ -146,17 +159,18 @@ function render() {
   setHidden(byId('empty'), !model.isEmpty);
   setHidden(byId('overview'), model.isEmpty);
   if (model.isEmpty) setText(byId('first-command'), firstTunnelCommand(where()));
-  updateProblems(model.status, now, showProblem);
+  updateProblems(model.status, now, showObject);
   updateCounts(model, selectCount, isSelected);
   forwards.update(now);
   tunnels.update(now);
+  updateEvents(feed.events, now, showObject);
   byId('add-forward').disabled = model.tunnels.size === 0;
   tick();
 }
 
 /** What changes by itself: ages. */
 function tick() {
-  updateHeader(model.info, { updatedAt: refresh.updatedAt, streaming: false, error: lastError }, Date.now());
+  updateHeader(model.info, { updatedAt: refresh.updatedAt, streaming: feed.streaming, error: lastError }, Date.now());
 }
 
 /* --- Start --- */
@@ -192,13 +206,14 @@ async function saveDump() {
     status: await api.get('/v1/status'),
     tunnels: await api.list('/v1/tunnels'),
     forwards: await api.list('/v1/forwards'),
-    events: model.events,
+    events: feed.events,
   };
   saveFile('manytun-dump.json', JSON.stringify(redact(dump), null, 2), 'application/json');
 }
 
 async function signIn(why) {
   refresh.stop();
+  feed.stop();
   forgetToken();
   setHidden(byId('main'), true);
   api.token = await askToken(why);
@@ -209,6 +224,8 @@ async function signIn(why) {
 async function begin() {
   try {
     await refresh.start();
+    await feed.start(model.firstEventId);
+    render();
     setHidden(byId('sign-out'), api.token === '');
   } catch (error) {
     if (error.status === 401) {

@@ -22,7 +22,7 @@ function updateLive({ updatedAt, streaming, error }, now) {
   const age = now - updatedAt;
   const stale = updatedAt === 0 || age > STALE_MS;
   const mode = stale ? 'stale' : streaming ? 'live' : 'polling';
-  const word = { stale: 'Stale', live: 'Live', polling: 'Live' }[mode];
+  const word = { stale: 'Stale', live: 'Live', polling: 'Polling' }[mode];
   setAttribute(byId('live'), 'class', `live ${mode}`);
   setText(byId('live-shape'), stale ? '▲' : '●');
   setText(byId('live-word'), word);

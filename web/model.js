@@ -62,6 +62,8 @@ export class Collection {
 
 export class Model {
   info = null;
+  /** The newest event when the first status was read; what follows it is to be followed. */
+  firstEventId;
   status = null;
   tunnels = new Collection({
     in: (tunnel) => tunnel.status.rx_bytes_total ?? 0,
@@ -72,9 +74,9 @@ export class Model {
     out: (forward) => forward.status.bytes_out_total,
   });
   totals = { in: new Meter(), out: new Meter() };
-  events = [];
 
   takeStatus(status, time) {
+    this.firstEventId ??= status.last_event_id;
     this.status = status;
     this.totals.in.read(status.bytes_in_total, time);
     this.totals.out.read(status.bytes_out_total, time);

@@ -8,6 +8,8 @@ const RETRY_MAX_MS = 15_000;
 const PAGE_ITEMS = 500;
 /** Without an answer for so long, what is shown is stale. */
 export const STALE_MS = 8000;
+/** Changes that come together are asked for together. */
+const GATHER_MS = 150;
 /** More changed objects than this at once are found by reading the lists again. */
 const CHANGED_MAX = 50;
 
@@ -21,6 +23,8 @@ export class Refresh {
   #running = false;
   #stopped = true;
   #changed = new Map();
+  #all = false;
+  #gathering = false;
   updatedAt = 0;
 
   /** hooks: {updated(), failed(error)}, called after each round. */
@@ -34,7 +38,7 @@ export class Refresh {
     return this.#stopped;
   }
 
-  /** Reads everything, and then goes on round by round. */
+  /** Reads everything, the status first, and then goes on round by round. */
   async start() {
     this.#stopped = false;
     this.#model.info = await this.#api.get('/v1/info');
@@ -42,6 +46,12 @@ export class Refresh {
     await this.#readLists();
     this.#succeed();
     this.#schedule(ROUND_MS);
+  }
+
+  /** Everything is read anew in the next round, which is now. */
+  everything() {
+    this.#all = true;
+    this.now();
   }
 
   stop() {
@@ -54,10 +64,15 @@ export class Refresh {
     if (!this.#stopped && !this.#running) this.#schedule(0);
   }
 
-  /** An object has changed: it is asked for in the next round, which is now. kind: 'tunnel' or 'forward'. */
+  /** An object has changed: it is asked for very soon. kind: 'tunnel' or 'forward'. */
   changed(kind, name) {
     this.#changed.set(`${kind}/${name}`, { kind, name });
-    this.now();
+    if (this.#gathering || this.#stopped) return;
+    this.#gathering = true;
+    setTimeout(() => {
+      this.#gathering = false;
+      this.now();
+    }, GATHER_MS);
   }
 
   #schedule(delay) {
@@ -86,8 +101,8 @@ export class Refresh {
       this.#running = false;
     }
     if (this.#stopped) return;
-    const pending = this.#changed.size > 0 && this.#failures === 0;
-    this.#schedule(pending ? 0 : Math.min(ROUND_MS * 2 ** this.#failures, RETRY_MAX_MS));
+    const isPending = (this.#changed.size > 0 || this.#all) && this.#failures === 0;
+    this.#schedule(isPending ? GATHER_MS : Math.min(ROUND_MS * 2 ** this.#failures, RETRY_MAX_MS));
   }
 
   async #readStatus() {
@@ -113,7 +128,8 @@ export class Refresh {
   async #readChanged() {
     const changed = [...this.#changed.values()];
     this.#changed.clear();
-    if (changed.length > CHANGED_MAX) {
+    if (changed.length > CHANGED_MAX || this.#all) {
+      this.#all = false;
       await this.#readLists();
       return;
     }

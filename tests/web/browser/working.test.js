@@ -32,6 +32,21 @@ test('a change from elsewhere appears without reloading', async () => {
   await page.getByText('All 6 ready').waitFor();
   await call('DELETE', '/v1/forwards/later');
   await row(page, 'later').waitFor({ state: 'detached' });
+
+  const events = page.locator('#event-list > li');
+  await events.filter({ hasText: 'forward later deleted' }).getByText('token:admin').waitFor();
+  await events.filter({ hasText: 'forward spare created' }).waitFor();
+  await events.getByRole('button', { name: 'spare' }).first().click();
+  await row(page, 'web').waitFor({ state: 'detached' });
+});
+
+test('a service that does not answer makes the page stale, and it recovers by itself', async () => {
+  const page = await openPage();
+  await page.route('**/v1/**', (route) => route.abort());
+  await page.getByText('Stale', { exact: true }).waitFor();
+  await page.getByText('The service does not answer').or(page.getByText('Failed to fetch')).first().waitFor();
+  await page.unroute('**/v1/**');
+  await page.getByText('Stale', { exact: true }).waitFor({ state: 'detached' });
 });
 
 test('a forward is disabled and enabled', async () => {
