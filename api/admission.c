@@ -89,12 +89,25 @@ static int check_token(const struct api_access *access, const struct api_head *h
                        struct api_match *match, struct problem *problem)
 {
     struct timespec now;
+    struct timespec monotonic;
+    const char *authorization = head->headers.authorization;
     clock_gettime(CLOCK_REALTIME, &now);
-    const struct token *token =
-        tokens_authenticate(access->tokens, head->headers.authorization, &now);
-    if (token == NULL)
+    clock_gettime(CLOCK_MONOTONIC, &monotonic);
+    uint64_t seconds = (uint64_t)monotonic.tv_sec;
+    if (authorization != NULL)
+        match->retry_seconds = guess_limit_wait(access->guesses, &head->address, seconds);
+    if (match->retry_seconds > 0)
+        return problem_set(problem, "too_many_attempts",
+                           "wait %u seconds; until then no token from there is looked at",
+                           match->retry_seconds);
+    const struct token *token = tokens_authenticate(access->tokens, authorization, &now);
+    if (token == NULL) {
+        if (authorization != NULL)
+            guess_limit_failed(access->guesses, &head->address, seconds);
         return problem_set(problem, "unauthorized",
                            "send the header \"Authorization: Bearer <token>\"");
+    }
+    guess_limit_succeeded(access->guesses, &head->address, seconds);
     identify(match, token->role, "token:", token->name);
     return 0;
 }

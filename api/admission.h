@@ -7,6 +7,7 @@
 #ifndef MANYTUN_API_ADMISSION_H
 #define MANYTUN_API_ADMISSION_H
 
+#include "api/guess_limit.h"
 #include "api/router.h"
 #include "api/tokens.h"
 #include "server/problem.h"
@@ -43,6 +44,7 @@ void api_headers_add(struct api_headers *headers, const char *name, const char *
 /* Who may call; shared by all listeners. */
 struct api_access {
     struct tokens *tokens;
+    struct guess_limit *guesses;
     bool auth_none;
     const char *const *allowed_hosts;
     size_t allowed_hosts_count;
@@ -53,7 +55,8 @@ struct api_head {
     const char *method;
     const char *path;
     struct api_headers headers;
-    uid_t uid; /* whose process calls over the Unix socket */
+    uid_t uid;                /* whose process calls over the Unix socket */
+    struct inet_addr address; /* from where one calls over TCP */
 };
 
 /* A body's length that the head does not tell. */

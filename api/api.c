@@ -23,6 +23,7 @@ struct api {
     struct api_context context;
     struct api_server server;
     struct tokens tokens;
+    struct guess_limit guesses;
     union inet_sockaddr bound[API_LISTEN_MAX];
     union inet_sockaddr health_bound[API_LISTEN_MAX];
     struct api_listener *listeners[2 * API_LISTEN_MAX + 1]; /* the Unix socket's last */
@@ -127,7 +128,10 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     clock_gettime(CLOCK_MONOTONIC, &api->server.started_monotonic);
     api->context.service = service;
     api->context.server = &api->server;
+    guess_limit_init(&api->guesses);
+    api->server.guesses = &api->guesses;
     api->context.access.tokens = &api->tokens;
+    api->context.access.guesses = &api->guesses;
     api->context.access.auth_none = config->auth_none;
     api->context.access.allowed_hosts = config->allowed_hosts;
     api->context.access.allowed_hosts_count = config->allowed_hosts_count;

@@ -5,6 +5,7 @@
 #define MANYTUN_API_CALL_H
 
 #include "api/auth_failures.h"
+#include "api/guess_limit.h"
 #include "api/http_counts.h"
 #include "api/query.h"
 #include "api/tokens.h"
@@ -24,6 +25,7 @@ struct api_server {
     bool auth_none;
     struct http_counts requests;
     struct auth_failures auth_failures;
+    const struct guess_limit *guesses; /* NULL where no token is asked for */
 };
 
 /* Through which door a request came, and as whom. */

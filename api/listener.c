@@ -79,11 +79,24 @@ static struct connection *find_connection(struct MHD_Connection *mhd)
     return info != NULL ? info->socket_context : NULL;
 }
 
+static struct inet_addr find_address(struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct inet_addr address = {0};
+    uint16_t port;
+    if (info != NULL && info->client_addr != NULL)
+        inet_sockaddr_split((const union inet_sockaddr *)(const void *)info->client_addr, &address,
+                            &port);
+    return address;
+}
+
 static struct api_peer find_peer(const struct api_listener *listener, struct MHD_Connection *mhd)
 {
     struct api_peer peer = {.caller = API_CALLER_TCP};
     switch (listener->door) {
     case API_DOOR_TCP:
+        peer.address = find_address(mhd);
         break;
     case API_DOOR_UNIX:
         peer.caller = unix_socket_peer_is_owner(connection_fd(mhd), &peer.uid)

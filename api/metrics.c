@@ -77,6 +77,19 @@ static void write_requests(struct exposition *out, const struct api_call *call,
     }
 }
 
+static void write_auth_failures(struct exposition *out, const struct api_call *call,
+                                const struct metric *metric)
+{
+    (void)metric;
+    const struct guess_limit *guesses = call->server->guesses;
+    const struct exposition_label wrong[] = {{"reason", "wrong_token"}};
+    const struct exposition_label limited[] = {{"reason", "limited"}};
+    if (guesses == NULL)
+        return;
+    exposition_integer(out, wrong, COUNT(wrong), guesses->failed);
+    exposition_integer(out, limited, COUNT(limited), guesses->refused);
+}
+
 static void write_process(struct exposition *out, const struct api_call *call,
                           const struct metric *metric)
 {
@@ -266,6 +279,12 @@ static const struct metric metrics[] = {
         .type = "counter",
         .help = "API requests answered, by the route's template and the status.",
         .write = write_requests,
+    },
+    {
+        .name = "manytun_auth_failures_total",
+        .type = "counter",
+        .help = "Tokens over TCP that were wrong, and those not looked at because of the limit.",
+        .write = write_auth_failures,
     },
     {
         .name = "manytun_worker_up",

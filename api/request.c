@@ -57,21 +57,12 @@ static enum MHD_Result collect_parameter(void *ctx, enum MHD_ValueKind kind, con
 }
 
 /* Reports a token that opens nothing; the token itself goes nowhere. */
-static void note_failure(const struct api_context *context, const struct api_request *request,
-                         struct MHD_Connection *connection)
+static void note_failure(const struct api_context *context, const struct api_request *request)
 {
     if (request->call.problem.status != 401 || request->head.headers.authorization == NULL)
         return;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    struct inet_addr address = {0};
-    uint16_t port = 0;
-    char from[INET_ADDR_TEXT] = "an unknown address";
-    if (info != NULL && info->client_addr != NULL) {
-        inet_sockaddr_split((const union inet_sockaddr *)(const void *)info->client_addr, &address,
-                            &port);
-        inet_addr_print(&address, from);
-    }
+    char from[INET_ADDR_TEXT];
+    inet_addr_print(&request->head.address, from);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     auth_failures_note(&context->server->auth_failures, service_events(context->service), from,
@@ -212,6 +203,10 @@ static bool add_headers(struct MHD_Response *response, const struct api_request 
     char etag[32] = "";
     if (answer->etag != 0)
         snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)answer->etag);
+    char retry[16] = "";
+    if (answer->status == 503 || answer->status == 429)
+        snprintf(retry, sizeof(retry), "%u",
+                 answer->status == 503 ? 1 : request->match.retry_seconds);
     const struct {
         const char *name;
         const char *value; /* NULL or "" = the header is left out */
@@ -226,7 +221,7 @@ static bool add_headers(struct MHD_Response *response, const struct api_request 
         {"Location", answer->location},
         {"Allow", answer->status == 405 ? request->match.allow : NULL},
         {"WWW-Authenticate", answer->status == 401 ? "Bearer realm=\"manytun\"" : NULL},
-        {"Retry-After", answer->status == 503 ? "1" : NULL},
+        {"Retry-After", retry},
         /* Where a request was not understood, nobody knows for sure where the next one begins. */
         {"Connection", is_malformed(request) ? "close" : NULL},
     };
@@ -294,12 +289,15 @@ static enum MHD_Result begin(const struct api_context *context, const struct api
     if (request == NULL)
         return MHD_NO;
     *state = request;
-    request->head =
-        (struct api_head){.caller = peer->caller, .method = method, .path = url, .uid = peer->uid};
+    request->head = (struct api_head){.caller = peer->caller,
+                                      .method = method,
+                                      .path = url,
+                                      .uid = peer->uid,
+                                      .address = peer->address};
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return MHD_NO;
     if (judge(context, request, connection) < 0) {
-        note_failure(context, request, connection);
+        note_failure(context, request);
         refuse(request);
         if (skips_body(request))
             return respond(context, connection, request);

@@ -27,7 +27,8 @@ struct api_request;
 /* Who a request comes from, as far as the connection tells. */
 struct api_peer {
     enum api_caller caller;
-    uid_t uid; /* over the Unix socket */
+    uid_t uid;                /* over the Unix socket */
+    struct inet_addr address; /* over TCP */
 };
 
 /* libmicrohttpd's access handler, less its closure. *state is the request's, NULL at first. */

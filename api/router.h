@@ -39,6 +39,7 @@ struct api_match {
     enum api_role role;               /* the caller's, filled by api_admit() … */
     char actor[EVENTS_ACTOR_MAX + 1]; /* … and who it is, see events_set_actor() */
     char allow[64];                   /* "GET, HEAD, POST" where the path exists */
+    unsigned retry_seconds;           /* when too many wrong tokens came: how long to wait */
 };
 
 /* Fills route, name, peer and allow. 0, or -1 with *problem filled: not_found, method_not_allowed

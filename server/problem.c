@@ -37,6 +37,7 @@ static const struct {
     {"too_large", 413, "The body is too large"},
     {"unsupported_media_type", 415, "The body is not of the media type that is wanted here"},
     {"validation", 422, "The definition is not valid"},
+    {"too_many_attempts", 429, "Too many wrong tokens came from this address"},
     {"not_implemented", 501, "The method is not known"},
     {"draining", 503, "The service is ending"},
     {"exhausted", 503, "The host's or the program's resources are exhausted"},

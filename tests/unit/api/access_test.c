@@ -1,6 +1,7 @@
 /*
- * Who may call, over HTTP: the health listener, tokens.
+ * Who may call, over HTTP: the health listener, tokens, and how often one may guess.
  */
+#include "api/guess_limit.h"
 #include "server/events.h"
 #include "tests/unit/api/http_world.h"
 
@@ -234,6 +235,61 @@ static void test_as_many_tokens_as_there_may_be(void **state)
     expect_status("POST", "/v1/tokens", "{\"name\":\"more\",\"role\":\"read\"}", 201);
 }
 
+/* --- Guessing --------------------------------------------------------------------------------- */
+
+static struct answer ask_from(const char *address, const char *token)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(fx.port)};
+    assert_int_equal(inet_pton(AF_INET, address, &from.sin_addr), 1);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    char request[512];
+    int len = snprintf(request, sizeof(request),
+                       "GET /v1/info HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                       "%s%s%s\r\n",
+                       token[0] != '\0' ? "Authorization: Bearer " : "", token,
+                       token[0] != '\0' ? "\r\n" : "");
+    return exchange(fd, request, (size_t)len);
+}
+
+static void expect_from(const char *address, const char *token, int status)
+{
+    struct answer answer = ask_from(address, token);
+    if (answer.status != status)
+        fail_msg("%s %s: expected %d: %s", address, token, status, answer.text);
+    free_answer(&answer);
+}
+
+static void test_guessing_is_limited(void **state)
+{
+    (void)state;
+    for (int i = 0; i < GUESS_LIMIT_BURST; i++)
+        expect_from("127.0.0.9", "wrong", 401);
+    struct answer answer = ask_from("127.0.0.9", "wrong");
+    check_problem(&answer, 429, "too_many_attempts");
+    const char *wait = strstr(answer.text, "\r\nRetry-After: ");
+    assert_non_null(wait);
+    int seconds = atoi(wait + strlen("\r\nRetry-After: "));
+    assert_true(seconds >= 1 && seconds <= GUESS_LIMIT_SECONDS);
+    free_answer(&answer);
+    /* From there no token is looked at; elsewhere all is as before, and without one it is no guess.
+     */
+    expect_from("127.0.0.9", fx.token, 429);
+    expect_from("127.0.0.9", "", 401);
+    expect_from("127.0.0.10", fx.token, 200);
+    expect_from("127.0.0.10", "wrong", 401);
+    answer = call_unix("GET", "/metrics");
+    assert_int_equal(answer.status, 200);
+    assert_non_null(
+        strstr(answer.text, "manytun_auth_failures_total{reason=\"wrong_token\"} 21\n"));
+    assert_non_null(strstr(answer.text, "manytun_auth_failures_total{reason=\"limited\"} 2\n"));
+    free_answer(&answer);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -248,6 +304,7 @@ int main(void)
         TEST(test_last_admin_token_stays),
         TEST(test_what_is_no_token),
         TEST(test_as_many_tokens_as_there_may_be),
+        TEST(test_guessing_is_limited),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

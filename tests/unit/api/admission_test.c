@@ -9,13 +9,15 @@
 #include <cmocka.h>
 
 static struct token items[2];
+static struct guess_limit guesses;
 static struct tokens tokens = {.items = items, .count = 2};
-static struct api_access access_rules = {.tokens = &tokens};
+static struct api_access access_rules = {.tokens = &tokens, .guesses = &guesses};
 
 static int set_up(void **state)
 {
     (void)state;
     memset(items, 0, sizeof(items));
+    guess_limit_init(&guesses);
     strcpy(items[0].name, "boss");
     strcpy(items[1].name, "watcher");
     items[0].role = API_ROLE_ADMIN;
