@@ -17,6 +17,7 @@
 #define STATUS_TEXT    16
 #define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
 #define TUNNEL(field)  offsetof(struct counters_tunnel, field)
+#define PEER(field)    offsetof(struct counters_peer, field)
 #define FORWARD(field) offsetof(struct counters_forward, field)
 #define WORKER(field)  offsetof(struct counters_worker, field)
 
@@ -184,30 +185,35 @@ static void write_tunnel_directions(struct exposition *out, const struct api_cal
                          supervisor_tunnel_counters(tunnel->supervised));
 }
 
-/*
- * Under the names that WireGuard dashboards use. Counters are a tunnel's: they are a peer's too
- * when there is one.
- */
+/* Under the names that WireGuard dashboards use. */
+static void write_one_peer(struct exposition *out, const struct metric *metric, const char *tunnel,
+                           const struct supervised_peer *peer, bool is_time)
+{
+    char key[SPEC_KEY_TEXT];
+    const struct exposition_label labels[] = {
+        {"interface", tunnel},
+        {"public_key", spec_key_print(peer->spec->public_key, key)},
+        {"friendly_name", peer->spec->name},
+    };
+    uint64_t value = value_at(peer->counters, metric->offsets[0]);
+    if (!is_time)
+        exposition_integer(out, labels, COUNT(labels), value);
+    else if (value != 0)
+        exposition_seconds(out, labels, COUNT(labels), value);
+}
+
 static void write_peer(struct exposition *out, const struct api_call *call,
                        const struct metric *metric, bool is_time)
 {
     const struct service_tunnel *tunnel = NULL;
     while ((tunnel = next_tunnel(call, tunnel)) != NULL) {
-        if (tunnel->spec.peers_count != 1)
-            continue;
-        const struct spec_peer *peer = &tunnel->spec.peers[0];
-        char key[SPEC_KEY_TEXT];
-        const struct exposition_label labels[] = {
-            {"interface", tunnel->spec.name},
-            {"public_key", spec_key_print(peer->public_key, key)},
-            {"friendly_name", peer->name},
-        };
-        uint64_t value =
-            value_at(supervisor_tunnel_counters(tunnel->supervised), metric->offsets[0]);
-        if (!is_time)
-            exposition_integer(out, labels, COUNT(labels), value);
-        else if (value != 0)
-            exposition_seconds(out, labels, COUNT(labels), value);
+        size_t count = supervisor_peers(tunnel->supervised);
+        for (size_t i = 0; i < count; i++) {
+            struct supervised_peer peer;
+            supervisor_peer(tunnel->supervised, i, &peer);
+            if (peer.counters != NULL)
+                write_one_peer(out, metric, tunnel->spec.name, &peer, is_time);
+        }
     }
 }
 
@@ -365,26 +371,30 @@ static const struct metric metrics[] = {
     {
         .name = "wireguard_sent_bytes_total",
         .type = "counter",
-        .help = "Bytes sent by the tunnel; only of tunnels with exactly one peer, which the labels "
-                "name.",
+        .help = "Bytes sent to the peer: outer UDP payload.",
         .write = write_peer_count,
-        .offsets = {TUNNEL(tx_bytes)},
+        .offsets = {PEER(tx_bytes)},
     },
     {
         .name = "wireguard_received_bytes_total",
         .type = "counter",
-        .help = "Bytes received by the tunnel; only of tunnels with exactly one peer, which the "
-                "labels name.",
+        .help = "Bytes received from the peer: outer UDP payload that was authentic.",
         .write = write_peer_count,
-        .offsets = {TUNNEL(rx_bytes)},
+        .offsets = {PEER(rx_bytes)},
     },
     {
         .name = "wireguard_latest_handshake_seconds",
         .type = "gauge",
-        .help = "Unix time of the tunnel's newest handshake; absent if never; only of tunnels with "
-                "exactly one peer, which the labels name.",
+        .help = "Unix time of the newest handshake with the peer; absent if never.",
         .write = write_peer_time,
-        .offsets = {TUNNEL(last_handshake_unix_ns)},
+        .offsets = {PEER(last_handshake_unix_ns)},
+    },
+    {
+        .name = "wireguard_handshakes_given_up_total",
+        .type = "counter",
+        .help = "Times that the peer did not answer handshakes for 90 seconds.",
+        .write = write_peer_count,
+        .offsets = {PEER(handshakes_given_up)},
     },
     {
         .name = "manytun_forward_ready",

@@ -69,12 +69,9 @@ static bool add_origin(cJSON *object, enum spec_source source, uint64_t generati
 
 /* --- Tunnels ---------------------------------------------------------------------------------- */
 
-static bool fill_peer(cJSON *object, const struct spec_peer *peer)
+/* As it is defined. */
+static bool add_configured_endpoint(cJSON *object, const struct spec_peer *peer)
 {
-    char key[SPEC_KEY_TEXT];
-    if (!json_add_string(object, "name", peer->name) ||
-        !json_add_string(object, "public_key", spec_key_print(peer->public_key, key)))
-        return false;
     if (peer->endpoint_host[0] == '\0')
         return true;
     char endpoint[INET_HOST_TEXT + 9];
@@ -84,18 +81,64 @@ static bool fill_peer(cJSON *object, const struct spec_peer *peer)
     return json_add_string(object, "endpoint", endpoint);
 }
 
-static bool add_peers(cJSON *status, const struct spec_tunnel *spec)
+static bool add_endpoint(cJSON *object, const struct spec_peer *spec,
+                         const struct counters_peer *counters)
+{
+    union inet_sockaddr address;
+    char text[INET_SOCKADDR_TEXT];
+    if (counters != NULL && counters_get_endpoint(counters, &address))
+        return json_add_string(object, "endpoint", inet_sockaddr_print(&address, text));
+    return add_configured_endpoint(object, spec);
+}
+
+static bool add_peer_counters(cJSON *object, const struct counters_peer *counters)
+{
+    return add_counter(object, "rx_bytes_total", &counters->rx_bytes) &&
+           add_counter(object, "tx_bytes_total", &counters->tx_bytes) &&
+           add_counter(object, "handshakes_total", &counters->handshakes) &&
+           add_counter(object, "handshakes_given_up_total", &counters->handshakes_given_up) &&
+           add_counter_time(object, "last_handshake_at", &counters->last_handshake_unix_ns);
+}
+
+static bool add_handshake(cJSON *object, const struct supervised_peer *peer)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct peer_facts facts = service_peer_facts(peer);
+    const struct verdict verdict = peer_health_verdict(
+        peer_health_judge(&facts, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec));
+    cJSON *handshake = cJSON_AddObjectToObject(object, "handshake");
+    return handshake != NULL &&
+           json_add_string(handshake, "status", condition_status_name(verdict.status)) &&
+           json_add_string(handshake, "reason", verdict.reason);
+}
+
+static bool fill_peer(cJSON *object, const struct spec_peer *spec,
+                      const struct supervised_peer *peer)
+{
+    char key[SPEC_KEY_TEXT];
+    return json_add_string(object, "name", spec->name) &&
+           json_add_string(object, "public_key", spec_key_print(spec->public_key, key)) &&
+           add_endpoint(object, spec, peer->counters) &&
+           (peer->counters == NULL ||
+            (add_peer_counters(object, peer->counters) && add_handshake(object, peer)));
+}
+
+static bool add_peers(cJSON *status, const struct service_tunnel *tunnel)
 {
     cJSON *array = cJSON_AddArrayToObject(status, "peers");
     if (array == NULL)
         return false;
-    for (size_t i = 0; i < spec->peers_count; i++) {
+    for (size_t i = 0; i < tunnel->spec.peers_count; i++) {
+        struct supervised_peer supervised = {0};
         cJSON *peer = cJSON_CreateObject();
         if (!cJSON_AddItemToArray(array, peer)) {
             cJSON_Delete(peer);
             return false;
         }
-        if (!fill_peer(peer, &spec->peers[i]))
+        if (tunnel->supervised != NULL)
+            supervisor_peer(tunnel->supervised, i, &supervised);
+        if (!fill_peer(peer, &tunnel->spec.peers[i], &supervised))
             return false;
     }
     return true;
@@ -126,8 +169,8 @@ static bool add_tunnel_status(cJSON *object, const struct service_tunnel *tunnel
     return status != NULL && json_add_integer(status, "observed_generation", tunnel->generation) &&
            (tunnel->port == 0 || add_bound(status, &tunnel->spec.listen_address, tunnel->port)) &&
            (tunnel->supervised == NULL || add_tunnel_counters(status, tunnel->supervised)) &&
-           json_add_integer(status, "forwards", tunnel->forwards) &&
-           add_peers(status, &tunnel->spec) && add_tunnel_conditions(status, tunnel);
+           json_add_integer(status, "forwards", tunnel->forwards) && add_peers(status, tunnel) &&
+           add_tunnel_conditions(status, tunnel);
 }
 
 cJSON *object_json_tunnel(const struct service_tunnel *tunnel)

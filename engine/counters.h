@@ -9,10 +9,14 @@
 #define MANYTUN_ENGINE_COUNTERS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+union inet_sockaddr;
 
 #define COUNTERS_TUNNELS_MAX  4096  /* per worker */
 #define COUNTERS_FORWARDS_MAX 16384 /* per worker */
+#define COUNTERS_PEERS_MAX    32768 /* per worker; peers beyond that count for their tunnel only */
 
 typedef _Atomic uint64_t counter;
 
@@ -37,6 +41,17 @@ struct counters_forward {
     counter last_connect_unix_ns; /* the last dial that succeeded; 0 = none */
 };
 
+struct counters_peer {
+    counter rx_bytes, tx_bytes; /* outer UDP payload */
+    counter handshakes;
+    counter handshakes_given_up;    /* series of initiations without an answer */
+    counter unanswered;             /* gauge: initiations since the last handshake */
+    counter last_handshake_unix_ns; /* 0 = never */
+    /* Where the peer is: counters_set_endpoint(). */
+    counter endpoint_version; /* odd while the words are being written */
+    counter endpoint[3];      /* address, family and port */
+};
+
 struct counters_worker {
     counter accept_paused;  /* times a listener was paused for lack of descriptors or at a limit */
     counter udp_tx_blocked; /* times the outer socket's send buffer was full */
@@ -47,6 +62,7 @@ struct counters {
     struct counters_worker worker;
     struct counters_tunnel tunnels[COUNTERS_TUNNELS_MAX];
     struct counters_forward forwards[COUNTERS_FORWARDS_MAX];
+    struct counters_peer peers[COUNTERS_PEERS_MAX];
 };
 
 static inline void counter_add(counter *c, uint64_t n)
@@ -65,6 +81,11 @@ static inline uint64_t counter_get(const counter *c)
 {
     return atomic_load_explicit((counter *)c, memory_order_relaxed);
 }
+
+/* The one value of several words: written if it differs, read as a whole. */
+void counters_set_endpoint(struct counters_peer *peer, const union inet_sockaddr *endpoint);
+/* False when it is unknown, or when the writer was met at its work time and again. */
+bool counters_get_endpoint(const struct counters_peer *peer, union inet_sockaddr *out);
 
 /* Makes a segment; returns its descriptor (close-on-exec) or -errno. */
 int counters_create(void);

@@ -13,11 +13,13 @@
  *   FORWARD_UPDATE  slot, JSON, new fd
  *   FORWARD_REMOVE  slot
  *   PEER_ENDPOINT   peer_endpoint            DRAINED
+ *   PEER_COUNTERS   peer_counters            PEER_REMOVED    slot
+ *   PEER_REMOVE     slot
  *   DRAIN
  *
  * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
  * zero then. An UPDATE carries the whole definition; it has descriptors only when they are others
- * than before.
+ * than before. A peer's slot comes after the tunnel has the peer, and goes after the peer has.
  *
  * DRAIN ends accepting: clients in the backlogs are taken, then the listeners are shut down for
  * every duplicate of them. DRAINED comes once, when no connection is left.
@@ -32,7 +34,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 3
+#define MESSAGES_VERSION 4
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -48,6 +50,9 @@ enum message_type {
     MESSAGE_FORWARD_UPDATE,
     MESSAGE_DRAIN,
     MESSAGE_DRAINED,
+    MESSAGE_PEER_COUNTERS,
+    MESSAGE_PEER_REMOVE,
+    MESSAGE_PEER_REMOVED,
 };
 
 struct message_hello {
@@ -73,6 +78,13 @@ struct message_peer_endpoint {
     uint32_t tunnel_slot;
     uint8_t public_key[SPEC_KEY_LEN];
     union inet_sockaddr remote;
+};
+
+/* Where a peer is counted. */
+struct message_peer_counters {
+    uint32_t tunnel_slot;
+    uint32_t slot;
+    uint8_t public_key[SPEC_KEY_LEN];
 };
 
 struct message_tunnel_event {

@@ -25,6 +25,12 @@ struct totals {
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets, handshakes, dropped_in, dropped_out;
 };
 
+/* A peer's context: where it is counted, and what was counted there before. */
+struct peer_counts {
+    struct counters_peer *counters; /* NULL = nowhere but in its tunnel */
+    uint64_t rx_bytes, tx_bytes, handshakes, handshakes_given_up;
+};
+
 struct tunnel {
     struct turn *turn;
     struct turn_item end_of_turn;
@@ -79,6 +85,7 @@ static void device_event(void *ctx, struct wg_peer *peer, enum wg_event event)
             return;
         tunnel->next_roaming_event_at = clock_now() + ROAMING_EVENT_INTERVAL;
     }
+    tunnel_touch(tunnel); /* which publishes the counters, also when nothing is sent */
     tunnel->ops->event(tunnel->ctx, wg_peer_public_key(peer), event);
 }
 
@@ -157,11 +164,30 @@ static void read_totals(const struct counters_tunnel *counters, struct totals *o
     };
 }
 
+static void publish_peer(const struct wg_peer *peer)
+{
+    const struct peer_counts *before = wg_peer_ctx(peer);
+    const struct wg_peer_stats *stats = wg_peer_stats(peer);
+    struct counters_peer *counters = before->counters;
+    if (!counters)
+        return;
+    counter_set(&counters->rx_bytes, before->rx_bytes + stats->rx_bytes);
+    counter_set(&counters->tx_bytes, before->tx_bytes + stats->tx_bytes);
+    counter_set(&counters->handshakes, before->handshakes + stats->handshakes);
+    counter_set(&counters->handshakes_given_up,
+                before->handshakes_given_up + stats->handshakes_given_up);
+    counter_set(&counters->unanswered, stats->unanswered);
+    if (stats->last_handshake_unix_ns > 0)
+        counter_set(&counters->last_handshake_unix_ns, (uint64_t)stats->last_handshake_unix_ns);
+    counters_set_endpoint(counters, &wg_peer_endpoint(peer)->remote);
+}
+
 static void publish(struct tunnel *tunnel)
 {
     struct wg_peer_stats sum = {0};
     for (size_t i = 0; i < tunnel->peers_count; i++) {
         const struct wg_peer_stats *stats = wg_peer_stats(tunnel->peers[i]);
+        publish_peer(tunnel->peers[i]);
         sum.rx_bytes += stats->rx_bytes;
         sum.tx_bytes += stats->tx_bytes;
         sum.rx_packets += stats->rx_packets;
@@ -280,9 +306,14 @@ static void set_endpoint(struct wg_peer *peer, const struct spec_peer *spec)
 static int add_peer(struct tunnel *tunnel, const struct spec_peer *spec)
 {
     struct wg_peer *peer;
-    int error = wg_peer_add(tunnel->device, spec->public_key, NULL, &peer);
-    if (error)
+    struct peer_counts *counts = calloc(1, sizeof(*counts));
+    if (!counts)
+        return -ENOMEM;
+    int error = wg_peer_add(tunnel->device, spec->public_key, counts, &peer);
+    if (error) {
+        free(counts);
         return error;
+    }
     tunnel->peers[tunnel->peers_count++] = peer;
     if (spec->has_preshared_key)
         wg_peer_set_preshared_key(peer, spec->preshared_key);
@@ -385,6 +416,8 @@ void tunnel_free(struct tunnel *tunnel)
     stack_free(tunnel->stack);
     if (tunnel->udp)
         udp_flush(tunnel->udp);
+    for (size_t i = 0; i < tunnel->peers_count; i++)
+        free(wg_peer_ctx(tunnel->peers[i]));
     wg_device_free(tunnel->device);
     udp_free(tunnel->udp);
     turn_cancel(tunnel->turn, &tunnel->end_of_turn);
@@ -407,6 +440,7 @@ static void remove_peer(struct tunnel *tunnel, size_t place)
     before->rx_packets += stats->rx_packets;
     before->tx_packets += stats->tx_packets;
     before->handshakes += stats->handshakes;
+    free(wg_peer_ctx(peer));
     wg_peer_remove(peer);
     tunnel->peers[place] = tunnel->peers[--tunnel->peers_count];
 }
@@ -521,6 +555,24 @@ int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const i
 struct stack *tunnel_stack(struct tunnel *tunnel)
 {
     return tunnel->stack;
+}
+
+int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
+                      struct counters_peer *counters)
+{
+    struct wg_peer *peer = wg_peer_find(tunnel->device, public_key);
+    if (!peer)
+        return -ENOENT;
+    struct peer_counts *counts = wg_peer_ctx(peer);
+    *counts = (struct peer_counts){
+        .counters = counters,
+        .rx_bytes = counter_get(&counters->rx_bytes),
+        .tx_bytes = counter_get(&counters->tx_bytes),
+        .handshakes = counter_get(&counters->handshakes),
+        .handshakes_given_up = counter_get(&counters->handshakes_given_up),
+    };
+    publish_peer(peer);
+    return 0;
 }
 
 int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],

@@ -58,6 +58,10 @@ struct stack *tunnel_stack(struct tunnel *tunnel);
  */
 void tunnel_touch(struct tunnel *tunnel);
 
+/* From now on the peer is counted there too, on top of what is there. -ENOENT: no such peer. */
+int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
+                      struct counters_peer *counters);
+
 /* Sets where a peer is. 0, or -ENOENT (no such peer). */
 int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                         const union inet_sockaddr *remote);

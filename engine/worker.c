@@ -161,6 +161,28 @@ static int peer_endpoint(struct worker *worker, struct channel_message *message)
     return tunnel_set_endpoint(tunnel, endpoint.public_key, &endpoint.remote) ? -EPROTO : 0;
 }
 
+static int peer_counters(struct worker *worker, struct channel_message *message)
+{
+    struct message_peer_counters where;
+    int error = message_read(message, &where, sizeof(where));
+    if (error || where.tunnel_slot >= COUNTERS_TUNNELS_MAX || where.slot >= COUNTERS_PEERS_MAX)
+        return -EPROTO;
+    struct tunnel *tunnel = worker->tunnels[where.tunnel_slot].tunnel;
+    if (tunnel) /* else it could not be started, which was logged; as a peer that is missing */
+        tunnel_count_peer(tunnel, where.public_key, &worker->counters->peers[where.slot]);
+    return 0;
+}
+
+static int peer_remove(struct worker *worker, struct channel_message *message)
+{
+    struct message_slot remove;
+    int error = message_read(message, &remove, sizeof(remove));
+    if (error || remove.slot >= COUNTERS_PEERS_MAX)
+        return -EPROTO;
+    memset(&worker->counters->peers[remove.slot], 0, sizeof(struct counters_peer));
+    return message_send(worker->channel, MESSAGE_PEER_REMOVED, &remove, sizeof(remove), NULL, NULL);
+}
+
 /* --- Forwards --------------------------------------------------------------------------------- */
 
 static int start_forward(struct worker *worker, const struct message_forward_add *add,
@@ -306,6 +328,8 @@ static int (*const commands[])(struct worker *, struct channel_message *) = {
     [MESSAGE_FORWARD_UPDATE] = forward_change,
     [MESSAGE_FORWARD_REMOVE] = forward_remove,
     [MESSAGE_PEER_ENDPOINT] = peer_endpoint,
+    [MESSAGE_PEER_COUNTERS] = peer_counters,
+    [MESSAGE_PEER_REMOVE] = peer_remove,
     [MESSAGE_DRAIN] = drain,
 };
 

@@ -75,7 +75,7 @@ struct peer_facts {
     bool looked_up;     /* its endpoint is known, or need not be looked up */
     bool lookup_failed; /* it is not, and at least one attempt to do so failed */
     uint16_t keepalive_seconds;
-    uint64_t unanswered;        /* initiations sent since the last handshake */
+    uint64_t unanswered;        /* initiations since the last handshake */
     uint64_t last_handshake_ns; /* unix time; 0 = never */
     uint64_t since_ns;          /* unix time from which on a handshake could be expected */
 };

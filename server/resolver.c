@@ -28,6 +28,7 @@ struct lookup {
     struct evdns_getaddrinfo_request *pending;
     struct event *retry;
     unsigned wait_seconds;
+    bool failed; /* the last attempt */
 };
 
 /* The first address of a family that can be used. 0 or -ENOENT. */
@@ -56,6 +57,7 @@ static void on_answer(int result, struct evutil_addrinfo *list, void *arg)
     int error = result ? -ENOENT : choose(lookup, list, &address);
     if (list)
         evutil_freeaddrinfo(list);
+    lookup->failed = error != 0;
     if (!error) {
         char text[INET_SOCKADDR_TEXT];
         log_info("%s is %s", lookup->host, inet_sockaddr_print(&address, text));
@@ -126,6 +128,11 @@ int lookup_new(struct resolver *resolver, const struct lookup_request *request, 
     *out = lookup;
     start(lookup);
     return 0;
+}
+
+bool lookup_failed(const struct lookup *lookup)
+{
+    return lookup->failed;
 }
 
 void lookup_free(struct lookup *lookup)

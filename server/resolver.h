@@ -33,6 +33,8 @@ struct lookup_request {
 /* Starts a lookup; done may run before this returns. 0 or -ENOMEM. */
 int lookup_new(struct resolver *resolver, const struct lookup_request *request, lookup_done *done,
                void *ctx, struct lookup **out);
+/* Whether it has no answer yet, and at least one attempt failed. */
+bool lookup_failed(const struct lookup *lookup);
 /* Ends it: done is not called any more. NULL is allowed. */
 void lookup_free(struct lookup *lookup);
 

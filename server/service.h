@@ -144,6 +144,9 @@ int service_delete_forward(struct service *service, const char *name, struct pro
 const struct service_tunnel *service_find_tunnel(struct service *service, const char *name);
 const struct service_forward *service_find_forward(struct service *service, const char *name);
 
+/* What a peer's health is judged from; see conditions.h. */
+struct peer_facts service_peer_facts(const struct supervised_peer *peer);
+
 static inline bool service_tunnel_is_ready(const struct service_tunnel *tunnel)
 {
     return tunnel->conditions[TUNNEL_READY].is.status == CONDITION_TRUE;

@@ -50,18 +50,31 @@ static bool is_worth_telling(const struct condition *before, const struct verdic
 
 /* --- Tunnels ---------------------------------------------------------------------------------- */
 
+struct peer_facts service_peer_facts(const struct supervised_peer *peer)
+{
+    static const struct counters_peer none;
+    const struct counters_peer *counters = peer->counters != NULL ? peer->counters : &none;
+    return (struct peer_facts){
+        .looked_up = peer->looked_up,
+        .lookup_failed = peer->lookup_failed,
+        .keepalive_seconds = peer->counters != NULL ? peer->spec->keepalive_seconds : 0,
+        .unanswered = counter_get(&counters->unanswered),
+        .last_handshake_ns = counter_get(&counters->last_handshake_unix_ns),
+        .since_ns = peer->since_ns,
+    };
+}
+
 static void summarize_peers(const struct service_tunnel *tunnel, uint64_t now_ns,
                             struct peers_summary *out)
 {
     *out = (struct peers_summary){0};
-    if (tunnel->supervised == NULL || tunnel->spec.peers_count == 0)
-        return;
-    const struct counters_tunnel *counters = supervisor_tunnel_counters(tunnel->supervised);
-    const struct peer_facts facts = {
-        .looked_up = true,
-        .last_handshake_ns = counter_get(&counters->last_handshake_unix_ns),
-    };
-    peers_summary_add(out, "", &facts, now_ns);
+    size_t count = tunnel->supervised != NULL ? supervisor_peers(tunnel->supervised) : 0;
+    for (size_t i = 0; i < count; i++) {
+        struct supervised_peer peer;
+        supervisor_peer(tunnel->supervised, i, &peer);
+        const struct peer_facts facts = service_peer_facts(&peer);
+        peers_summary_add(out, peer.spec->name, &facts, now_ns);
+    }
 }
 
 static void observe_tunnel(struct service *service, struct service_tunnel *tunnel,

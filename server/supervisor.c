@@ -7,8 +7,8 @@
 #include "engine/json.h"
 #include "engine/log.h"
 #include "engine/messages.h"
-#include "engine/spec_diff.h"
 #include "engine/wg/device.h"
+#include "server/peer_set.h"
 #include "server/resolver.h"
 #include "server/worker_link.h"
 
@@ -21,22 +21,6 @@
 #include <sys/socket.h>
 
 #define SUPERVISOR_WORKERS_MAX 256
-
-/* A peer whose endpoint is a name. */
-struct named_peer {
-    struct named_peers *set;
-    const struct spec_peer *spec;
-    struct lookup *lookup;       /* NULL when the address came from an earlier definition */
-    union inet_sockaddr address; /* AF_UNSPEC until it is known */
-};
-
-/* All of a tunnel's, sorted by their public keys. */
-struct named_peers {
-    struct supervised_tunnel *tunnel;
-    bool current; /* the worker knows these peers */
-    size_t count;
-    struct named_peer items[];
-};
 
 struct supervised_forward {
     TAILQ_ENTRY(supervised_forward) link;
@@ -58,12 +42,12 @@ struct supervised_tunnel {
     const struct spec_tunnel *spec;
     int sockets[2];
     uint32_t slot;
-    struct named_peers *named_peers; /* NULL = none */
-    bool told;                       /* else the worker does not know of it */
+    struct peer_set *peers;
+    bool told; /* else the worker does not know of it */
     struct {
-        cJSON *json;                     /* what the worker is to be told, NULL = nothing */
-        struct named_peers *named_peers; /* of an update */
-        bool moved;                      /* an update has other sockets */
+        cJSON *json;            /* what the worker is to be told, NULL = nothing */
+        struct peer_set *peers; /* of an update */
+        bool moved;             /* an update has other sockets */
         int sockets[2];
     } prepared;
     TAILQ_HEAD(, supervised_forward) forwards;
@@ -91,23 +75,6 @@ struct supervisor {
 
 /* --- Telling a worker ------------------------------------------------------------------------- */
 
-static bool is_known(const struct named_peer *peer)
-{
-    return peer->address.sa.sa_family != AF_UNSPEC;
-}
-
-static void push_endpoint(const struct named_peer *peer)
-{
-    const struct supervised_tunnel *tunnel = peer->set->tunnel;
-    struct message_peer_endpoint message = {
-        .tunnel_slot = tunnel->slot,
-        .remote = peer->address,
-    };
-    memcpy(message.public_key, peer->spec->public_key, SPEC_KEY_LEN);
-    worker_link_send(tunnel->worker->link, MESSAGE_PEER_ENDPOINT, &message, sizeof(message), NULL,
-                     NULL);
-}
-
 /* json is freed; without it (memory ran out) the forward does not work. */
 static void push_forward(const struct supervised_forward *forward, cJSON *json)
 {
@@ -133,11 +100,7 @@ static void push_tunnel(const struct supervised_tunnel *tunnel, cJSON *json)
     worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
                      tunnel->sockets);
     json_free(json);
-    const struct named_peers *named = tunnel->named_peers;
-    for (size_t i = 0; named && i < named->count; i++) {
-        if (is_known(&named->items[i]))
-            push_endpoint(&named->items[i]);
-    }
+    peer_set_tell(tunnel->peers);
 }
 
 static void on_up(void *ctx, struct worker_link *link)
@@ -214,113 +177,6 @@ static const struct worker_link_ops link_ops = {
     .drained = on_drained,
 };
 
-/* --- Endpoints that are names ----------------------------------------------------------------- */
-
-static void on_looked_up(void *ctx, const union inet_sockaddr *address)
-{
-    struct named_peer *peer = ctx;
-    peer->address = *address;
-    if (peer->set->current)
-        push_endpoint(peer);
-}
-
-static bool is_named(const struct spec_peer *peer)
-{
-    struct inet_addr addr;
-    return peer->endpoint_host[0] != '\0' && inet_addr_parse(peer->endpoint_host, &addr) != 0;
-}
-
-static int compare_named(const void *a, const void *b)
-{
-    const struct named_peer *left = a;
-    const struct named_peer *right = b;
-    return memcmp(left->spec->public_key, right->spec->public_key, SPEC_KEY_LEN);
-}
-
-static void named_peers_free(struct named_peers *set)
-{
-    if (!set)
-        return;
-    for (size_t i = 0; i < set->count; i++)
-        lookup_free(set->items[i].lookup);
-    free(set);
-}
-
-/* The set of a definition, nothing looked up. *out is NULL when there is none. 0 or -ENOMEM. */
-static int list_named_peers(struct supervised_tunnel *tunnel, const struct spec_tunnel *spec,
-                            struct named_peers **out)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < spec->peers_count; i++)
-        count += is_named(&spec->peers[i]);
-    *out = NULL;
-    if (count == 0)
-        return 0;
-    struct named_peers *set = calloc(1, sizeof(*set) + count * sizeof(set->items[0]));
-    if (!set)
-        return -ENOMEM;
-    set->tunnel = tunnel;
-    for (size_t i = 0; i < spec->peers_count; i++) {
-        if (is_named(&spec->peers[i]))
-            set->items[set->count++] = (struct named_peer){.set = set, .spec = &spec->peers[i]};
-    }
-    qsort(set->items, set->count, sizeof(set->items[0]), compare_named);
-    *out = set;
-    return 0;
-}
-
-/* The peer in an earlier set whose address is known, and is still the one asked for; or NULL. */
-static const struct named_peer *find_known(const struct named_peers *before,
-                                           const struct named_peer *peer)
-{
-    if (!before)
-        return NULL;
-    const struct named_peer *found =
-        bsearch(peer, before->items, before->count, sizeof(before->items[0]), compare_named);
-    return found && is_known(found) && spec_peer_same_endpoint(found->spec, peer->spec) ? found
-                                                                                        : NULL;
-}
-
-/* Looks up what an earlier set (NULL = none) does not know. 0 or -ENOMEM. */
-static int look_up_peers(struct named_peers *set, const int sockets[2],
-                         const struct named_peers *before)
-{
-    int error = 0;
-    for (size_t i = 0; i < set->count && !error; i++) {
-        struct named_peer *peer = &set->items[i];
-        const struct named_peer *known = find_known(before, peer);
-        if (known) {
-            peer->address = known->address;
-            continue;
-        }
-        struct lookup_request request = {
-            .host = peer->spec->endpoint_host,
-            .port = peer->spec->endpoint_port,
-            .ipv4 = sockets[0] >= 0,
-            .ipv6 = sockets[1] >= 0,
-        };
-        error = lookup_new(set->tunnel->supervisor->resolver, &request, on_looked_up, peer,
-                           &peer->lookup);
-    }
-    return error;
-}
-
-static int make_named_peers(struct supervised_tunnel *tunnel, const struct spec_tunnel *spec,
-                            const int sockets[2], const struct named_peers *before,
-                            struct named_peers **out)
-{
-    struct named_peers *set;
-    int error = list_named_peers(tunnel, spec, &set);
-    if (!error && set)
-        error = look_up_peers(set, sockets, before);
-    if (error) {
-        named_peers_free(set);
-        return error;
-    }
-    *out = set;
-    return 0;
-}
-
 /* --- Tunnels ---------------------------------------------------------------------------------- */
 
 static struct worker *least_loaded(struct supervisor *supervisor)
@@ -333,11 +189,20 @@ static struct worker *least_loaded(struct supervisor *supervisor)
     return best;
 }
 
+static struct peer_set_owner owner_of(const struct supervised_tunnel *tunnel)
+{
+    return (struct peer_set_owner){
+        .link = tunnel->worker->link,
+        .resolver = tunnel->supervisor->resolver,
+        .tunnel_slot = tunnel->slot,
+    };
+}
+
 /* Takes what was allocated of a tunnel that no worker was told of. */
 static void free_untold(struct supervised_tunnel *tunnel)
 {
     worker_link_slot_put(tunnel->worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
-    named_peers_free(tunnel->named_peers);
+    peer_set_discard(tunnel->peers);
     json_free(tunnel->prepared.json);
     free(tunnel);
 }
@@ -362,9 +227,9 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
     tunnel->sockets[1] = sockets[1];
     TAILQ_INIT(&tunnel->forwards);
     tunnel->prepared.json = spec_tunnel_to_json(spec, SPEC_COMPLETE);
-    error = tunnel->prepared.json
-                ? make_named_peers(tunnel, spec, sockets, NULL, &tunnel->named_peers)
-                : -ENOMEM;
+    const struct peer_set_owner owner = owner_of(tunnel);
+    error = tunnel->prepared.json ? peer_set_new(&owner, spec, sockets, NULL, false, &tunnel->peers)
+                                  : -ENOMEM;
     if (error) {
         free_untold(tunnel);
         return error;
@@ -383,9 +248,9 @@ int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spe
     if (!json)
         return -ENOMEM;
     /* Other sockets may be of other families: then every name is looked up anew. */
-    int error =
-        make_named_peers(tunnel, next, sockets ? sockets : tunnel->sockets,
-                         sockets ? NULL : tunnel->named_peers, &tunnel->prepared.named_peers);
+    const struct peer_set_owner owner = owner_of(tunnel);
+    int error = peer_set_new(&owner, next, sockets ? sockets : tunnel->sockets, tunnel->peers,
+                             sockets != NULL, &tunnel->prepared.peers);
     if (error) {
         json_free(json);
         return error;
@@ -397,26 +262,10 @@ int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spe
     return 0;
 }
 
-/* Makes a prepared set the tunnel's, and tells the worker what it does not know of it. */
-static void replace_named_peers(struct supervised_tunnel *tunnel, struct named_peers *set)
-{
-    named_peers_free(tunnel->named_peers);
-    tunnel->named_peers = set;
-    if (!set)
-        return;
-    set->current = true;
-    for (size_t i = 0; i < set->count; i++) {
-        if (set->items[i].lookup && is_known(&set->items[i]))
-            push_endpoint(&set->items[i]);
-    }
-}
-
 static void tell_added(struct supervised_tunnel *tunnel)
 {
     push_tunnel(tunnel, tunnel->prepared.json);
     tunnel->told = true;
-    if (tunnel->named_peers)
-        tunnel->named_peers->current = true;
 }
 
 static void tell_changed(struct supervised_tunnel *tunnel)
@@ -428,8 +277,9 @@ static void tell_changed(struct supervised_tunnel *tunnel)
     worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_UPDATE, &update, sizeof(update),
                      tunnel->prepared.json, tunnel->prepared.moved ? tunnel->sockets : none);
     json_free(tunnel->prepared.json);
-    replace_named_peers(tunnel, tunnel->prepared.named_peers);
-    tunnel->prepared.named_peers = NULL;
+    peer_set_replace(tunnel->peers, tunnel->prepared.peers);
+    tunnel->peers = tunnel->prepared.peers;
+    tunnel->prepared.peers = NULL;
 }
 
 void supervisor_tell_tunnel(struct supervised_tunnel *tunnel)
@@ -445,8 +295,8 @@ void supervisor_forget_tunnel(struct supervised_tunnel *tunnel)
 {
     json_free(tunnel->prepared.json);
     tunnel->prepared.json = NULL;
-    named_peers_free(tunnel->prepared.named_peers);
-    tunnel->prepared.named_peers = NULL;
+    peer_set_discard(tunnel->prepared.peers);
+    tunnel->prepared.peers = NULL;
 }
 
 void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
@@ -459,14 +309,25 @@ void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
         free_untold(tunnel);
         return;
     }
-    named_peers_free(tunnel->named_peers);
     worker_link_slot_remove(worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
+    peer_set_remove(tunnel->peers);
     free(tunnel);
 }
 
 const struct counters_tunnel *supervisor_tunnel_counters(const struct supervised_tunnel *tunnel)
 {
     return &worker_link_counters(tunnel->worker->link)->tunnels[tunnel->slot];
+}
+
+size_t supervisor_peers(const struct supervised_tunnel *tunnel)
+{
+    return peer_set_count(tunnel->peers);
+}
+
+void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
+                     struct supervised_peer *out)
+{
+    peer_set_get(tunnel->peers, index, out);
 }
 
 unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel)

@@ -18,6 +18,7 @@
 
 #include "engine/counters.h"
 #include "engine/spec.h"
+#include "server/peer_set.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -92,6 +93,10 @@ void supervisor_remove_forward(struct supervised_forward *forward);
 const struct counters_tunnel *supervisor_tunnel_counters(const struct supervised_tunnel *tunnel);
 const struct counters_forward *
 supervisor_forward_counters(const struct supervised_forward *forward);
+/* The tunnel's peers, in the order of its definition. */
+size_t supervisor_peers(const struct supervised_tunnel *tunnel);
+void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
+                     struct supervised_peer *out);
 /* The worker that carries the tunnel: its number and whether it is alive. */
 unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel);
 bool supervisor_tunnel_worker_alive(const struct supervised_tunnel *tunnel);

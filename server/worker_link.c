@@ -35,11 +35,17 @@ struct slots {
 
 static const struct {
     uint32_t capacity;
+    size_t offset, size; /* of the first slot in the segment, and of each */
     enum message_type remove, removed;
 } slot_kinds[WORKER_SLOT_KINDS] = {
-    [WORKER_SLOT_TUNNEL] = {COUNTERS_TUNNELS_MAX, MESSAGE_TUNNEL_REMOVE, MESSAGE_TUNNEL_REMOVED},
-    [WORKER_SLOT_FORWARD] = {COUNTERS_FORWARDS_MAX, MESSAGE_FORWARD_REMOVE,
+    [WORKER_SLOT_TUNNEL] = {COUNTERS_TUNNELS_MAX, offsetof(struct counters, tunnels),
+                            sizeof(struct counters_tunnel), MESSAGE_TUNNEL_REMOVE,
+                            MESSAGE_TUNNEL_REMOVED},
+    [WORKER_SLOT_FORWARD] = {COUNTERS_FORWARDS_MAX, offsetof(struct counters, forwards),
+                             sizeof(struct counters_forward), MESSAGE_FORWARD_REMOVE,
                              MESSAGE_FORWARD_REMOVED},
+    [WORKER_SLOT_PEER] = {COUNTERS_PEERS_MAX, offsetof(struct counters, peers),
+                          sizeof(struct counters_peer), MESSAGE_PEER_REMOVE, MESSAGE_PEER_REMOVED},
 };
 
 enum state { DOWN, STARTING, UP };
@@ -94,18 +100,20 @@ static void slot_release(struct slots *slots, uint32_t slot)
     slots->free[slots->free_count++] = slot;
 }
 
-/* The worker is gone: nobody else writes the counters of what it was removing. */
+/* Nobody but the worker, which is gone, writes the counters of what it was removing. */
+static void slot_reset(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot)
+{
+    size_t size = slot_kinds[kind].size;
+    memset((char *)link->counters + slot_kinds[kind].offset + slot * size, 0, size);
+    slot_release(&link->slots[kind], slot);
+}
+
 static void slots_release_removing(struct worker_link *link, enum worker_slot_kind kind)
 {
-    struct slots *slots = &link->slots[kind];
+    const struct slots *slots = &link->slots[kind];
     for (uint32_t slot = 0; slot < slots->capacity; slot++) {
-        if (slots->state[slot] != SLOT_REMOVING)
-            continue;
-        if (kind == WORKER_SLOT_TUNNEL)
-            memset(&link->counters->tunnels[slot], 0, sizeof(struct counters_tunnel));
-        else
-            memset(&link->counters->forwards[slot], 0, sizeof(struct counters_forward));
-        slot_release(slots, slot);
+        if (slots->state[slot] == SLOT_REMOVING)
+            slot_reset(link, kind, slot);
     }
 }
 
@@ -131,7 +139,7 @@ void worker_link_slot_remove(struct worker_link *link, enum worker_slot_kind kin
     if (link->state == UP)
         worker_link_send(link, slot_kinds[kind].remove, &message, sizeof(message), NULL, NULL);
     else
-        slots_release_removing(link, kind);
+        slot_reset(link, kind, slot);
 }
 
 /* --- The channel ------------------------------------------------------------------------------ */

@@ -39,7 +39,12 @@ struct worker_link_ops {
     void (*drained)(void *ctx, struct worker_link *link);
 };
 
-enum worker_slot_kind { WORKER_SLOT_TUNNEL, WORKER_SLOT_FORWARD, WORKER_SLOT_KINDS };
+enum worker_slot_kind {
+    WORKER_SLOT_TUNNEL,
+    WORKER_SLOT_FORWARD,
+    WORKER_SLOT_PEER,
+    WORKER_SLOT_KINDS
+};
 
 /* Spawns the worker. program is executed with the arguments "worker" INDEX LOG-LEVEL LOG-FORMAT. 0
  * or -errno.

@@ -76,6 +76,8 @@ struct wg_peer_stats {
     uint64_t rx_bytes, tx_bytes; /* whole UDP payloads, authenticated ones only */
     uint64_t rx_packets, tx_packets;
     uint64_t handshakes;            /* sessions derived */
+    uint64_t handshakes_given_up;   /* series of initiations that nobody answered in time */
+    uint64_t unanswered;            /* initiations since the last session, sent or wanted in vain */
     int64_t last_handshake_unix_ns; /* 0 = never */
 };
 

@@ -218,6 +218,7 @@ void wg_peer_session_ready(struct wg_peer *peer)
 
     device->ops->wall_clock(device->ctx, &wall);
     peer->stats.handshakes++;
+    peer->stats.unanswered = 0;
     peer->stats.last_handshake_unix_ns =
         (int64_t)wall.tv_sec * (int64_t)WG_SECOND + (int64_t)wall.tv_nsec;
     wg_timers_handshake_complete(peer);

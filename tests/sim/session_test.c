@@ -129,6 +129,8 @@ static void initiations_are_retransmitted_and_given_up(void **state)
     network_run(pair->network, S(600));
     assert_int_equal(pair->a->sent[MESSAGE_INITIATION], sent);
     assert_int_equal(wg_device_deadline(pair->a->device), WG_NEVER);
+    assert_int_equal(wg_peer_stats(pair->a_to_b)->handshakes_given_up, 1);
+    assert_int_equal(wg_peer_stats(pair->a_to_b)->unanswered, sent);
 
     /* The packet was purged; a new one starts over. */
     pair->network->loss_per_mille = 0;
@@ -136,6 +138,8 @@ static void initiations_are_retransmitted_and_given_up(void **state)
     network_run(pair->network, S(1));
     assert_int_equal(pair->b->got[1], 0);
     assert_int_equal(pair->b->got[2], 1);
+    assert_int_equal(wg_peer_stats(pair->a_to_b)->handshakes_given_up, 1);
+    assert_int_equal(wg_peer_stats(pair->a_to_b)->unanswered, 0);
 }
 
 static void traffic_begins_the_attempts_anew(void **state)
@@ -454,6 +458,8 @@ static void unknown_endpoint_is_given_up(void **state)
     assert_int_equal(pair->a->sent[MESSAGE_INITIATION], 0);
     assert_int_equal(node_drops(pair->a, WG_DROP_NO_ENDPOINT), 1);
     assert_int_equal(pair->a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 1);
+    assert_int_equal(wg_peer_stats(pair->a_to_b)->handshakes_given_up, 1);
+    assert_in_range(wg_peer_stats(pair->a_to_b)->unanswered, 17, 19);
 }
 
 static void full_sending_side_takes_no_nonce(void **state)

@@ -16,7 +16,11 @@
 
 #define FAKE_DESCRIPTORS_MAX 16384
 
+#define FAKE_PEERS_MAX 4 /* counted by themselves, per tunnel */
+
 struct supervised_tunnel {
+    const struct spec_tunnel *spec;
+    struct counters_peer peers[FAKE_PEERS_MAX];
     int duplicates[2];
     int prepared[2]; /* of an update with other sockets */
     bool moved;
@@ -37,6 +41,7 @@ static struct {
     size_t updates;           /* of either, that it heard of */
     size_t prepared;          /* updates that are not told or forgotten yet */
     unsigned alive;
+    bool lookup_pending, lookup_failed; /* of every peer */
     struct counters_worker counters;
     int fail;                   /* a negative errno that additions and updates return, */
     size_t fail_after;          /* after so many more of them that succeed */
@@ -102,7 +107,6 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
                               struct supervised_tunnel **out)
 {
     (void)supervisor;
-    (void)place;
     (void)spec;
     int rc = fake_failure();
     if (rc != 0)
@@ -110,6 +114,7 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
     struct supervised_tunnel *tunnel = calloc(1, sizeof(*tunnel));
     if (tunnel == NULL)
         return -ENOMEM;
+    tunnel->spec = place;
     for (int i = 0; i < 2; i++)
         tunnel->duplicates[i] = sockets[i] >= 0 ? dup(sockets[i]) : -1;
     fake.tunnels++;
@@ -236,6 +241,23 @@ const struct counters_tunnel *supervisor_tunnel_counters(const struct supervised
 const struct counters_forward *supervisor_forward_counters(const struct supervised_forward *forward)
 {
     return &forward->counters;
+}
+
+size_t supervisor_peers(const struct supervised_tunnel *tunnel)
+{
+    return tunnel->spec->peers_count;
+}
+
+void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
+                     struct supervised_peer *out)
+{
+    *out = (struct supervised_peer){
+        .spec = &tunnel->spec->peers[index],
+        .counters = index < FAKE_PEERS_MAX ? &tunnel->peers[index] : NULL,
+        .looked_up = !fake.lookup_pending && !fake.lookup_failed,
+        .lookup_failed = fake.lookup_failed,
+        .since_ns = 1,
+    };
 }
 
 unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel)

@@ -65,14 +65,20 @@ static void test_without_objects(void **state)
     assert_false(has_series("manytun_forward_ready{"));
 }
 
+#define KEY_C "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM="
+
 static void test_tunnel(void **state)
 {
     (void)state;
     expect_status("POST", "/v1/tunnels", TUNNEL("home"), 201);
     assert_false(has_series("wireguard_latest_handshake_seconds{"));
     assert_false(has_series("manytun_tunnel_latest_handshake_seconds{"));
-    struct counters_tunnel *counters =
-        &service_find_tunnel(fx.service, "home")->supervised->counters;
+    struct supervised_tunnel *supervised = service_find_tunnel(fx.service, "home")->supervised;
+    struct counters_tunnel *counters = &supervised->counters;
+    counter_set(&supervised->peers[0].rx_bytes, 901);
+    counter_set(&supervised->peers[0].tx_bytes, 902);
+    counter_set(&supervised->peers[0].handshakes_given_up, 4);
+    counter_set(&supervised->peers[0].last_handshake_unix_ns, 1600000000500000000);
     counter_set(&counters->rx_bytes, 1001);
     counter_set(&counters->tx_bytes, 1002);
     counter_set(&counters->rx_packets, 11);
@@ -83,9 +89,10 @@ static void test_tunnel(void **state)
     counter_set(&counters->dropped_out, 22);
     counter_set(&counters->connections, 5);
 #define PEER "{interface=\"home\",public_key=\"" KEY_B "\",friendly_name=\"peer-1\"} "
-    EXPECT_LINES("wireguard_sent_bytes_total" PEER "1002",
-                 "wireguard_received_bytes_total" PEER "1001",
-                 "wireguard_latest_handshake_seconds" PEER "1700000000.500000000",
+    EXPECT_LINES("wireguard_sent_bytes_total" PEER "902",
+                 "wireguard_received_bytes_total" PEER "901",
+                 "wireguard_latest_handshake_seconds" PEER "1600000000.500000000",
+                 "wireguard_handshakes_given_up_total" PEER "4",
                  "manytun_tunnel_ready{tunnel=\"home\"} 1",
                  "manytun_tunnel_bytes_total{tunnel=\"home\",direction=\"in\"} 1001",
                  "manytun_tunnel_bytes_total{tunnel=\"home\",direction=\"out\"} 1002",
@@ -99,17 +106,22 @@ static void test_tunnel(void **state)
 #undef PEER
 }
 
-/* What is counted for a tunnel cannot be told apart by peer. */
+/* Each peer has its own series, but for those beyond the limit. */
 static void test_tunnel_with_two_peers(void **state)
 {
     (void)state;
     expect_status("POST", "/v1/tunnels",
                   "{\"name\":\"two\",\"private_key\":\"" KEY_A "\",\"addresses\":[\"10.9.0.2/32\"],"
                   "\"listen_address\":\"127.0.0.1\",\"peers\":[{\"public_key\":\"" KEY_B
-                  "\"},{\"public_key\":\"AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=\"}]}",
+                  "\"},{\"name\":\"b\",\"public_key\":\"" KEY_C "\"}]}",
                   201);
-    assert_false(has_series("wireguard_sent_bytes_total{"));
-    assert_true(has_series("manytun_tunnel_bytes_total{tunnel=\"two\""));
+    struct supervised_tunnel *supervised = service_find_tunnel(fx.service, "two")->supervised;
+    counter_set(&supervised->peers[0].tx_bytes, 1);
+    counter_set(&supervised->peers[1].tx_bytes, 2);
+    EXPECT_LINES("wireguard_sent_bytes_total{interface=\"two\",public_key=\"" KEY_B
+                 "\",friendly_name=\"peer-1\"} 1",
+                 "wireguard_sent_bytes_total{interface=\"two\",public_key=\"" KEY_C
+                 "\",friendly_name=\"b\"} 2");
 }
 
 static void test_forward(void **state)

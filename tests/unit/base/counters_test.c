@@ -1,6 +1,8 @@
 /* counters: one segment, mapped twice, as control and a worker do. */
 #include "engine/counters.h"
 
+#include "engine/inet.h"
+
 #include "tests/support/cmocka_all.h"
 
 #include <fcntl.h>
@@ -39,8 +41,42 @@ static void is_shared_and_starts_at_zero(void **state)
     close(fd);
 }
 
+static void an_endpoint_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address;
+        uint16_t port;
+    } endpoints[] = {{"192.0.2.7", 51820}, {"2001:db8::1:2", 65535}, {"127.0.0.1", 1}};
+    struct counters_peer peer = {0};
+    union inet_sockaddr written, read;
+    assert_false(counters_get_endpoint(&peer, &read));
+    for (size_t i = 0; i < 3; i++) {
+        struct inet_addr address;
+        assert_int_equal(inet_addr_parse(endpoints[i].address, &address), 0);
+        inet_sockaddr_make(&written, &address, endpoints[i].port);
+        counters_set_endpoint(&peer, &written);
+        uint64_t version = counter_get(&peer.endpoint_version);
+        counters_set_endpoint(&peer, &written); /* nothing new */
+        assert_int_equal(counter_get(&peer.endpoint_version), version);
+        assert_true(counters_get_endpoint(&peer, &read));
+        assert_true(inet_sockaddr_equal(&written, &read));
+    }
+    /* A writer that died in the middle is not waited for, and the next one repairs it. */
+    counter_add(&peer.endpoint_version, 1);
+    assert_false(counters_get_endpoint(&peer, &read));
+    counters_set_endpoint(&peer, &written);
+    assert_true(counters_get_endpoint(&peer, &read));
+    written = (union inet_sockaddr){.sa.sa_family = AF_UNSPEC};
+    counters_set_endpoint(&peer, &written);
+    assert_false(counters_get_endpoint(&peer, &read));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(is_shared_and_starts_at_zero)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_shared_and_starts_at_zero),
+        cmocka_unit_test(an_endpoint_is_read_as_it_was_written),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -367,6 +367,90 @@ static void slots_come_back(void **state)
     run_until(f, all_alive, NULL);
 }
 
+static bool peer_reached(struct fixture *f, const void *arg)
+{
+    const struct supervised_tunnel *tunnel = arg;
+    (void)f;
+    for (size_t i = 0; i < supervisor_peers(tunnel); i++) {
+        struct supervised_peer peer;
+        supervisor_peer(tunnel, i, &peer);
+        if (counter_get(&peer.counters->tx_bytes) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void make_peer(struct spec_peer *peer, const char *name, uint8_t key, uint16_t port)
+{
+    *peer = (struct spec_peer){.endpoint_port = port, .keepalive_seconds = 25};
+    strcpy(peer->name, name);
+    strcpy(peer->endpoint_host, "127.0.0.1");
+    memset(peer->public_key, key, SPEC_KEY_LEN);
+}
+
+/* What is counted for a peer stays its own while others come and go, and when a worker dies. */
+static void peers_are_counted_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_peer seen;
+    struct spec_peer first[2], second[2];
+    union inet_sockaddr silent, endpoint;
+    int nobody = bind_loopback(SOCK_DGRAM, &silent);
+    uint16_t port = ntohs(silent.in.sin_port);
+    make_peer(&first[0], "a", 1, port);
+    make_peer(&first[1], "b", 2, port);
+    f->tunnel.peers = first;
+    f->tunnel.peers_count = 2;
+    run_until(f, all_alive, NULL);
+    assert_int_equal(add_tunnel(f, f->sockets, &tunnel), 0);
+    run_until(f, peer_reached, tunnel);
+    supervisor_peer(tunnel, 1, &seen);
+    const struct counters_peer *stays = seen.counters;
+    assert_true(seen.looked_up && seen.since_ns != 0);
+    assert_int_equal(counter_get(&stays->unanswered), 1);
+    assert_int_equal(counter_get(&stays->handshakes), 0);
+    assert_int_equal(counter_get(&stays->last_handshake_unix_ns), 0);
+    assert_true(counters_get_endpoint(stays, &endpoint));
+    assert_true(inet_sockaddr_equal(&endpoint, &silent));
+    supervisor_peer(tunnel, 0, &seen);
+    const struct counters_peer *goes = seen.counters;
+
+    /* What comes to nothing changes nothing. */
+    make_peer(&second[0], "b", 2, port);
+    make_peer(&second[1], "c", 3, port);
+    struct spec_tunnel next = f->tunnel;
+    next.peers = second;
+    assert_int_equal(supervisor_prepare_tunnel(tunnel, &next, NULL), 0);
+    supervisor_forget_tunnel(tunnel);
+    supervisor_peer(tunnel, 0, &seen);
+    assert_ptr_equal(seen.counters, goes);
+
+    uint64_t before = counter_get(&stays->tx_bytes);
+    assert_int_equal(supervisor_prepare_tunnel(tunnel, &next, NULL), 0);
+    f->tunnel = next;
+    supervisor_tell_tunnel(tunnel);
+    run_until(f, peer_reached, tunnel);
+    run_until(f, reached, &(struct reaches){&goes->tx_bytes, 0});
+    supervisor_peer(tunnel, 0, &seen);
+    assert_ptr_equal(seen.counters, stays);
+    assert_true(counter_get(&stays->tx_bytes) >= before);
+
+    pid_t pids[4];
+    assert_int_equal(children(pids, 4), 2);
+    before = counter_get(&stays->tx_bytes);
+    kill(pids[supervisor_tunnel_worker(tunnel)], SIGKILL);
+    run_until(f, one_is_down, NULL);
+    run_until(f, all_alive, NULL);
+    while (counter_get(&stays->tx_bytes) <= before)
+        assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+    supervisor_remove_tunnel(tunnel);
+    run_until(f, reached, &(struct reaches){&stays->tx_bytes, 0});
+    f->tunnel.peers = NULL;
+    f->tunnel.peers_count = 0;
+    close(nobody);
+}
+
 static void note_drained(void *ctx)
 {
     (*(int *)ctx)++;
@@ -453,6 +537,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(workers_are_told_of_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_told_costs_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(peers_are_counted_one_by_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

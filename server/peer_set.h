@@ -1,0 +1,65 @@
+/*
+ * peer_set: the peers of a supervised tunnel: where each is counted, and where it is, as far as
+ * its endpoint is a name that has to be looked up.
+ *
+ * A change of the tunnel makes a new set, which takes over from the present one what stays: the
+ * slots and the addresses of peers that are in both. The two-step life of a change:
+ *
+ *   peer_set_new(before)  ─▶ peer_set_replace(before, set)     the worker has been told
+ *                         └▶ peer_set_discard(set)             nothing has happened
+ */
+#ifndef MANYTUN_SERVER_PEER_SET_H
+#define MANYTUN_SERVER_PEER_SET_H
+
+#include "engine/counters.h"
+#include "engine/spec.h"
+#include "server/resolver.h"
+#include "server/worker_link.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct peer_set;
+
+/* Whose peers they are; the set keeps a copy. */
+struct peer_set_owner {
+    struct worker_link *link;
+    struct resolver *resolver;
+    uint32_t tunnel_slot;
+};
+
+/*
+ * The set of a definition, of which the peers are borrowed. sockets tell which families can be
+ * used. before is the present set, or NULL; with look_up_all its addresses are not taken over. A
+ * peer for which there is no slot left is not counted by itself. 0 or -ENOMEM.
+ */
+int peer_set_new(const struct peer_set_owner *owner, const struct spec_tunnel *spec,
+                 const int sockets[2], const struct peer_set *before, bool look_up_all,
+                 struct peer_set **out);
+/* Frees a set that came to nothing: the worker has not heard of it. NULL is allowed. */
+void peer_set_discard(struct peer_set *set);
+
+/*
+ * The worker has the peers of set: tells it what it does not know of them, and lets go of the slots
+ * that only the set before had, which is freed. before may be NULL.
+ */
+void peer_set_replace(struct peer_set *before, struct peer_set *set);
+/* The worker has just been told of the tunnel, and knows nothing of the set. */
+void peer_set_tell(struct peer_set *set);
+/* The worker was told to remove the tunnel: frees the set and its slots. */
+void peer_set_remove(struct peer_set *set);
+
+/* One peer, in the order of the definition. */
+struct supervised_peer {
+    const struct spec_peer *spec;
+    const struct counters_peer *counters; /* NULL = it is not counted by itself */
+    bool looked_up;                       /* its address is known, or is none of ours to know */
+    bool lookup_failed;
+    uint64_t since_ns; /* unix time since which the worker knows it */
+};
+
+size_t peer_set_count(const struct peer_set *set);
+void peer_set_get(const struct peer_set *set, size_t index, struct supervised_peer *out);
+
+#endif

@@ -1,0 +1,149 @@
+"""Conditions: what is wrong with a tunnel or a forward is said, and that it is over too."""
+
+from support import servers, wait
+
+# Three initiations without an answer, a second of the sweep, and a slow machine.
+NO_ANSWER = 45
+
+
+def conditions(service, kind, name):
+    """{type: (status, reason)}, of which every one says since when."""
+    items = service.get(kind, name)["status"]["conditions"]
+    for item in items:
+        assert item["last_transition_time"]
+        assert item["message"] or item["status"] != "False"
+    return {item["type"]: (item["status"], item["reason"]) for item in items}
+
+
+def problems(service):
+    """{(name, condition): reason}"""
+    code, answer = service.call("GET", "/v1/status")
+    assert code == 200
+    return {(item["name"], item["condition"]): item["reason"] for item in answer["problems"]}
+
+
+def becomes(service, kind, name, condition, expected, timeout=10):
+    wait.until(lambda: conditions(service, kind, name)[condition] == expected,
+               f"{name}: {condition} is {expected}", timeout=timeout)
+
+
+def use(forward):
+    """A connection, whatever becomes of it."""
+    try:
+        with forward.connect() as connection:
+            connection.recv(1)
+    except ConnectionResetError:
+        pass
+
+
+def test_idle_is_no_error(service, tunnel):
+    """A tunnel that nobody uses is ready, and nothing is said of its peer."""
+    assert conditions(service, "tunnels", tunnel["name"]) == {
+        "Ready": ("True", "Bound"), "Bound": ("True", "Bound"),
+        "WorkerAlive": ("True", "Running"), "EndpointResolved": ("True", "Resolved"),
+        "HandshakeFresh": ("Unknown", "Idle")}
+    assert not problems(service)
+
+
+def test_peer_that_never_answers(service, account, far_host):
+    """Handshakes that nobody answers make the tunnel and its forwards not ready."""
+    definition = account.tunnel("dead")
+    host = definition["peers"][0]["endpoint"].rpartition(":")[0]
+    definition["peers"][0] |= {"endpoint": f"{host}:9", "keepalive_seconds": 25}
+    service.create("tunnels", definition)
+    forward = service.forward((far_host, 80), tunnel="dead", name="web")
+    becomes(service, "tunnels", "dead", "HandshakeFresh", ("False", "NoAnswer"), NO_ANSWER)
+    assert conditions(service, "tunnels", "dead")["Ready"] == ("False", "NoAnswer")
+    becomes(service, "forwards", "web", "Ready", ("False", "TunnelNotReady"))
+    assert problems(service) == {("dead", "HandshakeFresh"): "NoAnswer",
+                                 ("web", "TunnelReady"): "TunnelNotReady"}
+    message = service.get("tunnels", "dead")["status"]["conditions"][0]["message"]
+    assert message.startswith("peer gw: ")
+    peer, = service.get("tunnels", "dead")["status"]["peers"]
+    assert peer["handshake"] == {"status": "False", "reason": "NoAnswer"}
+    assert peer["handshakes_total"] == 0 and "last_handshake_at" not in peer
+    assert peer["tx_bytes_total"] >= 3 * 148 and peer["rx_bytes_total"] == 0
+
+    # The right endpoint: the peer answers, and all is well.
+    definition["peers"][0]["endpoint"] = account.tunnel()["peers"][0]["endpoint"]
+    code, answer = service.call("PUT", "/v1/tunnels/dead", definition)
+    assert code == 200, answer
+    becomes(service, "tunnels", "dead", "HandshakeFresh", ("True", "Fresh"), NO_ANSWER)
+    becomes(service, "forwards", forward.name, "Ready", ("True", "Listening"))
+    assert not problems(service)
+
+
+def test_name_that_does_not_exist(service, account):
+    """An endpoint that cannot be looked up is named."""
+    definition = account.tunnel("lost")
+    definition["peers"][0]["endpoint"] = "no-such-host.invalid:51820"
+    service.create("tunnels", definition)
+    becomes(service, "tunnels", "lost", "EndpointResolved", ("False", "LookupFailed"), timeout=60)
+    assert conditions(service, "tunnels", "lost")["Ready"] == ("False", "LookupFailed")
+    assert problems(service) == {("lost", "EndpointResolved"): "LookupFailed"}
+
+
+def test_target_that_refuses(scene, service, tunnel, serve, far_host):
+    """What came of the last connection is told of the target, and the forward stays ready."""
+    with scene.far[0].namespace.listen() as unused:
+        port = unused.getsockname()[1]
+    forward = service.forward((far_host, port), tunnel=tunnel["name"], name="web")
+    assert conditions(service, "forwards", "web")["TargetReachable"] == ("Unknown", "NotTried")
+    use(forward)
+    becomes(service, "forwards", "web", "TargetReachable", ("False", "ConnectionRefused"))
+    assert conditions(service, "forwards", "web")["Ready"] == ("True", "Listening")
+    assert problems(service) == {("web", "TargetReachable"): "ConnectionRefused"}
+
+    # Another target: nothing is known of it, until it is used.
+    code, _ = service.call("PATCH", "/v1/forwards/web",
+                           {"target": {"host": far_host, "port": serve(servers.echo).port}})
+    assert code == 200
+    assert conditions(service, "forwards", "web")["TargetReachable"] == ("Unknown", "NotTried")
+    with forward.connect() as connection:
+        connection.sendall(b"x")
+        assert connection.recv(1) == b"x"
+    becomes(service, "forwards", "web", "TargetReachable", ("True", "Connected"))
+    assert not problems(service)
+
+
+def test_peers_are_told_apart(scene, service, account):
+    """Two peers of one tunnel have counters, an endpoint and a handshake each."""
+    definition = account.tunnel("two")
+    other = scene.far[1]
+    other.peer.allow(account.keys.public, [f"{account.v4}/32"])
+    try:
+        definition["peers"][0] |= {"allowed_ips": ["10.9.0.1/32"], "keepalive_seconds": 1}
+        definition["peers"].append({
+            "name": "other", "public_key": other.peer.keys.public, "keepalive_seconds": 1,
+            "endpoint": f"{other.link.far4}:{other.peer.port}", "allowed_ips": ["10.9.1.0/24"]})
+        definition["peers"].append({
+            "name": "idle", "public_key": account.keys.public[:3] + "A" * 40 + "=",
+            "allowed_ips": ["10.9.2.0/24"]})
+        service.create("tunnels", definition)
+
+        def peers():
+            return {peer["name"]: peer for peer in service.get("tunnels", "two")["status"]["peers"]}
+
+        fresh = {"status": "True", "reason": "Fresh"}
+        wait.until(lambda: [peers()[name]["handshake"] for name in ("gw", "other")] == [fresh] * 2,
+                   "both have answered")
+        wait.until(lambda: peers()["other"]["tx_bytes_total"] > 148 + 32, "keepalives are counted")
+        seen = peers()
+        assert seen["idle"]["handshake"] == {"status": "Unknown", "reason": "Idle"}
+        assert seen["idle"]["tx_bytes_total"] == 0 and "endpoint" not in seen["idle"]
+        assert seen["other"]["endpoint"] == f"{other.link.far4}:{other.peer.port}"
+        for name in ("gw", "other"):
+            assert seen[name]["handshakes_total"] >= 1 and seen[name]["last_handshake_at"]
+            assert seen[name]["rx_bytes_total"] >= 92
+        assert conditions(service, "tunnels", "two")["HandshakeFresh"] == ("True", "Fresh")
+
+        # One goes: what is counted for the other goes on.
+        before = seen["other"]["tx_bytes_total"]
+        del definition["peers"][0]
+        code, answer = service.call("PUT", "/v1/tunnels/two", definition)
+        assert code == 200, answer
+        wait.until(lambda: peers()["other"]["tx_bytes_total"] > before, "it goes on")
+        assert set(peers()) == {"other", "idle"}
+        assert peers()["other"]["handshakes_total"] == seen["other"]["handshakes_total"]
+    finally:
+        other.peer.forget(account.keys.public)
