@@ -13,18 +13,21 @@
 static const struct {
     const char *name;
     size_t offset;
+    bool is_list; /* may come more than once */
 } known_headers[] = {
-    {"Host", offsetof(struct api_headers, host)},
-    {"Origin", offsetof(struct api_headers, origin)},
-    {"Sec-Fetch-Site", offsetof(struct api_headers, sec_fetch_site)},
-    {"Authorization", offsetof(struct api_headers, authorization)},
-    {"Content-Type", offsetof(struct api_headers, content_type)},
-    {"Content-Encoding", offsetof(struct api_headers, content_encoding)},
-    {"Content-Length", offsetof(struct api_headers, content_length)},
-    {"Transfer-Encoding", offsetof(struct api_headers, transfer_encoding)},
-    {"Expect", offsetof(struct api_headers, expect)},
-    {"If-Match", offsetof(struct api_headers, if_match)},
-    {"If-None-Match", offsetof(struct api_headers, if_none_match)},
+    {"Host", offsetof(struct api_headers, host), false},
+    {"Origin", offsetof(struct api_headers, origin), false},
+    {"Sec-Fetch-Site", offsetof(struct api_headers, sec_fetch_site), false},
+    {"Authorization", offsetof(struct api_headers, authorization), false},
+    {"Content-Type", offsetof(struct api_headers, content_type), false},
+    {"Content-Encoding", offsetof(struct api_headers, content_encoding), false},
+    {"Content-Length", offsetof(struct api_headers, content_length), false},
+    {"Transfer-Encoding", offsetof(struct api_headers, transfer_encoding), false},
+    {"Expect", offsetof(struct api_headers, expect), false},
+    {"If-Match", offsetof(struct api_headers, if_match), false},
+    {"If-None-Match", offsetof(struct api_headers, if_none_match), false},
+    {"Last-Event-ID", offsetof(struct api_headers, last_event_id), false},
+    {"Accept", offsetof(struct api_headers, accept), true},
 };
 
 void api_headers_add(struct api_headers *headers, const char *name, const char *value)
@@ -33,9 +36,10 @@ void api_headers_add(struct api_headers *headers, const char *name, const char *
         if (strcasecmp(name, known_headers[i].name) != 0)
             continue;
         const char **place = (const char **)(void *)((char *)headers + known_headers[i].offset);
-        if (*place != NULL)
+        if (*place != NULL && !known_headers[i].is_list)
             headers->repeated = true;
-        *place = value != NULL ? value : "";
+        if (*place == NULL)
+            *place = value != NULL ? value : "";
         return;
     }
 }

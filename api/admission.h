@@ -35,6 +35,8 @@ struct api_headers {
     const char *expect;
     const char *if_match;
     const char *if_none_match;
+    const char *accept; /* the first one, if it came more than once */
+    const char *last_event_id;
     bool repeated; /* one of these came twice */
 };
 

@@ -22,6 +22,7 @@ struct api {
     struct event_base *base;
     struct api_context context;
     struct api_server server;
+    const struct api_limits *limits;
     struct tokens tokens;
     struct guess_limit guesses;
     union inet_sockaddr bound[API_LISTEN_MAX];
@@ -75,7 +76,7 @@ static int listen_tcp(struct api *api, enum api_door door, const union inet_sock
     inet_sockaddr_split(where, &address, &port);
     int fd = sockets_listen(&address, port, &port);
     int rc = fd < 0 ? fd
-                    : api_listener_new(api->base, fd, door, &api->context, &api_limits_default,
+                    : api_listener_new(api->base, fd, door, &api->context, api->limits,
                                        &api->listeners[api->listeners_count]);
     if (rc < 0) {
         snprintf(error, 256, "the API cannot listen on %s: %s", inet_sockaddr_print(where, text),
@@ -101,7 +102,7 @@ static int listen_unix(struct api *api, const char *directory, char error[256])
     int rc = fd;
     if (fd >= 0) {
         api->socket_path = strdup(path);
-        rc = api_listener_new(api->base, fd, API_DOOR_UNIX, &api->context, &api_limits_default,
+        rc = api_listener_new(api->base, fd, API_DOOR_UNIX, &api->context, api->limits,
                               &api->listeners[api->listeners_count]);
     }
     if (rc < 0) {
@@ -113,6 +114,15 @@ static int listen_unix(struct api *api, const char *directory, char error[256])
     return 0;
 }
 
+static int serve_events(struct api *api, struct service *service, char error[256])
+{
+    int rc = event_streams_new(api->base, service_events(service), &api->limits->events,
+                               &api->server.event_streams);
+    if (rc < 0)
+        snprintf(error, 256, "out of memory");
+    return rc;
+}
+
 int api_new(struct event_base *base, struct service *service, struct store *store,
             const struct api_config *config, struct api **out, char error[256])
 {
@@ -122,6 +132,7 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
         return -ENOMEM;
     }
     api->base = base;
+    api->limits = config->limits != NULL ? config->limits : &api_limits_default;
     api->server.supervisor = config->supervisor;
     api->server.auth_none = config->auth_none;
     clock_gettime(CLOCK_REALTIME, &api->server.started_at);
@@ -136,6 +147,8 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     api->context.access.allowed_hosts = config->allowed_hosts;
     api->context.access.allowed_hosts_count = config->allowed_hosts_count;
     int rc = check_config(config, error);
+    if (rc == 0)
+        rc = serve_events(api, service, error);
     if (rc == 0)
         rc = load_tokens(api, service, store, config->data_directory, error);
     for (size_t i = 0; i < config->listen_count && rc == 0; i++)
@@ -162,6 +175,7 @@ void api_free(struct api *api)
     free(api->socket_path);
     for (size_t i = 0; i < api->listeners_count; i++)
         api_listener_free(api->listeners[i]);
+    event_streams_free(api->server.event_streams);
     tokens_fini(&api->tokens);
     free(api);
 }

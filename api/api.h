@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 struct api;
+struct api_limits;
 struct service;
 struct store;
 struct supervisor;
@@ -27,6 +28,7 @@ struct api_config {
     bool auth_none; /* no token; refused unless every listen address is loopback */
     const char *const *allowed_hosts; /* names besides IP addresses and "localhost" */
     size_t allowed_hosts_count;
+    const struct api_limits *limits; /* borrowed; NULL = api_limits_default (listener.h) */
 };
 
 /*

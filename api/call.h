@@ -17,6 +17,9 @@
 #include <stdint.h>
 #include <time.h>
 
+struct event_stream;
+struct event_streams;
+
 /* What handlers may tell of this server; shared by all listeners. */
 struct api_server {
     const struct supervisor *supervisor;
@@ -25,7 +28,8 @@ struct api_server {
     bool auth_none;
     struct http_counts requests;
     struct auth_failures auth_failures;
-    const struct guess_limit *guesses; /* NULL where no token is asked for */
+    const struct guess_limit *guesses;   /* NULL where no token is asked for */
+    struct event_streams *event_streams; /* borrowed; NULL = none are served */
 };
 
 /* Through which door a request came, and as whom. */
@@ -47,6 +51,8 @@ struct api_call {
     struct query query;
     const char *if_match; /* these headers, or NULL */
     const char *if_none_match;
+    const char *accept;
+    const char *last_event_id;
     const char *body; /* not terminated */
     size_t body_len;
     struct problem problem; /* filled by a handler that returns -1 */
@@ -56,8 +62,9 @@ struct api_call {
         char *body;               /* from malloc(); freed with the answer */
         const void *static_body;  /* instead of body: lives for ever */
         size_t body_len;
-        uint64_t etag; /* the generation; 0 = none */
-        bool is_asset; /* a file of the status page: a browser keeps it and runs it */
+        struct event_stream *stream; /* instead of body: owned */
+        uint64_t etag;               /* the generation; 0 = none */
+        bool is_asset;               /* a file of the status page: a browser keeps it and runs it */
         char location[2 * SPEC_NAME_MAX + 32];
     } answer;
 };

@@ -47,6 +47,12 @@ static void start_deadline(struct connections *connections, struct connection *c
     TAILQ_INSERT_TAIL(&connections->list, connection, entry);
 }
 
+static void stop_deadline(struct connections *connections, struct connection *connection)
+{
+    if (!connection->streaming)
+        TAILQ_REMOVE(&connections->list, connection, entry);
+}
+
 static void give_up(struct connections *connections, struct connection *connection)
 {
     shutdown(connection->fd, SHUT_RDWR);
@@ -155,7 +161,7 @@ void connections_remove(struct connections *connections, struct connection *conn
         connections->count--;
         connections->of_address[connection->address]--;
     }
-    TAILQ_REMOVE(&connections->list, connection, entry);
+    stop_deadline(connections, connection);
     free(connection);
     schedule(connections);
 }
@@ -165,10 +171,18 @@ void connections_answering(struct connection *connection)
     connection->answering = true;
 }
 
+void connections_streaming(struct connections *connections, struct connection *connection)
+{
+    stop_deadline(connections, connection);
+    connection->streaming = true;
+    schedule(connections);
+}
+
 void connections_answered(struct connections *connections, struct connection *connection)
 {
+    stop_deadline(connections, connection);
     connection->answering = false;
-    TAILQ_REMOVE(&connections->list, connection, entry);
+    connection->streaming = false;
     start_deadline(connections, connection);
     schedule(connections);
 }

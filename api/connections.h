@@ -29,7 +29,8 @@ struct connection {
     uint64_t deadline; /* monotonic, in ns */
     unsigned address;  /* the hash */
     bool answering;
-    bool given_up; /* shut down; it is about to end */
+    bool streaming; /* in no list: it has no deadline, and is not given up for others */
+    bool given_up;  /* shut down; it is about to end */
 };
 
 struct connections {
@@ -59,6 +60,8 @@ void connections_remove(struct connections *connections, struct connection *conn
 
 /* Its request is complete: an answer is being made or sent. */
 void connections_answering(struct connection *connection);
+/* Its answer has no end: it is bounded by whoever gives it. */
+void connections_streaming(struct connections *connections, struct connection *connection);
 /* It was answered, and waits; its time begins anew. */
 void connections_answered(struct connections *connections, struct connection *connection);
 

@@ -1,12 +1,14 @@
 /*
- * events: /v1/events: what happened, page by page in the order of the ids.
+ * events: /v1/events: what happened in the order of the ids, page by page or as it happens.
  */
 #include "server/events.h"
 #include "api/event_json.h"
+#include "api/event_stream.h"
 #include "api/handlers.h"
 #include "api/json_add.h"
 
 #include <errno.h>
+#include <string.h>
 
 struct event_page {
     const struct query *query;
@@ -39,8 +41,28 @@ static int read_problem(struct problem *problem, int rc)
                          : problem_set(problem, "internal", "the events cannot be read");
 }
 
+/*
+ * The id that a client has seen: of the header, which it sends when it comes back to the same URL,
+ * else of the query. *since is NULL when it has none, else points to id.
+ */
+static int find_since(struct api_call *call, uint64_t *id, const uint64_t **since)
+{
+    *since = id;
+    if (call->last_event_id != NULL && call->last_event_id[0] != '\0')
+        return query_event_id_parse(call->last_event_id, id)
+                   ? 0
+                   : problem_set(&call->problem, "invalid_parameter",
+                                 "Last-Event-ID must be the id of an event");
+    if ((call->query.present & QUERY_SINCE) != 0)
+        *id = call->query.since;
+    else
+        *since = NULL;
+    return 0;
+}
+
 /* Finds where the page begins. */
-static int find_start(struct api_call *call, struct events *events, uint64_t *start)
+static int find_start(struct api_call *call, struct events *events, const uint64_t *since,
+                      uint64_t *start)
 {
     uint64_t first;
     uint64_t last;
@@ -48,18 +70,18 @@ static int find_start(struct api_call *call, struct events *events, uint64_t *st
     if (rc < 0)
         return read_problem(&call->problem, rc);
     *start = first > 0 ? first - 1 : 0;
-    if ((call->query.present & QUERY_SINCE) == 0)
+    if (since == NULL)
         return 0;
-    if (call->query.since < *start)
+    if (*since < *start)
         return problem_set(&call->problem, "cursor_expired",
                            "the oldest event that is kept is %llu: read the objects anew, and then "
                            "the events since last_event_id of /v1/status",
                            (unsigned long long)first);
-    if (call->query.since > last)
+    if (*since > last)
         return problem_set(&call->problem, "cursor_expired",
                            "the newest event is %llu: this id is not of this database",
                            (unsigned long long)last);
-    *start = call->query.since;
+    *start = *since;
     return 0;
 }
 
@@ -81,12 +103,41 @@ static cJSON *read_page(struct api_call *call, struct events *events, uint64_t s
     return NULL;
 }
 
-int api_get_events(struct api_call *call)
+static int answer_page(struct api_call *call, const uint64_t *since)
 {
     struct events *events = service_events(call->service);
     uint64_t start = 0;
-    if (find_start(call, events, &start) < 0)
+    if (find_start(call, events, since, &start) < 0)
         return -1;
     cJSON *json = read_page(call, events, start);
     return json != NULL ? api_answer_json(call, 200, json) : -1;
+}
+
+static int answer_stream(struct api_call *call, const uint64_t *since)
+{
+    if ((call->query.present & QUERY_LIMIT) != 0)
+        return problem_set(&call->problem, "invalid_parameter",
+                           "a stream has no limit; a page needs \"Accept: application/json\"");
+    if (event_stream_new(call->server->event_streams, &call->query, since, &call->answer.stream,
+                         &call->problem) < 0)
+        return -1;
+    call->answer.status = 200;
+    call->answer.content_type = "text/event-stream";
+    return 0;
+}
+
+/* A page is for those who ask for JSON and not for a stream. */
+static bool wants_page(const char *accept)
+{
+    return accept != NULL && strcasestr(accept, "application/json") != NULL &&
+           strcasestr(accept, "text/event-stream") == NULL;
+}
+
+int api_get_events(struct api_call *call)
+{
+    uint64_t id = 0;
+    const uint64_t *since = NULL;
+    if (find_since(call, &id, &since) < 0)
+        return -1;
+    return wants_page(call->accept) ? answer_page(call, since) : answer_stream(call, since);
 }

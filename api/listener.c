@@ -30,12 +30,13 @@ const struct api_limits api_limits_default = {
     .connection_memory = 32 << 10,
     .idle_seconds = 30,
     .request_seconds = 60,
+    .events = {.streams = 64, .heartbeat_seconds = 15},
 };
 
 struct api_listener {
     struct MHD_Daemon *daemon;
     struct event *readable; /* the daemon's epoll descriptor */
-    struct event *timer;    /* the daemon's own timeouts */
+    struct event *timer;    /* the daemon's own timeouts; active = run it */
     struct connections connections;
     const struct api_context *context;
     const struct api_limits *limits;
@@ -93,7 +94,7 @@ static struct inet_addr find_address(struct MHD_Connection *mhd)
 
 static struct api_peer find_peer(const struct api_listener *listener, struct MHD_Connection *mhd)
 {
-    struct api_peer peer = {.caller = API_CALLER_TCP};
+    struct api_peer peer = {.caller = API_CALLER_TCP, .run = listener->timer};
     switch (listener->door) {
     case API_DOOR_TCP:
         peer.address = find_address(mhd);
@@ -114,15 +115,18 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_data_size, void **state)
 {
-    const struct api_listener *listener = ctx;
+    struct api_listener *listener = ctx;
     struct connection *connection = find_connection(mhd);
     if (connection == NULL)
         return MHD_NO;
     if (*state != NULL && *upload_data_size == 0)
         connections_answering(connection);
     const struct api_peer peer = find_peer(listener, mhd);
-    return api_request_handle(listener->context, &peer, mhd, url, method, version, upload_data,
-                              upload_data_size, state);
+    enum MHD_Result result = api_request_handle(listener->context, &peer, mhd, url, method, version,
+                                                upload_data, upload_data_size, state);
+    if (api_request_is_stream(*state))
+        connections_streaming(&listener->connections, connection);
+    return result;
 }
 
 /*
@@ -207,8 +211,8 @@ static struct MHD_Daemon *start_daemon(struct api_listener *listener, int fd)
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, listener},
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, listener,
-                            MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+                            NULL, on_request, listener, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 static int start(struct api_listener *listener, struct event_base *base, int fd)
@@ -273,8 +277,12 @@ void api_listener_free(struct api_listener *listener)
         return;
     /* The epoll descriptor leaves the loop before the daemon closes it. */
     free_event(listener->readable);
-    if (listener->daemon != NULL)
+    if (listener->daemon != NULL) {
+        /* Nobody may be suspended then; the streams' clients are told the end. */
+        event_streams_end(listener->context->server->event_streams, listener->timer);
+        MHD_run(listener->daemon);
         MHD_stop_daemon(listener->daemon);
+    }
     free_event(listener->timer);
     connections_fini(&listener->connections);
     free(listener);

@@ -4,10 +4,12 @@
  *
  * Bounded: connections in all and per address, memory per connection, idle time, and the time from
  * a connection's start (or its previous answer) to the answer's end, however slowly either comes.
+ * A stream of events has no end, and bounds of its own (event_stream.h).
  */
 #ifndef MANYTUN_API_LISTENER_H
 #define MANYTUN_API_LISTENER_H
 
+#include "api/event_stream.h"
 #include "api/request.h"
 
 #include <event2/event.h>
@@ -19,7 +21,8 @@ struct api_limits {
     unsigned connections_per_address; /* likewise; not for the Unix socket */
     size_t connection_memory;         /* bytes; bounds the request line and the headers */
     unsigned idle_seconds;            /* without a byte in either direction */
-    unsigned request_seconds;
+    unsigned request_seconds;         /* not for streams of events */
+    struct event_streams_limits events;
 };
 
 extern const struct api_limits api_limits_default;

@@ -7,6 +7,7 @@
  */
 #include "api/request.h"
 
+#include "api/event_stream.h"
 #include "engine/log.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ struct api_request {
     struct api_head head;
     struct api_match match;
     bool refused;
+    bool streams; /* its answer goes on for as long as the client wants */
     char *body;
     size_t body_len;
     size_t body_room;
@@ -86,6 +88,8 @@ static int judge(const struct api_context *context, struct api_request *request,
     memcpy(request->call.peer, request->match.peer, sizeof(request->call.peer));
     request->call.if_match = request->head.headers.if_match;
     request->call.if_none_match = request->head.headers.if_none_match;
+    request->call.accept = request->head.headers.accept;
+    request->call.last_event_id = request->head.headers.last_event_id;
     request->call.service = context->service;
     request->call.server = context->server;
     request->call.tokens = context->access.tokens;
@@ -113,6 +117,11 @@ static void drop_body(struct api_request *request)
     request->body = NULL;
     request->body_len = 0;
     request->body_room = 0;
+}
+
+bool api_request_is_stream(const struct api_request *request)
+{
+    return request != NULL && request->streams;
 }
 
 void api_request_free(struct api_request *request)
@@ -177,9 +186,15 @@ static bool take_body(struct api_request *request, const char *data, size_t len)
 
 /* --- The answer ------------------------------------------------------------------------------- */
 
-static struct MHD_Response *make_response(struct api_answer *answer)
+static struct MHD_Response *make_response(struct MHD_Connection *connection,
+                                          const struct api_peer *peer, struct api_answer *answer)
 {
     struct MHD_Response *response;
+    if (answer->stream != NULL) {
+        struct event_stream *stream = answer->stream;
+        answer->stream = NULL;
+        return event_stream_response(stream, connection, peer->run);
+    }
     if (answer->body == NULL) {
         /* The library does not write into what it is told to be persistent. */
         return MHD_create_response_from_buffer(answer->body_len, (void *)answer->static_body,
@@ -234,9 +249,11 @@ static bool add_headers(struct MHD_Response *response, const struct api_request 
     return true;
 }
 
-static enum MHD_Result queue_answer(struct MHD_Connection *connection, struct api_request *request)
+static enum MHD_Result queue_answer(struct MHD_Connection *connection, const struct api_peer *peer,
+                                    struct api_request *request)
 {
-    struct MHD_Response *response = make_response(&request->call.answer);
+    request->streams = request->call.answer.stream != NULL;
+    struct MHD_Response *response = make_response(connection, peer, &request->call.answer);
     if (response == NULL)
         return MHD_NO;
     enum MHD_Result result = MHD_NO;
@@ -246,8 +263,8 @@ static enum MHD_Result queue_answer(struct MHD_Connection *connection, struct ap
     return result;
 }
 
-static enum MHD_Result respond(const struct api_context *context, struct MHD_Connection *connection,
-                               struct api_request *request)
+static enum MHD_Result respond(const struct api_context *context, const struct api_peer *peer,
+                               struct MHD_Connection *connection, struct api_request *request)
 {
     if (!request->refused) {
         request->call.body = request->body;
@@ -264,7 +281,7 @@ static enum MHD_Result respond(const struct api_context *context, struct MHD_Con
     http_counts_add(&context->server->requests,
                     request->match.route != NULL ? request->match.route->path : "none",
                     request->call.answer.status);
-    return queue_answer(connection, request);
+    return queue_answer(connection, peer, request);
 }
 
 /*
@@ -300,7 +317,7 @@ static enum MHD_Result begin(const struct api_context *context, const struct api
         note_failure(context, request);
         refuse(request);
         if (skips_body(request))
-            return respond(context, connection, request);
+            return respond(context, peer, connection, request);
     }
     return MHD_YES;
 }
@@ -318,5 +335,5 @@ enum MHD_Result api_request_handle(const struct api_context *context, const stru
         *upload_data_size = 0;
         return wanted ? MHD_YES : MHD_NO;
     }
-    return respond(context, connection, request);
+    return respond(context, peer, connection, request);
 }

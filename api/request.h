@@ -29,6 +29,7 @@ struct api_peer {
     enum api_caller caller;
     uid_t uid;                /* over the Unix socket */
     struct inet_addr address; /* over TCP */
+    struct event *run;        /* runs the connection's daemon when it is made active */
 };
 
 /* libmicrohttpd's access handler, less its closure. *state is the request's, NULL at first. */
@@ -36,6 +37,8 @@ enum MHD_Result api_request_handle(const struct api_context *context, const stru
                                    struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *upload_data,
                                    size_t *upload_data_size, void **state);
+/* Whether it was answered with a stream, which has no end of its own. request may be NULL. */
+bool api_request_is_stream(const struct api_request *request);
 /* Wipes and frees. NULL is allowed. */
 void api_request_free(struct api_request *request);
 

@@ -45,6 +45,7 @@ static struct fixture {
     struct store *store;
     struct service *service;
     struct api *api;
+    const struct api_limits *limits; /* NULL = the default */
     uint16_t port;
     uint16_t health_port;
     char token[64];
@@ -82,6 +83,7 @@ static inline void start(bool auth_none)
         .auth_none = auth_none,
         .allowed_hosts = names,
         .allowed_hosts_count = 1,
+        .limits = fx.limits,
     };
     const struct inet_addr loopback = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
     inet_sockaddr_make(&config.listen[0], &loopback, 0);
