@@ -134,6 +134,7 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     api->base = base;
     api->limits = config->limits != NULL ? config->limits : &api_limits_default;
     api->server.supervisor = config->supervisor;
+    api->server.declared = config->declared;
     api->server.auth_none = config->auth_none;
     clock_gettime(CLOCK_REALTIME, &api->server.started_at);
     clock_gettime(CLOCK_MONOTONIC, &api->server.started_monotonic);

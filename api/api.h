@@ -12,6 +12,7 @@
 
 struct api;
 struct api_limits;
+struct declared;
 struct service;
 struct store;
 struct supervisor;
@@ -20,7 +21,8 @@ struct supervisor;
 
 struct api_config {
     const struct supervisor *supervisor; /* borrowed; for what is told of workers */
-    const char *data_directory;          /* api.sock and admin.token are made there */
+    const struct declared *declared; /* borrowed; for what is told of it; NULL = there is none */
+    const char *data_directory;      /* api.sock and admin.token are made there */
     union inet_sockaddr listen[API_LISTEN_MAX];
     size_t listen_count;
     union inet_sockaddr health_listen[API_LISTEN_MAX]; /* /livez, /readyz and /metrics to anybody */

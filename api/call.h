@@ -17,12 +17,14 @@
 #include <stdint.h>
 #include <time.h>
 
+struct declared;
 struct event_stream;
 struct event_streams;
 
 /* What handlers may tell of this server; shared by all listeners. */
 struct api_server {
     const struct supervisor *supervisor;
+    const struct declared *declared;   /* NULL = there is none */
     struct timespec started_at;        /* wall clock */
     struct timespec started_monotonic; /* CLOCK_MONOTONIC */
     bool auth_none;

@@ -7,6 +7,7 @@
 #include "api/handlers.h"
 #include "api/json_add.h"
 #include "api/object_json.h"
+#include "server/declared.h"
 #include "server/events.h"
 
 /* How many problems one answer lists; problems_total counts them all. */
@@ -86,6 +87,13 @@ static void collect_forwards(struct status *status, struct service *service)
     }
 }
 
+static void collect_declared(struct status *status, const struct declared *declared)
+{
+    const struct condition *applied = declared != NULL ? declared_condition(declared) : NULL;
+    if (applied != NULL)
+        add_problem(status, "config", "file", "Applied", applied);
+}
+
 static bool fill_status(cJSON *json, const struct status *status, bool draining)
 {
     cJSON *tunnels = cJSON_AddObjectToObject(json, "tunnels");
@@ -122,6 +130,7 @@ int api_get_status(struct api_call *call)
         status.problems = cJSON_AddArrayToObject(json, "problems");
     status.failed = status.problems == NULL;
     if (!status.failed) {
+        collect_declared(&status, call->server->declared);
         collect_tunnels(&status, call->service);
         collect_forwards(&status, call->service);
     }

@@ -10,6 +10,7 @@
 
 int serve_command(const struct options *options);
 int run_command(const struct options *options);
+int validate_command(const struct options *options);
 int keygen_command(void);
 
 #endif

@@ -74,6 +74,8 @@ static int run_any(const struct options *options)
         return serve_command(options);
     case COMMAND_RUN:
         return run_command(options);
+    case COMMAND_VALIDATE:
+        return validate_command(options);
     case COMMAND_KEYGEN:
         return keygen_command();
     case COMMAND_COUNT:

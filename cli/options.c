@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define ON(command) (1U << (command))
-#define ON_ALL      (ON(COMMAND_SERVE) | ON(COMMAND_RUN) | ON(COMMAND_KEYGEN))
+#define ON_ALL      (ON(COMMAND_SERVE) | ON(COMMAND_RUN) | ON(COMMAND_VALIDATE) | ON(COMMAND_KEYGEN))
 
 enum flags {
     REPEATABLE = 1, /* may be given more than once; in the environment separated by commas */
@@ -41,6 +41,9 @@ static const struct option_row {
                                 "the key that keys in the database are sealed with: 32 bytes in "
                                 "base64 (default: systemd's credential manytun.master-key, else "
                                 "master.key in the data folder, made at the first start)"},
+    [OPTION_CONFIG] = {"config", 0, 0, ON(COMMAND_SERVE), "CONFIG", "FILE|DIR",
+                       "tunnels and forwards from a JSON file, or all *.json of a folder; it is "
+                       "watched, and read again on SIGHUP"},
     [OPTION_WORKERS] = {"workers", 0, 0, ON(COMMAND_SERVE), "WORKERS", "N",
                         "worker processes (default: one per CPU)"},
     [OPTION_AUTH] =
@@ -76,6 +79,7 @@ static const struct option_row {
                        "forwards from the peer's side to ours (not yet available)"},
     [OPTION_FORWARD] = {NULL, 0, REPEATABLE | NUMBERED, ON(COMMAND_RUN), "PORT_FORWARD", "FORWARD",
                         NULL},
+    [OPTION_PATH] = {NULL, 0, 0, ON(COMMAND_VALIDATE), NULL, "PATH", NULL},
     [OPTION_DRAIN_SECONDS] =
         {"drain-seconds", 0, 0, ON(COMMAND_SERVE) | ON(COMMAND_RUN), "DRAIN_SECONDS", "N",
          "when told to end, how long open connections may go on (default 8 for serve, 0 for run)"},
@@ -97,6 +101,8 @@ static const struct {
                        "through a REST API"},
     [COMMAND_RUN] = {"run", "[OPTION]... FORWARD...",
                      "one tunnel and its forwards from the command line, until interrupted"},
+    [COMMAND_VALIDATE] = {"validate", "FILE|DIR",
+                          "say everything that is wrong with what --config would read"},
     [COMMAND_KEYGEN] = {"keygen", "", "print a new private key and its public key"},
 };
 
@@ -106,7 +112,7 @@ static void print_overview(FILE *out)
 {
     fprintf(out, "manytun forwards ports through user-space WireGuard.\n\nUsage:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  manytun %-7s %-24s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  manytun %-8s %-24s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].help);
     fprintf(out, "\n\"manytun COMMAND --help\" lists a command's options.\n");
 }
@@ -291,10 +297,20 @@ static int read_option(struct options *options, int argc, char **argv, int *at)
     return error;
 }
 
+/* What arguments without a "-" are for the command; OPTION_COUNT = nothing. */
+static enum option_id find_positional(const struct options *options)
+{
+    enum option_id id = 0;
+    while (id < OPTION_COUNT && (rows[id].name || !(rows[id].commands & ON(options->command))))
+        id++;
+    return id;
+}
+
 static int read_arguments(struct options *options, int argc, char **argv)
 {
     int at = 0;
     bool only_positional = false;
+    enum option_id positional = find_positional(options);
     while (at < argc) {
         int error;
         if (!only_positional && strcmp(argv[at], "--") == 0) {
@@ -304,8 +320,8 @@ static int read_arguments(struct options *options, int argc, char **argv)
         }
         if (!only_positional && argv[at][0] == '-' && argv[at][1] != '\0')
             error = read_option(options, argc, argv, &at);
-        else if (rows[OPTION_FORWARD].commands & ON(options->command))
-            error = add_value(options, OPTION_FORWARD, argv[at++]);
+        else if (positional != OPTION_COUNT)
+            error = add_value(options, positional, argv[at++]);
         else
             error = usage_error(options, "unexpected argument", argv[at]);
         if (error)

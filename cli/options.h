@@ -15,7 +15,7 @@
 /* Values of one option or of the positional arguments, from the command line and environment. */
 #define OPTION_VALUES_MAX 1024
 
-enum command { COMMAND_SERVE, COMMAND_RUN, COMMAND_KEYGEN, COMMAND_COUNT };
+enum command { COMMAND_SERVE, COMMAND_RUN, COMMAND_VALIDATE, COMMAND_KEYGEN, COMMAND_COUNT };
 
 enum option_id {
     /* serve */
@@ -23,6 +23,7 @@ enum option_id {
     OPTION_HEALTH_LISTEN,
     OPTION_DATA,
     OPTION_MASTER_KEY_FILE,
+    OPTION_CONFIG,
     OPTION_WORKERS,
     OPTION_AUTH,
     OPTION_ALLOWED_HOST,
@@ -39,6 +40,8 @@ enum option_id {
     OPTION_PCAP,
     OPTION_REMOTE,
     OPTION_FORWARD, /* the positional arguments */
+    /* validate */
+    OPTION_PATH, /* the positional arguments */
     /* all */
     OPTION_DRAIN_SECONDS,
     OPTION_LOG,

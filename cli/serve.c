@@ -5,12 +5,14 @@
 #include "cli/loop.h"
 #include "cli/notify.h"
 #include "engine/log.h"
+#include "server/declared.h"
 #include "server/service.h"
 #include "server/supervisor.h"
 #include "store/store.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,8 @@ struct serve {
     struct store *store;
     struct supervisor *supervisor;
     struct service *service;
+    struct declared *declared;
+    struct event *hangup;
     struct api *api;
 };
 
@@ -33,6 +37,7 @@ struct serve_config {
     struct data_paths data;
     struct supervisor_config supervisor;
     struct api_config api;
+    const char *config; /* NULL = none */
     unsigned drain_seconds;
 };
 
@@ -112,6 +117,7 @@ static int read_config(const struct options *options, struct serve_config *confi
     config->api.allowed_hosts = options->values[OPTION_ALLOWED_HOST].items;
     config->api.allowed_hosts_count = options->values[OPTION_ALLOWED_HOST].count;
     config->api.data_directory = config->data.directory;
+    config->config = options_get(options, OPTION_CONFIG);
     if (read_listen(options, &config->api) < 0 ||
         read_workers(options, &config->supervisor.workers) < 0 ||
         loop_read_drain_seconds(options, DEFAULT_DRAIN_SECONDS, &config->drain_seconds) < 0 ||
@@ -139,6 +145,25 @@ static void tell_ready(const struct serve *serve, const struct serve_config *con
     notify_ready(serve->notify, status);
 }
 
+static void on_hangup(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct serve *serve = arg;
+    log_info("hangup: the configuration is read again");
+    if (!service_draining(serve->service))
+        declared_load(serve->declared);
+}
+
+/* Without --config, an earlier configuration that is still in use is no reason not to start. */
+static int load_declared(struct serve *serve, const struct serve_config *config)
+{
+    serve->hangup = evsignal_new(serve->base, SIGHUP, on_hangup, serve);
+    if (!serve->hangup || evsignal_add(serve->hangup, NULL) < 0)
+        return -1;
+    return declared_load(serve->declared) < 0 && config->config ? -1 : 0;
+}
+
 static int start(struct serve *serve, const struct serve_config *config)
 {
     char error[256];
@@ -156,12 +181,15 @@ static int start(struct serve *serve, const struct serve_config *config)
     }
     if (!result)
         result = service_new(serve->base, serve->supervisor, serve->store, &serve->service);
+    if (!result)
+        result = declared_new(serve->base, serve->service, config->config, &serve->declared);
     if (result) {
         log_error("cannot start: %s", strerror(-result));
         return -1;
     }
     struct api_config api = config->api;
     api.supervisor = serve->supervisor;
+    api.declared = serve->declared;
     if (api_new(serve->base, serve->service, serve->store, &api, &serve->api, error) < 0) {
         log_error("%s", error);
         return -1;
@@ -170,6 +198,8 @@ static int start(struct serve *serve, const struct serve_config *config)
         log_error("%s", problem.detail);
         return -1;
     }
+    if (load_declared(serve, config) < 0)
+        return -1;
     tell_ready(serve, config);
     return 0;
 }
@@ -177,6 +207,9 @@ static int start(struct serve *serve, const struct serve_config *config)
 static void stop(struct serve *serve)
 {
     api_free(serve->api);
+    if (serve->hangup)
+        event_free(serve->hangup);
+    declared_free(serve->declared);
     service_free(serve->service);
     supervisor_free(serve->supervisor);
     store_close(serve->store);

@@ -215,6 +215,8 @@ static int compare_forwards(const void *a, const void *b)
 
 static int sort(struct config *config)
 {
+    free(config->tunnels_by_name);
+    free(config->forwards_by_name);
     config->tunnels_by_name = calloc(config->tunnels_count + 1, sizeof(struct config_tunnel *));
     config->forwards_by_name = calloc(config->forwards_count + 1, sizeof(struct config_forward *));
     if (config->tunnels_by_name == NULL || config->forwards_by_name == NULL)

@@ -26,6 +26,7 @@ void spec_errors_add(struct spec_errors *errors, const char *pointer, const char
     snprintf(error->pointer, sizeof(error->pointer), "%s", pointer);
     error->code = code;
     error->line = 0;
+    error->column = 0;
     error->document = 0;
     va_list args;
     va_start(args, format);

@@ -83,6 +83,7 @@ struct spec_error {
     const char *code;  /* stable, snake_case: "required", "unknown_field", "invalid_key", … */
     char detail[192];  /* a sentence for a person: what is wrong and what would be right */
     size_t line;       /* of the file that it is about, from 1; 0 = of no file */
+    size_t column;     /* in bytes, from 1; 0 = it is about the whole line */
     unsigned document; /* which, of several that are read as one (config.h) */
 };
 
