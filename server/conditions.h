@@ -16,6 +16,9 @@
  *            TargetReachable   what came of the last attempt to reach the target
  *            Ready             Listening and TunnelReady: it can take connections
  *
+ * A forward's TunnelReady, and its Ready where that follows from it, repeat the tunnel's: one event
+ * tells of them all.
+ *
  * Judging has no state and no clock: a verdict follows from the facts alone. Applying a verdict
  * keeps the time at which it was first reached.
  */

@@ -225,8 +225,7 @@ void service_free(struct service *service)
         service_drop_tunnel(service, service->tunnels.entries[service->tunnels.count - 1].object);
     free(service->forwards.entries);
     free(service->tunnels.entries);
-    if (service->sweep != NULL)
-        event_free(service->sweep);
+    service_sweep_stop(service);
     if (service->retry != NULL)
         event_free(service->retry);
     events_free(service->events);

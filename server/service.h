@@ -80,7 +80,7 @@ bool service_draining(const struct service *service);
 uint64_t service_connections(const struct service *service);
 /*
  * Looks at every object, which is done once in SERVICE_SWEEP_MS too: a condition that became
- * another is stamped with the time, and logged.
+ * another is stamped with the time, logged, and an event.
  */
 #define SERVICE_SWEEP_MS 1000
 void service_sweep(struct service *service);

@@ -28,10 +28,12 @@ struct service {
     struct service_index tunnels;
     struct service_index forwards;
     struct sockets_released released;
+    struct supervisor_watcher watcher;
     struct event *sweep; /* looks at all objects, again and again */
     struct event *retry; /* pending while something could not be started */
     unsigned retry_delay_ms;
     bool restored;
+    bool settled; /* the workers were all up once, or had the time to be: changes are told */
     bool draining;
 };
 
@@ -58,8 +60,9 @@ int service_first_generation(struct service *service, uint64_t *out, struct prob
 /* Brings an object's conditions up to date; of a tunnel, also what its peers are up to. */
 void service_observe_tunnel(struct service *service, struct service_tunnel *tunnel);
 void service_observe_forward(struct service *service, struct service_forward *forward);
-/* Starts to do so regularly. 0 or -ENOMEM. */
+/* Starts to do so regularly, and whenever a worker comes or goes. 0 or -ENOMEM. */
 int service_sweep_start(struct service *service);
+void service_sweep_stop(struct service *service);
 
 /* Reports a fact, see events_emit(). */
 void service_emit(struct service *service, const struct event_fact *fact);

@@ -8,8 +8,11 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
 
-#define NS_PER_S 1000000000ULL
+#define NS_PER_S    1000000000ULL
+#define WORKER_TEXT 16
 
 static uint64_t to_ns(const struct timespec *time)
 {
@@ -41,11 +44,12 @@ static void tell(struct service *service, enum event_type type, const char *name
 
 /*
  * What an object is when it is first looked at is part of its creation, and worth telling only when
- * something is wrong with it.
+ * something is wrong with it. While the workers are being started nothing is.
  */
-static bool is_worth_telling(const struct condition *before, const struct verdict *is)
+static bool is_worth_telling(const struct service *service, const struct condition *before,
+                             const struct verdict *is)
 {
-    return before->is.reason != NULL || is->status == CONDITION_FALSE;
+    return service->settled && (before->is.reason != NULL || is->status == CONDITION_FALSE);
 }
 
 /* --- Tunnels ---------------------------------------------------------------------------------- */
@@ -93,7 +97,7 @@ static void observe_tunnel(struct service *service, struct service_tunnel *tunne
     };
     tunnel_facts_judge(&facts, verdicts);
     for (enum tunnel_condition i = 0; i < TUNNEL_CONDITIONS; i++) {
-        bool worth = is_worth_telling(&tunnel->conditions[i], &verdicts[i]);
+        bool worth = is_worth_telling(service, &tunnel->conditions[i], &verdicts[i]);
         if (condition_apply(&tunnel->conditions[i], &verdicts[i], now) && worth)
             tell(service, EVENT_TUNNEL_CONDITION, tunnel->spec.name, tunnel->generation,
                  tunnel_condition_name(i), &verdicts[i]);
@@ -130,8 +134,15 @@ static void observe_forward(struct service *service, struct service_forward *for
         .last_error = (int)counter_get(&counters->last_error),
     };
     forward_facts_judge(&facts, verdicts);
+    /* What follows from the tunnel is told once, of the tunnel, and not for each of its forwards.
+     */
+    const struct condition *before = &forward->conditions[FORWARD_TUNNEL_READY];
+    const struct verdict *tunnel = &verdicts[FORWARD_TUNNEL_READY];
+    bool follows = before->is.status != tunnel->status &&
+                   (before->is.reason != NULL || tunnel->status != CONDITION_TRUE);
     for (enum forward_condition i = 0; i < FORWARD_CONDITIONS; i++) {
-        bool worth = is_worth_telling(&forward->conditions[i], &verdicts[i]);
+        bool worth = is_worth_telling(service, &forward->conditions[i], &verdicts[i]) &&
+                     i != FORWARD_TUNNEL_READY && !(i == FORWARD_READY && follows);
         if (condition_apply(&forward->conditions[i], &verdicts[i], now) && worth)
             tell(service, EVENT_FORWARD_CONDITION, forward->spec.name, forward->generation,
                  forward_condition_name(i), &verdicts[i]);
@@ -147,6 +158,20 @@ void service_observe_forward(struct service *service, struct service_forward *fo
 
 /* --- The sweep -------------------------------------------------------------------------------- */
 
+/* From now on changes are told; so is what is wrong already. */
+static void settle(struct service *service)
+{
+    service->settled = true;
+    for (size_t i = 0; i < service->tunnels.count; i++) {
+        struct service_tunnel *tunnel = service->tunnels.entries[i].object;
+        memset(tunnel->conditions, 0, sizeof(tunnel->conditions));
+    }
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        struct service_forward *forward = service->forwards.entries[i].object;
+        memset(forward->conditions, 0, sizeof(forward->conditions));
+    }
+}
+
 void service_sweep(struct service *service)
 {
     struct timespec now;
@@ -157,19 +182,72 @@ void service_sweep(struct service *service)
         observe_forward(service, service->forwards.entries[i].object, &now);
 }
 
+static void tell_worker(struct service *service, enum event_type type, unsigned worker,
+                        const char *reason, const char *message)
+{
+    char name[WORKER_TEXT];
+    snprintf(name, sizeof(name), "%u", worker);
+    service_emit(service, &(struct event_fact){.type = type,
+                                               .name = name,
+                                               .reason = reason,
+                                               .message = message,
+                                               .actor = EVENTS_ACTOR_SYSTEM});
+}
+
+static void on_worker_up(void *ctx, unsigned worker, int pid)
+{
+    struct service *service = ctx;
+    char text[EVENTS_MESSAGE_MAX + 1];
+    snprintf(text, sizeof(text), "it runs as process %d", pid);
+    tell_worker(service, EVENT_WORKER_STARTED, worker, "Running", text);
+    if (!service->settled &&
+        supervisor_workers_alive(service->supervisor) == supervisor_workers(service->supervisor))
+        settle(service);
+    service_sweep(service);
+}
+
+static void on_worker_down(void *ctx, unsigned worker, const struct worker_end *end)
+{
+    struct service *service = ctx;
+    char text[EVENTS_MESSAGE_MAX + 1];
+    bool killed = WIFSIGNALED(end->status);
+    int len = killed ? snprintf(text, sizeof(text), "process %d ended by signal %d (%s)", end->pid,
+                                WTERMSIG(end->status), strsignal(WTERMSIG(end->status)))
+                     : snprintf(text, sizeof(text), "process %d ended with status %d", end->pid,
+                                WEXITSTATUS(end->status));
+    if (end->again && len > 0 && (size_t)len < sizeof(text))
+        snprintf(text + len, sizeof(text) - (size_t)len, "; it is started again in %u ms",
+                 end->wait_ms);
+    tell_worker(service, EVENT_WORKER_DIED, worker, killed ? "Killed" : "Exited", text);
+    service_sweep(service);
+}
+
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd;
     (void)what;
-    service_sweep(ctx);
+    struct service *service = ctx;
+    if (!service->settled) /* a worker that is not up by now is worth a word */
+        settle(service);
+    service_sweep(service);
 }
 
 int service_sweep_start(struct service *service)
 {
     const struct timeval interval = {.tv_sec = SERVICE_SWEEP_MS / 1000,
                                      .tv_usec = SERVICE_SWEEP_MS % 1000 * 1000};
+    service->watcher =
+        (struct supervisor_watcher){.up = on_worker_up, .down = on_worker_down, .ctx = service};
+    supervisor_watch(service->supervisor, &service->watcher);
     service->sweep = event_new(service->base, -1, EV_PERSIST, on_sweep, service);
     if (service->sweep == NULL)
         return -ENOMEM;
     return event_add(service->sweep, &interval) < 0 ? -ENOMEM : 0;
+}
+
+void service_sweep_stop(struct service *service)
+{
+    supervisor_watch(service->supervisor, NULL);
+    if (service->sweep != NULL)
+        event_free(service->sweep);
 }

@@ -64,6 +64,7 @@ struct supervisor {
     struct event_base *base;
     struct resolver *resolver;
     struct event *child_ended;
+    const struct supervisor_watcher *watcher; /* NULL = nobody */
     struct {
         void (*done)(void *ctx); /* NULL = does not drain */
         void *ctx;
@@ -115,6 +116,22 @@ static void on_up(void *ctx, struct worker_link *link)
         TAILQ_FOREACH(forward, &tunnel->forwards, link)
         push_forward(forward, spec_forward_to_json(forward->spec));
     }
+    const struct supervisor_watcher *watcher = supervisor->watcher;
+    if (watcher)
+        watcher->up(watcher->ctx, worker_link_index(link), worker_link_pid(link));
+}
+
+static void on_down(void *ctx, struct worker_link *link, const struct worker_end *end)
+{
+    const struct supervisor *supervisor = ctx;
+    const struct supervisor_watcher *watcher = supervisor->watcher;
+    if (watcher)
+        watcher->down(watcher->ctx, worker_link_index(link), end);
+}
+
+void supervisor_watch(struct supervisor *supervisor, const struct supervisor_watcher *watcher)
+{
+    supervisor->watcher = watcher;
 }
 
 static void on_tunnel_event(void *ctx, struct worker_link *link,
@@ -173,6 +190,7 @@ void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), vo
 
 static const struct worker_link_ops link_ops = {
     .up = on_up,
+    .down = on_down,
     .tunnel_event = on_tunnel_event,
     .drained = on_drained,
 };
@@ -496,6 +514,11 @@ unsigned supervisor_workers_alive(const struct supervisor *supervisor)
     for (unsigned i = 0; i < supervisor->workers_count; i++)
         alive += worker_link_is_up(supervisor->workers[i].link);
     return alive;
+}
+
+int supervisor_worker_pid(const struct supervisor *supervisor, unsigned index)
+{
+    return worker_link_pid(supervisor->workers[index].link);
 }
 
 bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index)

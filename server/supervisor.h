@@ -47,9 +47,22 @@ void supervisor_free(struct supervisor *supervisor);
  */
 void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx);
 
+/*
+ * Tells of workers: up() when one was told all that it is to do, down() when its process has ended.
+ * Called from the loop. The watcher is borrowed until another one, or NULL, takes its place.
+ */
+struct supervisor_watcher {
+    void (*up)(void *ctx, unsigned worker, int pid);
+    void (*down)(void *ctx, unsigned worker, const struct worker_end *end);
+    void *ctx;
+};
+void supervisor_watch(struct supervisor *supervisor, const struct supervisor_watcher *watcher);
+
 unsigned supervisor_workers(const struct supervisor *supervisor);
 unsigned supervisor_workers_alive(const struct supervisor *supervisor);
 /* One worker, by its number below supervisor_workers(). Its counters outlive its process. */
+/* Its process, 0 = there is none now. */
+int supervisor_worker_pid(const struct supervisor *supervisor, unsigned index);
 bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index);
 const struct counters_worker *supervisor_worker_counters(const struct supervisor *supervisor,
                                                          unsigned index);

@@ -70,7 +70,7 @@ struct worker_link {
     struct slots slots[WORKER_SLOT_KINDS];
 };
 
-static void start_later(struct worker_link *link);
+static unsigned start_later(struct worker_link *link);
 
 /* --- Slots ------------------------------------------------------------------------------------ */
 
@@ -342,7 +342,8 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
     }
 }
 
-static void start_later(struct worker_link *link)
+/* Plans the next start; in how many milliseconds it is. */
+static unsigned start_later(struct worker_link *link)
 {
     unsigned wait_ms = 0;
     if (link->failures > 0) {
@@ -354,6 +355,7 @@ static void start_later(struct worker_link *link)
     link->failures++;
     struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000L};
     evtimer_add(link->timer, &wait);
+    return wait_ms;
 }
 
 static void log_end(const struct worker_link *link, int status)
@@ -373,6 +375,7 @@ void worker_link_reap(struct worker_link *link)
     if (link->pid == 0 || waitpid(link->pid, &status, WNOHANG) != link->pid)
         return;
     log_end(link, status);
+    struct worker_end end = {.pid = link->pid, .status = status, .again = !link->draining};
     link->pid = 0;
     link->state = DOWN;
     channel_free(link->channel);
@@ -381,12 +384,14 @@ void worker_link_reap(struct worker_link *link)
         slots_release_removing(link, kind);
     if (link->draining) {
         evtimer_del(link->timer);
+        link->ops->down(link->ctx, link, &end);
         tell_drained(link);
         return;
     }
     if (time(NULL) - link->started_at >= WORKER_LINK_STABLE_SECONDS)
         link->failures = 0;
-    start_later(link);
+    end.wait_ms = start_later(link);
+    link->ops->down(link->ctx, link, &end);
 }
 
 void worker_link_drain(struct worker_link *link)
@@ -472,6 +477,11 @@ void worker_link_free(struct worker_link *link)
 unsigned worker_link_index(const struct worker_link *link)
 {
     return link->index;
+}
+
+int worker_link_pid(const struct worker_link *link)
+{
+    return link->pid;
 }
 
 bool worker_link_is_up(const struct worker_link *link)

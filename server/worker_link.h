@@ -29,9 +29,19 @@
 
 struct worker_link;
 
+/* How a worker's process ended. */
+struct worker_end {
+    int pid;
+    int status; /* as from waitpid() */
+    bool again; /* another one is started, wait_ms later */
+    unsigned wait_ms;
+};
+
 struct worker_link_ops {
     /* The worker knows nothing yet: push everything that belongs to it. */
     void (*up)(void *ctx, struct worker_link *link);
+    /* Its process has ended. */
+    void (*down)(void *ctx, struct worker_link *link, const struct worker_end *end);
     /* A fact about a peer. */
     void (*tunnel_event)(void *ctx, struct worker_link *link,
                          const struct message_tunnel_event *event);
@@ -56,6 +66,8 @@ int worker_link_new(struct event_base *base, unsigned index, const char *program
 void worker_link_free(struct worker_link *link);
 
 unsigned worker_link_index(const struct worker_link *link);
+/* 0 = there is none now. */
+int worker_link_pid(const struct worker_link *link);
 bool worker_link_is_up(const struct worker_link *link);
 /* To be called on SIGCHLD: reaps the process if it has ended, and plans the next. */
 void worker_link_reap(struct worker_link *link);

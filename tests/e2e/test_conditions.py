@@ -1,5 +1,8 @@
 """Conditions: what is wrong with a tunnel or a forward is said, and that it is over too."""
 
+import os
+import signal
+
 from support import servers, wait
 
 # Three initiations without an answer, a second of the sweep, and a slow machine.
@@ -147,3 +150,28 @@ def test_peers_are_told_apart(scene, service, account):
         assert peers()["other"]["handshakes_total"] == seen["other"]["handshakes_total"]
     finally:
         other.peer.forget(account.keys.public)
+
+
+def test_killed_worker(service, tunnel):
+    """How a worker ended is an event, and so is what that means for its tunnel, and the end of it."""
+    tunnel_worker = service.get("tunnels", tunnel["name"])["status"]["worker"]
+    victim = service.workers()[tunnel_worker]
+    os.kill(victim, signal.SIGKILL)
+
+    def told():
+        code, page = service.call("GET", "/v1/events?limit=1000")
+        assert code == 200
+        return [(item["type"], item["name"], item["reason"], item["message"])
+                for item in page["items"] if item["kind"] != "service" and "message" in item]
+
+    wait.until(lambda: any(item[:3] == ("tunnel.condition", "home", "Running") for item in told()),
+               "the tunnel is carried again")
+    story = [item[:3] for item in told()]
+    name = str(tunnel_worker)
+    down = story.index(("worker.died", name, "Killed"))
+    assert ("tunnel.condition", "home", "WorkerDown") in story[down:]
+    up = story.index(("worker.started", name, "Running"), down)
+    assert story.index(("tunnel.condition", "home", "Bound"), up)
+    message = told()[down][3]
+    assert f"process {victim} ended by signal 9" in message and "started again" in message
+    wait.until(lambda: conditions(service, "tunnels", "home")["Ready"] == ("True", "Bound"), "ready")

@@ -41,6 +41,7 @@ static struct {
     size_t updates;           /* of either, that it heard of */
     size_t prepared;          /* updates that are not told or forgotten yet */
     unsigned alive;
+    const struct supervisor_watcher *watcher;
     bool lookup_pending, lookup_failed; /* of every peer */
     struct counters_worker counters;
     int fail;                   /* a negative errno that additions and updates return, */
@@ -75,6 +76,19 @@ unsigned supervisor_workers_alive(const struct supervisor *supervisor)
 {
     (void)supervisor;
     return fake.alive;
+}
+
+int supervisor_worker_pid(const struct supervisor *supervisor, unsigned index)
+{
+    (void)supervisor;
+    (void)index;
+    return fake.alive > 0 ? (int)getpid() : 0;
+}
+
+void supervisor_watch(struct supervisor *supervisor, const struct supervisor_watcher *watcher)
+{
+    (void)supervisor;
+    fake.watcher = watcher;
 }
 
 bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index)

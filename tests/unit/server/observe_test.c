@@ -1,0 +1,201 @@
+/*
+ * What the sweep sees, keeps and tells: conditions of objects that nobody asks for, and events.
+ */
+#include "tests/unit/server/service_world.h"
+
+#include "server/events.h"
+
+#include <signal.h>
+
+/* --- Events ----------------------------------------------------------------------------------- */
+
+static struct {
+    char text[4096]; /* "type name reason;" of each */
+    size_t len;
+} told;
+
+static int collect(void *ctx, const struct store_event *event)
+{
+    (void)ctx;
+    told.len += (size_t)snprintf(told.text + told.len, sizeof(told.text) - told.len, "%s %s %s;",
+                                 event->type, event->name, event->reason);
+    assert_true(told.len < sizeof(told.text));
+    return 0;
+}
+
+/* The events since the last call. */
+static const char *news(void)
+{
+    static uint64_t seen;
+    struct events *events = service_events(fx.service);
+    told.len = 0;
+    told.text[0] = '\0';
+    assert_int_equal(events_flush(events), 0);
+    uint64_t first, last;
+    assert_int_equal(events_span(events, &first, &last), 0);
+    if (last < seen) /* another test's database */
+        seen = 0;
+    assert_int_equal(events_read(events, seen, collect, NULL), 0);
+    seen = last;
+    return told.text;
+}
+
+static void worker_comes(void)
+{
+    fake.alive = 1;
+    fake.watcher->up(fake.watcher->ctx, 0, 100);
+}
+
+static void worker_dies(int status)
+{
+    const struct worker_end end = {.pid = 100, .status = status, .again = true, .wait_ms = 200};
+    fake.alive = 0;
+    fake.watcher->down(fake.watcher->ctx, 0, &end);
+}
+
+/* --- Tests ------------------------------------------------------------------------------------ */
+
+static struct supervised_tunnel *create_with_peer(void)
+{
+    static struct spec_peer peer;
+    struct spec_tunnel spec = make_tunnel("home");
+    peer = (struct spec_peer){.name = "gw", .public_key = {9}};
+    struct spec_tunnel copy;
+    spec.peers = &peer;
+    spec.peers_count = 1;
+    assert_int_equal(spec_tunnel_copy(&copy, &spec), 0);
+    return create_tunnel(copy)->supervised;
+}
+
+/* The object as it is, without asking for it, which would look at it. */
+static const struct service_forward *web;
+static const struct service_tunnel *home;
+
+static void make_objects(void)
+{
+    create_with_peer();
+    web = create_forward(make_forward("web", 0));
+    home = web->tunnel;
+    worker_comes();
+    news();
+}
+
+static void test_worker_that_dies(void **state)
+{
+    (void)state;
+    make_objects();
+    assert_true(service_tunnel_is_ready(home) && service_forward_is_ready(web));
+    worker_dies(SIGKILL);
+    assert_string_equal(home->conditions[TUNNEL_WORKER_ALIVE].is.reason, "WorkerDown");
+    assert_false(service_tunnel_is_ready(home) || service_forward_is_ready(web));
+    assert_string_equal(web->conditions[FORWARD_READY].is.reason, "TunnelNotReady");
+    /* Of the tunnel, not of each of its forwards. */
+    assert_string_equal(news(), "worker.died 0 Killed;"
+                                "tunnel.condition home WorkerDown;"
+                                "tunnel.condition home WorkerDown;"
+                                "tunnel.condition home WorkerDown;");
+    worker_comes();
+    assert_true(service_tunnel_is_ready(home) && service_forward_is_ready(web));
+    assert_string_equal(news(), "worker.started 0 Running;"
+                                "tunnel.condition home Bound;"
+                                "tunnel.condition home Running;"
+                                "tunnel.condition home Idle;");
+    worker_dies(3 << 8);
+    assert_non_null(strstr(news(), "worker.died 0 Exited;"));
+}
+
+static void test_peer_that_does_not_answer(void **state)
+{
+    (void)state;
+    make_objects();
+    struct counters_peer *counters = &home->supervised->peers[0];
+    counter_set(&counters->unanswered, 3);
+    service_sweep(fx.service);
+    assert_string_equal(home->conditions[TUNNEL_HANDSHAKE_FRESH].is.reason, "NoAnswer");
+    assert_string_equal(home->conditions[TUNNEL_HANDSHAKE_FRESH].is.subject, "gw");
+    assert_string_equal(web->conditions[FORWARD_READY].is.reason, "TunnelNotReady");
+    assert_string_equal(news(), "tunnel.condition home NoAnswer;tunnel.condition home NoAnswer;");
+    service_sweep(fx.service);
+    assert_string_equal(news(), "");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    counter_set(&counters->unanswered, 0);
+    counter_set(&counters->last_handshake_unix_ns, (uint64_t)now.tv_sec * 1000000000);
+    service_sweep(fx.service);
+    assert_true(service_tunnel_is_ready(home) && service_forward_is_ready(web));
+    assert_string_equal(news(), "tunnel.condition home Bound;tunnel.condition home Fresh;");
+}
+
+static void test_name_that_cannot_be_looked_up(void **state)
+{
+    (void)state;
+    make_objects();
+    fake.lookup_pending = true;
+    service_sweep(fx.service);
+    assert_true(service_tunnel_is_ready(home));
+    assert_string_equal(home->conditions[TUNNEL_ENDPOINT_RESOLVED].is.reason, "Resolving");
+    fake.lookup_failed = true;
+    service_sweep(fx.service);
+    assert_string_equal(home->conditions[TUNNEL_READY].is.reason, "LookupFailed");
+    fake.lookup_pending = fake.lookup_failed = false;
+}
+
+static void test_target(void **state)
+{
+    (void)state;
+    make_objects();
+    struct counters_forward *counters = &web->supervised->counters;
+    counter_set(&counters->last_error, ECONNREFUSED);
+    counter_set(&counters->last_error_unix_ns, 5);
+    service_sweep(fx.service);
+    assert_string_equal(web->conditions[FORWARD_TARGET_REACHABLE].is.reason, "ConnectionRefused");
+    assert_true(service_forward_is_ready(web));
+    assert_string_equal(news(), "forward.condition web ConnectionRefused;");
+    counter_set(&counters->last_connect_unix_ns, 6);
+    service_sweep(fx.service);
+    assert_string_equal(news(), "forward.condition web Connected;");
+
+    /* Another target: what was tried before says nothing of it. */
+    struct spec_forward other = make_forward("web", 0);
+    other.target_port = 81;
+    struct problem problem = {0};
+    assert_int_equal(service_update_forward(fx.service, &other, &web, &problem), 0);
+    assert_string_equal(web->conditions[FORWARD_TARGET_REACHABLE].is.reason, "NotTried");
+}
+
+/* Before the workers are up nothing is told; then what is wrong is. */
+static void test_start(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint16_t port = create_forward(make_forward("web", 0))->bound_port;
+    stop();
+    int fd = take_port(&port);
+    start();
+    news();
+    fake.alive = 0;
+    service_sweep(fx.service);
+    assert_string_equal(news(), "");
+    worker_comes();
+    assert_string_equal(news(), "worker.started 0 Running;"
+                                "forward.condition web AddressInUse;"
+                                "forward.condition web AddressInUse;");
+    sockets_close_listener(fd);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    if (sodium_init() < 0)
+        return 1;
+    log_set_level(LOG_LEVEL_OFF);
+    const struct CMUnitTest tests[] = {
+        TEST(test_worker_that_dies),
+        TEST(test_peer_that_does_not_answer),
+        TEST(test_name_that_cannot_be_looked_up),
+        TEST(test_target),
+        TEST(test_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
