@@ -9,6 +9,8 @@
  */
 #include "server/sockets.h"
 
+#include "server/ephemeral.h"
+
 #include <errno.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -19,6 +21,9 @@
 
 /* How often a port that is free in IPv4 only is given back for another. */
 #define PAIR_ATTEMPTS 32
+
+/* How many ports are tried where any will do, before the kernel chooses. */
+#define GUESSES 32
 
 static int set_option(int fd, int level, int option, int value)
 {
@@ -64,7 +69,8 @@ static int read_port(int fd, uint16_t *out)
 
 /* --- Listeners -------------------------------------------------------------------------------- */
 
-int sockets_listen(const struct inet_addr *address, uint16_t port, uint16_t *bound)
+/* A listener and its port, or -errno. */
+static int open_listener(const struct inet_addr *address, uint16_t port, uint16_t *bound)
 {
     int fd = open_socket(address->family, SOCK_STREAM, IPPROTO_TCP);
     if (fd < 0)
@@ -86,6 +92,17 @@ int sockets_listen(const struct inet_addr *address, uint16_t port, uint16_t *bou
         return close_failed(fd, rc);
     *bound = chosen;
     return fd;
+}
+
+int sockets_listen(const struct inet_addr *address, uint16_t port, uint16_t *bound)
+{
+    for (unsigned i = 0; i < GUESSES && port == 0; i++) {
+        uint16_t guess = ephemeral_port(i);
+        int fd = guess != 0 ? open_listener(address, guess, bound) : -EADDRINUSE;
+        if (fd != -EADDRINUSE && fd != -EACCES)
+            return fd;
+    }
+    return open_listener(address, port, bound);
 }
 
 void sockets_close_listener(int listener)
