@@ -9,9 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PID_TEXT_MAX 16
+
+/*
+ * How often, and how long apart, a held lock is tried: a process that was killed may have left one
+ * that is not a worker yet, and holds what it was forked with for another moment.
+ */
+#define ATTEMPTS   20
+#define ATTEMPT_NS 25000000L
 
 static pid_t read_holder(int fd)
 {
@@ -33,6 +41,19 @@ static int write_holder(int fd)
     return pwrite(fd, text, (size_t)len, 0) == len ? 0 : -EIO;
 }
 
+/* 0, or -EBUSY when somebody else keeps it. */
+static int take(int fd)
+{
+    for (int attempt = 1; flock(fd, LOCK_EX | LOCK_NB) < 0; attempt++) {
+        if (errno != EWOULDBLOCK)
+            return -errno;
+        if (attempt == ATTEMPTS)
+            return -EBUSY;
+        nanosleep(&(struct timespec){.tv_nsec = ATTEMPT_NS}, NULL);
+    }
+    return 0;
+}
+
 int store_lock(const char *directory, pid_t *holder)
 {
     char path[PATH_MAX];
@@ -41,13 +62,11 @@ int store_lock(const char *directory, pid_t *holder)
     int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    int rc = 0;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
-        *holder = read_holder(fd);
-    } else {
+    int rc = take(fd);
+    if (rc == 0)
         rc = write_holder(fd);
-    }
+    else
+        *holder = read_holder(fd);
     if (rc < 0) {
         close(fd);
         return rc;

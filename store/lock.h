@@ -9,7 +9,8 @@
 
 /*
  * Returns a descriptor that holds the lock until it is closed, or -errno; -EBUSY when another
- * process has it, then *holder is its id, or 0 when that cannot be told.
+ * process has it and keeps it for half a second, then *holder is its id, or 0 when that cannot be
+ * told.
  */
 int store_lock(const char *directory, pid_t *holder);
 

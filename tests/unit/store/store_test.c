@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include "engine/log.h"
+#include "store/lock.h"
 #include "store/migrations.h"
 
 #include <errno.h>
@@ -719,6 +720,26 @@ static void test_deleted_generation(void **state)
     assert_int_equal(generation, 7);
 }
 
+/* What a killed process was about to start may hold the lock a moment longer. */
+static void test_lock_is_waited_for(void **state)
+{
+    (void)state;
+    store_close(store);
+    store = NULL;
+    pid_t holder = 0;
+    int fd = store_lock(directory, &holder);
+    assert_true(fd >= 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        usleep(100000);
+        _exit(0);
+    }
+    close(fd); /* the child has the lock now */
+    open_store();
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* --- Durability ------------------------------------------------------------------------------- */
 
 /* The child tells the name of every row after its insertion returned, until it is killed. */
@@ -859,6 +880,7 @@ int main(void)
         TEST(test_file_that_is_no_database),
         TEST(test_damage_is_found_at_the_start),
         TEST(test_deleted_generation),
+        TEST(test_lock_is_waited_for),
         TEST(test_what_was_told_survives_sigkill),
         TEST(test_newer_schema_is_refused),
         TEST(test_migration_with_backup),
