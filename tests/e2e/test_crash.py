@@ -52,7 +52,7 @@ class Client:
         self.pending = after
         answer = client.call(method, path, document)
         assert answer.status in (200, 201, 204), (method, path, document, answer)
-        if answer.body is not None:
+        if answer.body is not None and path != "/v1/config":
             name = answer.body["name"]
             kind = path.split("/")[2]
             remember(after[kind, name], answer.body)
@@ -61,12 +61,15 @@ class Client:
 
     def _accept(self, objects):
         gone = self.objects.keys() - objects.keys()
-        self.deleted = max([self.deleted, *(self.objects[key]["generation"] for key in gone)])
+        self.deleted = max([self.deleted, *(self.objects[key].get("generation", 0)
+                                               for key in gone)])
         self.objects, self.pending = objects, None
 
     def _choose(self):
         """A request, and the objects as they are when it was done."""
         tunnels = [key for key in self.objects if key[0] == "tunnels"]
+        if self._random.random() < 0.1:
+            return self._apply()
         if not tunnels or self._random.random() < 0.25:
             name = f"c{self._number}-t{self._random.randrange(3)}"
             return self._change("tunnels", name, self._tunnel(name))
@@ -88,10 +91,31 @@ class Client:
             document = {field: document[field]}
         changed = {**present["definition"], **document}
         if changed != present["definition"]:
-            present["generation"] += 1
-            present.pop("port", None)
+            self._note_change(present)
         present["definition"] = changed
         return method, path, document, after
+
+    @staticmethod
+    def _note_change(present):
+        if "generation" in present:
+            present["generation"] += 1
+        present.pop("port", None)
+
+    def _apply(self):
+        """Two tunnels and their forwards as one change."""
+        after = copy.deepcopy(self.objects)
+        names = [f"c{self._number}-t{number}" for number in self._random.sample(range(3), 2)]
+        document = {"tunnels": [self._tunnel(name) for name in names], "forwards": [
+            self._forward(f"c{self._number}-f{number}", self._random.choice(names))
+            for number in self._random.sample(range(8), 3)]}
+        for kind, definitions in document.items():
+            for definition in definitions:
+                key = kind, definition["name"]
+                present = after.setdefault(key, {"definition": definition, "above": self.deleted})
+                if present["definition"] != definition:
+                    self._note_change(present)
+                present["definition"] = definition
+        return "PUT", "/v1/config", document, after
 
     @staticmethod
     def _delete(kind, name, after):
