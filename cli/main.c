@@ -4,6 +4,7 @@
  */
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "engine/json.h"
 #include "engine/log.h"
 #include "engine/worker.h"
 
@@ -87,6 +88,7 @@ static int run_any(const struct options *options)
 int main(int argc, char **argv)
 {
     hide_memory();
+    json_wipe_freed();
     raise_file_limit();
     if (sodium_init() < 0) {
         fprintf(stderr, "manytun: no source of random numbers\n");

@@ -6,6 +6,7 @@
  */
 #include "engine/json.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -366,18 +367,22 @@ cJSON *json_read(const char *text, size_t len, struct json_error *error)
     return value;
 }
 
-static void wipe_strings(cJSON *value)
+static void wipe_and_free(void *memory)
 {
-    for (; value != NULL; value = value->next) {
-        if (cJSON_IsString(value))
-            sodium_memzero(value->valuestring, strlen(value->valuestring));
-        wipe_strings(value->child);
-    }
+    if (memory != NULL)
+        sodium_memzero(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+void json_wipe_freed(void)
+{
+    /* With functions of our own, cJSON grows by copying and never calls realloc(). */
+    cJSON_Hooks hooks = {.malloc_fn = malloc, .free_fn = wipe_and_free};
+    cJSON_InitHooks(&hooks);
 }
 
 void json_free(cJSON *value)
 {
-    wipe_strings(value);
     cJSON_Delete(value);
 }
 

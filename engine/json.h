@@ -16,6 +16,12 @@
 /* Deepest nesting of arrays and objects that is read. */
 #define JSON_DEPTH_MAX 32
 
+/*
+ * Has cJSON wipe all memory that it frees, from now on: definitions carry keys, and a text that is
+ * being printed leaves a copy of itself behind whenever it has to grow. Call it first in main().
+ */
+void json_wipe_freed(void);
+
 struct json_error {
     size_t offset;    /* byte offset in the text */
     char detail[128]; /* what is wrong there */
@@ -30,7 +36,7 @@ struct json_error {
  */
 cJSON *json_read(const char *text, size_t len, struct json_error *error);
 
-/* Wipes every string in the tree, then frees it: definitions carry keys. NULL is allowed. */
+/* Frees a tree, see json_wipe_freed(). NULL is allowed. */
 void json_free(cJSON *value);
 
 /* The member named name, case-sensitive, or NULL. */

@@ -26,7 +26,6 @@ int message_send(struct channel *channel, enum message_type type, const void *fi
         sodium_memzero(body, len + text_len);
         free(body);
     }
-    sodium_memzero(text, text_len);
     cJSON_free(text);
     return error;
 }

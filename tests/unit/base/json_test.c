@@ -243,6 +243,31 @@ static void test_pointer(void **state)
     assert_string_equal(pointer, "/a~1b/~0/12345/");
 }
 
+/* What is freed is wiped, also what a text left behind while it grew. */
+static void test_freed_memory_is_wiped(void **state)
+{
+    (void)state;
+    enum { LEN = 3000 };
+    char secret[LEN + 1];
+    memset(secret, 's', LEN);
+    secret[LEN] = '\0';
+    json_wipe_freed();
+    cJSON *value = cJSON_CreateString(secret);
+    char *text = cJSON_PrintUnformatted(value);
+    assert_non_null(text);
+    assert_int_equal(strlen(text), LEN + 2);
+    cJSON_free(text);
+    json_free(value);
+    /* The allocator hands the same memory out again. */
+    for (size_t size = 16; size <= LEN + 16; size += 16) {
+        char *again = malloc(size);
+        assert_non_null(again);
+        assert_null(memmem(again, size, "ssss", 4));
+        free(again);
+    }
+    cJSON_InitHooks(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_members_are_case_sensitive),
         cmocka_unit_test(test_integers),
         cmocka_unit_test(test_pointer),
+        cmocka_unit_test(test_freed_memory_is_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
