@@ -12,5 +12,6 @@ int serve_command(const struct options *options);
 int run_command(const struct options *options);
 int validate_command(const struct options *options);
 int keygen_command(void);
+int rotate_master_key_command(const struct options *options);
 
 #endif

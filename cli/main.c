@@ -79,6 +79,8 @@ static int run_any(const struct options *options)
         return validate_command(options);
     case COMMAND_KEYGEN:
         return keygen_command();
+    case COMMAND_ROTATE_MASTER_KEY:
+        return rotate_master_key_command(options);
     case COMMAND_COUNT:
         break;
     }

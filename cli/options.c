@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define ON(command) (1U << (command))
-#define ON_ALL      (ON(COMMAND_SERVE) | ON(COMMAND_RUN) | ON(COMMAND_VALIDATE) | ON(COMMAND_KEYGEN))
+#define ON_ALL                                                                                     \
+    (ON(COMMAND_SERVE) | ON(COMMAND_RUN) | ON(COMMAND_VALIDATE) | ON(COMMAND_KEYGEN) |             \
+     ON(COMMAND_ROTATE_MASTER_KEY))
 
 enum flags {
     REPEATABLE = 1, /* may be given more than once; in the environment separated by commas */
@@ -33,17 +35,22 @@ static const struct option_row {
         {"health-listen", 0, REPEATABLE, ON(COMMAND_SERVE), "HEALTH_LISTEN", "ADDR:PORT",
          "where only /livez, /readyz and /metrics are served, without a token; repeatable"},
     [OPTION_DATA] =
-        {"data", 0, 0, ON(COMMAND_SERVE), "DATA", "DIR",
+        {"data", 0, 0, ON(COMMAND_SERVE) | ON(COMMAND_ROTATE_MASTER_KEY), "DATA", "DIR",
          "folder of manytun.db, master.key, api.sock and admin.token (default /var/lib/manytun for "
          "root, else ~/.local/state/manytun)"},
-    [OPTION_MASTER_KEY_FILE] = {"master-key-file", 0, 0, ON(COMMAND_SERVE), "MASTER_KEY_FILE",
-                                "FILE",
+    [OPTION_MASTER_KEY_FILE] = {"master-key-file", 0, 0,
+                                ON(COMMAND_SERVE) | ON(COMMAND_ROTATE_MASTER_KEY),
+                                "MASTER_KEY_FILE", "FILE",
                                 "the key that keys in the database are sealed with: 32 bytes in "
                                 "base64 (default: systemd's credential manytun.master-key, else "
                                 "master.key in the data folder, made at the first start)"},
     [OPTION_CONFIG] = {"config", 0, 0, ON(COMMAND_SERVE), "CONFIG", "FILE|DIR",
                        "tunnels and forwards from a JSON file, or all *.json of a folder; it is "
                        "watched, and read again on SIGHUP"},
+    [OPTION_NEW_MASTER_KEY_FILE] = {"new-master-key-file", 0, 0, ON(COMMAND_ROTATE_MASTER_KEY),
+                                    "NEW_MASTER_KEY_FILE", "FILE",
+                                    "where the new key is, or is put when there is no such file "
+                                    "(default: in the place of the present one)"},
     [OPTION_WORKERS] = {"workers", 0, 0, ON(COMMAND_SERVE), "WORKERS", "N",
                         "worker processes (default: one per CPU)"},
     [OPTION_AUTH] =
@@ -104,6 +111,9 @@ static const struct {
     [COMMAND_VALIDATE] = {"validate", "FILE|DIR",
                           "say everything that is wrong with what --config would read"},
     [COMMAND_KEYGEN] = {"keygen", "", "print a new private key and its public key"},
+    [COMMAND_ROTATE_MASTER_KEY] = {"rotate-master-key", "[OPTION]...",
+                                   "seal the secrets in the database of a stopped service with "
+                                   "another master key"},
 };
 
 /* --- Help ------------------------------------------------------------------------------------- */
@@ -112,7 +122,7 @@ static void print_overview(FILE *out)
 {
     fprintf(out, "manytun forwards ports through user-space WireGuard.\n\nUsage:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  manytun %-8s %-24s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  manytun %-17s %-24s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].help);
     fprintf(out, "\n\"manytun COMMAND --help\" lists a command's options.\n");
 }

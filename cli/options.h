@@ -15,7 +15,14 @@
 /* Values of one option or of the positional arguments, from the command line and environment. */
 #define OPTION_VALUES_MAX 1024
 
-enum command { COMMAND_SERVE, COMMAND_RUN, COMMAND_VALIDATE, COMMAND_KEYGEN, COMMAND_COUNT };
+enum command {
+    COMMAND_SERVE,
+    COMMAND_RUN,
+    COMMAND_VALIDATE,
+    COMMAND_KEYGEN,
+    COMMAND_ROTATE_MASTER_KEY,
+    COMMAND_COUNT
+};
 
 enum option_id {
     /* serve */
@@ -24,6 +31,7 @@ enum option_id {
     OPTION_DATA,
     OPTION_MASTER_KEY_FILE,
     OPTION_CONFIG,
+    OPTION_NEW_MASTER_KEY_FILE, /* rotate-master-key */
     OPTION_WORKERS,
     OPTION_AUTH,
     OPTION_ALLOWED_HOST,

@@ -200,13 +200,16 @@ static int seal_all(struct store *store, struct resealing *resealing, const char
 
 /* --- Unlocking -------------------------------------------------------------------------------- */
 
+static int explain_key(char error[256], int rc, const char *path)
+{
+    return explain(error, rc, "the master key", path,
+                   rc == -EINVAL ? "must be 32 bytes in base64 on one line" : strerror(-rc));
+}
+
 static int read_key(const char *path, struct vault **out, char error[256])
 {
     int rc = vault_read(path, out);
-    if (rc < 0)
-        explain(error, rc, "the master key", path,
-                rc == -EINVAL ? "must be 32 bytes in base64 on one line" : strerror(-rc));
-    return rc;
+    return rc < 0 ? explain_key(error, rc, path) : 0;
 }
 
 static bool is_key_of(const struct vault *vault, const struct state *state)
@@ -311,6 +314,67 @@ static int seal_first(struct store *store, bool may_make, char error[256])
                             : "INSERT INTO vault (key_id, scrubbed) VALUES (?, 1)");
     return rc < 0 ? explain_database(store, rc, error) : 0;
 }
+
+/* --- Changing the key ------------------------------------------------------------------------- */
+
+/* A key that was given, or a new one that is on disk before anything is sealed with it. */
+static int provide_key(const char *path, bool may_be_there, struct vault **out, char error[256])
+{
+    int rc = may_be_there ? vault_read(path, out) : -ENOENT;
+    if (rc == -ENOENT) {
+        *out = vault_new();
+        rc = *out != NULL ? vault_write(*out, path) : -ENOMEM;
+        if (rc < 0) {
+            vault_free(*out);
+            return explain(error, rc, "cannot write the new master key", path, strerror(-rc));
+        }
+    }
+    return rc < 0 ? explain_key(error, rc, path) : 0;
+}
+
+/* Seals everything with the new key, which then is the store's. */
+static int change_key(struct store *store, struct vault *vault, char error[256])
+{
+    struct resealing resealing = {.from = store->vault, .to = vault};
+    int rc = seal_all(store, &resealing, "UPDATE vault SET key_id = ?, scrubbed = 0");
+    if (rc < 0)
+        return explain_database(store, rc, error);
+    vault_free(store->vault);
+    store->vault = vault;
+    return 0;
+}
+
+int store_rotate_master_key(struct store *store, const char *new_key_file, char error[256])
+{
+    char beside[PATH_MAX];
+    struct vault *vault;
+    if (new_key_name(store, beside) < 0)
+        return explain(error, -ENAMETOOLONG, "the master key", store->key_file, "too long a name");
+    if (new_key_file != NULL && strcmp(new_key_file, beside) == 0)
+        return explain(error, -EINVAL, "the new master key", beside,
+                       "this name is used while a key is changed; choose another");
+    const char *path = new_key_file != NULL ? new_key_file : beside;
+    int rc = provide_key(path, new_key_file != NULL, &vault, error);
+    if (rc < 0)
+        return rc;
+    if (memcmp(vault_id(vault), vault_id(store->vault), VAULT_ID_LEN) == 0)
+        rc = explain(error, -EEXIST, "the new master key", path, "is the present one");
+    else
+        rc = change_key(store, vault, error);
+    if (rc < 0) {
+        vault_free(vault);
+        return rc;
+    }
+    if (new_key_file == NULL)
+        rc = private_file_rename(beside, store->key_file);
+    /* The secrets are sealed with it by now; the next start finds it where it is. */
+    if (rc < 0)
+        log_warn("the new master key is in %s until the next start: %s", beside, strerror(-rc));
+    scrub(store);
+    return 0;
+}
+
+/* --- Opening ---------------------------------------------------------------------------------- */
 
 int secrets_unlock(struct store *store, const char *directory, const char *key_file,
                    char error[256])

@@ -46,6 +46,16 @@ int store_open_with_key(const char *directory, const char *key_file, struct stor
 void store_close(struct store *store);
 
 /*
+ * Seals every secret with another master key, in one transaction. new_key_file = NULL: a new key
+ * takes the present one's place in its file. Else the key in new_key_file, which is made when it is
+ * not there; the store is to be opened with it from then on. What was sealed with the present key
+ * is then removed from the database's files, and its old backups with it. A crash leaves one key
+ * that opens the database, where store_open_with_key() finds it: the old or the new file.
+ * 0, or a negative errno with a sentence for a person in error; then the key is what it was.
+ */
+int store_rotate_master_key(struct store *store, const char *new_key_file, char error[256]);
+
+/*
  * Makes what is done between them one durable transaction. They nest: an inner part that fails is
  * undone alone. store_end() commits when rc is 0, else undoes, and returns what came of it all.
  */

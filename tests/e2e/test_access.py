@@ -3,6 +3,7 @@
 import base64
 import http.client
 import os
+import subprocess
 
 import pytest
 
@@ -67,6 +68,42 @@ def test_master_key_from_elsewhere(make_service, account, tmp_path, monkeypatch)
     monkeypatch.setenv("MANYTUN_MASTER_KEY_FILE", str(named))
     service.start()
     assert service.get("tunnels", "home")["name"] == "home"
+
+
+def rotate(service, *arguments):
+    """Runs the command, which says what it did or why not."""
+    return subprocess.run([manytun.BINARY, "rotate-master-key", "--data", service.data, *arguments],
+                          capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_rotation_of_the_master_key(service, account, tmp_path):
+    service.create("tunnels", account.tunnel())
+    key = service.data / "master.key"
+    before = key.read_text()
+    done = rotate(service)
+    assert done.returncode == 1 and "in use by another instance" in done.stderr
+    assert service.stop() == 0
+    done = rotate(service)
+    assert done.returncode == 0, done.stderr
+    assert key.read_text() != before
+    service.start()
+    assert service.get("tunnels", "home")["name"] == "home"
+    assert service.stop() == 0
+    done = rotate(service, "--new-master-key-file", tmp_path / "elsewhere")
+    assert done.returncode == 0 and f"--master-key-file {tmp_path}/elsewhere" in done.stdout
+    start_fails(service, "is not the one")
+    done = rotate(service, "--master-key-file", tmp_path / "elsewhere",
+                  "--new-master-key-file", key)
+    assert done.returncode == 0, done.stderr
+    service.start()
+    assert service.get("tunnels", "home")["name"] == "home"
+
+
+def test_rotation_makes_no_database(tmp_path):
+    done = subprocess.run([manytun.BINARY, "rotate-master-key", "--data", tmp_path],
+                          capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1 and "there is no database" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_keys_are_sealed_in_every_file(service, account):

@@ -55,6 +55,8 @@ static void reads_lines(void **state)
         {"manytun serve --drain-seconds 3", COMMAND_SERVE, OPTION_DRAIN_SECONDS, "3"},
         {"manytun run --drain-seconds=3 1:a:2", COMMAND_RUN, OPTION_DRAIN_SECONDS, "3"},
         {"manytun keygen", COMMAND_KEYGEN, OPTION_FORWARD, ""},
+        {"manytun rotate-master-key --data d --new-master-key-file f", COMMAND_ROTATE_MASTER_KEY,
+         OPTION_NEW_MASTER_KEY_FILE, "f"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct options options;
@@ -87,6 +89,8 @@ static void refuses_wrong_usage(void **state)
         "manytun serve --help=1",
         "manytun run -x",
         "manytun keygen extra",
+        "manytun rotate-master-key extra",
+        "manytun serve --new-master-key-file f",
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         struct options options;

@@ -12,11 +12,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const uint8_t private_key[SPEC_KEY_LEN] = "a private key that nobody knows";
@@ -412,16 +415,221 @@ static void test_changed_rows_are_passed_over(void **state)
     }
 }
 
+/* --- Changing the key ------------------------------------------------------------------------- */
+
+static char *read_key(const char *name)
+{
+    size_t len;
+    char *text = read_file(path_of(name), &len);
+    assert_int_equal(len, SPEC_KEY_TEXT);
+    return text;
+}
+
+static void write_key(const char *name, const char *text)
+{
+    write_file(name, text, SPEC_KEY_TEXT);
+}
+
+static void rotate(const char *new_key_file)
+{
+    if (store_rotate_master_key(store, new_key_file, error) < 0)
+        fail_msg("%s", error);
+}
+
+/* What the old key sealed, to be found nowhere after. */
+static void read_sealed(uint8_t out[VAULT_SEALED_LEN])
+{
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    assert_int_equal(sqlite3_open(path_of("manytun.db"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT private_key FROM tunnel_secrets", -1, &stmt,
+                                        NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_bytes(stmt, 0), VAULT_SEALED_LEN);
+    memcpy(out, sqlite3_column_blob(stmt, 0), VAULT_SEALED_LEN);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+}
+
+static void test_rotation_in_place(void **state)
+{
+    (void)state;
+    uint8_t sealed[VAULT_SEALED_LEN];
+    open_store();
+    insert_tunnel("home");
+    char *before = read_key("master.key");
+    read_sealed(sealed);
+    write_file("manytun.db.v3.backup", sealed, sizeof(sealed));
+    rotate(NULL);
+    assert_tunnels("home ");
+    insert_tunnel("work");
+    assert_false(any_file_holds(sealed, sizeof(sealed)));
+    assert_false(is_there("master.key.new"));
+    close_store();
+    char *after = read_key("master.key");
+    assert_memory_not_equal(before, after, SPEC_KEY_TEXT);
+    open_store();
+    assert_tunnels("home work ");
+    close_store();
+    write_key("master.key", before);
+    refuse_to_open(-EKEYREJECTED, "is not the one");
+    free(before);
+    free(after);
+}
+
+static void test_rotation_to_another_file(void **state)
+{
+    (void)state;
+    open_store();
+    insert_tunnel("home");
+    char *before = read_key("master.key");
+    rotate(path_of("made")); /* is made */
+    close_store();
+    assert_int_equal(store_open_with_key(directory, path_of("made"), &store, error), 0);
+    assert_tunnels("home ");
+    write_key("given", before);
+    rotate(path_of("given")); /* is there */
+    close_store();
+    open_store(); /* the first key's file was left alone */
+    assert_tunnels("home ");
+    free(before);
+}
+
+static void test_rotation_that_is_refused(void **state)
+{
+    (void)state;
+    open_store();
+    insert_tunnel("home");
+    char *present = read_key("master.key");
+    write_key("copy", present);
+    assert_int_equal(store_rotate_master_key(store, path_of("copy"), error), -EEXIST);
+    assert_int_equal(store_rotate_master_key(store, path_of("master.key.new"), error), -EINVAL);
+    write_file("bad", "x\n", 2);
+    assert_int_equal(store_rotate_master_key(store, path_of("bad"), error), -EINVAL);
+    assert_int_equal(store_rotate_master_key(store, "/nonexistent/key", error), -ENOENT);
+    assert_non_null(strstr(error, "/nonexistent/key"));
+    /* What cannot be read cannot be sealed again: all stays, and the tunnel is named. */
+    run_sql("UPDATE peer_secrets SET preshared_key = zeroblob(72)");
+    assert_int_equal(store_rotate_master_key(store, NULL, error), -EIO);
+    assert_non_null(strstr(error, "\"home\""));
+    assert_int_equal(store_delete_tunnel(store, "home"), 0);
+    insert_tunnel("work");
+    close_store();
+    open_store();
+    assert_tunnels("work ");
+    char *after = read_key("master.key");
+    assert_memory_equal(present, after, SPEC_KEY_TEXT);
+    assert_false(is_there("master.key.new"));
+    free(present);
+    free(after);
+}
+
+/* The new key was written, and nothing was sealed with it yet. */
+static void test_crash_before_the_transaction(void **state)
+{
+    (void)state;
+    open_store();
+    insert_tunnel("home");
+    close_store();
+    struct vault *vault = vault_new();
+    assert_non_null(vault);
+    assert_int_equal(vault_write(vault, path_of("master.key.new")), 0);
+    vault_free(vault);
+    open_store();
+    assert_tunnels("home ");
+    assert_false(is_there("master.key.new"));
+}
+
+/* Everything is sealed with the new key, which is not in its place yet. */
+static void test_crash_after_the_transaction(void **state)
+{
+    (void)state;
+    for (int old_is_there = 0; old_is_there < 2; old_is_there++) {
+        open_store();
+        if (old_is_there == 0)
+            insert_tunnel("home");
+        char *before = read_key("master.key");
+        rotate(NULL);
+        close_store();
+        char *after = read_key("master.key");
+        assert_int_equal(rename(path_of("master.key"), path_of("master.key.new")), 0);
+        if (old_is_there)
+            write_key("master.key", before);
+        open_store();
+        assert_tunnels("home ");
+        assert_false(is_there("master.key.new"));
+        char *now = read_key("master.key");
+        assert_memory_equal(now, after, SPEC_KEY_TEXT);
+        close_store();
+        free(before);
+        free(after);
+        free(now);
+    }
+}
+
+/* Rotates until its timer kills it. */
+static void rotate_until_killed(unsigned microseconds)
+{
+    const struct itimerval timer = {.it_value = {.tv_usec = (suseconds_t)microseconds}};
+    setitimer(ITIMER_REAL, &timer, NULL);
+    if (store_open(directory, &store, error) < 0)
+        _exit(1);
+    while (store_rotate_master_key(store, NULL, error) == 0)
+        continue;
+    _exit(1);
+}
+
+static void test_killed_at_any_moment(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 60 };
+    open_store();
+    insert_tunnel("a");
+    insert_tunnel("b");
+    close_store();
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            rotate_until_killed(500 + randombytes_uniform(30000));
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
+        open_store();
+        assert_tunnels("a b ");
+        assert_false(is_there("master.key.new"));
+        assert_int_equal(ask_sql("SELECT count(DISTINCT key_id) FROM (SELECT key_id FROM vault"
+                                 " UNION SELECT key_id FROM tunnel_secrets"
+                                 " UNION SELECT key_id FROM peer_secrets)"),
+                         1);
+        assert_int_equal(ask_sql("SELECT scrubbed FROM vault"), 1);
+        close_store();
+    }
+}
+
 int main(void)
 {
+    if (sodium_init() < 0)
+        return 1;
     log_set_level(LOG_LEVEL_OFF);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing_is_in_the_clear),           TEST(test_old_database_is_sealed),
-        TEST(test_scrubbing_is_made_up_for),          TEST(test_without_its_key_it_does_not_open),
-        TEST(test_with_another_key_it_does_not_open), TEST(test_named_key_is_never_made),
-        TEST(test_forgotten_key_is_damage),           TEST(test_key_of_an_unfinished_start),
+        TEST(test_nothing_is_in_the_clear),
+        TEST(test_old_database_is_sealed),
+        TEST(test_scrubbing_is_made_up_for),
+        TEST(test_without_its_key_it_does_not_open),
+        TEST(test_with_another_key_it_does_not_open),
+        TEST(test_named_key_is_never_made),
+        TEST(test_forgotten_key_is_damage),
+        TEST(test_key_of_an_unfinished_start),
         TEST(test_changed_rows_are_passed_over),
+        TEST(test_rotation_in_place),
+        TEST(test_rotation_to_another_file),
+        TEST(test_rotation_that_is_refused),
+        TEST(test_crash_before_the_transaction),
+        TEST(test_crash_after_the_transaction),
+        TEST(test_killed_at_any_moment),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
