@@ -159,7 +159,10 @@ void resolver_free(struct resolver *resolver)
 {
     if (!resolver)
         return;
-    if (resolver->dns)
+    if (resolver->dns) {
+        /* A lookup that was cancelled ends in a turn of the loop; before, it is not freed. */
+        event_base_loop(resolver->base, EVLOOP_NONBLOCK);
         evdns_base_free(resolver->dns, 0);
+    }
     free(resolver);
 }

@@ -19,6 +19,7 @@ struct lookup;
 /* 0 or -ENOMEM. No socket is opened before the first lookup. */
 int resolver_new(struct event_base *base, struct resolver **out);
 /* All lookups have been freed. NULL is allowed. */
+/* All lookups must have been freed. Lets the loop turn once, unless it is turning now. */
 void resolver_free(struct resolver *resolver);
 
 /* The name's first address of a wanted family, with the port. Called once. */

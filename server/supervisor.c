@@ -497,9 +497,9 @@ void supervisor_free(struct supervisor *supervisor)
         return;
     for (unsigned i = 0; i < supervisor->workers_count; i++)
         worker_link_free(supervisor->workers[i].link);
-    resolver_free(supervisor->resolver);
     if (supervisor->child_ended)
         event_free(supervisor->child_ended);
+    resolver_free(supervisor->resolver);
     free(supervisor);
 }
 
