@@ -74,6 +74,7 @@ static const struct {
     {"POST", "/v1/tunnels/home", 405, NULL, ""},
     {"HEAD", "/nowhere", 404, NULL, ""},
     {"TRACE", "/livez", 405, NULL, ""},
+    {"QUERY", "/livez", 405, NULL, ""},
     {"Get", "/livez", 501, NULL, ""},
     {"", "/livez", 501, NULL, ""},
 };
