@@ -33,6 +33,7 @@ const refresh = new Refresh(api, model, {
     lastError = '';
     render();
   },
+  shown: () => forwards.shown,
   failed(error) {
     if (error.status === 401) signIn('This token is no longer valid.');
     lastError = error.message;
@@ -130,7 +131,7 @@ function showForwards(view) {
 
 function showObject({ kind, name }) {
   if (kind === 'forward') showForwards({ text: name, state: 'all', tunnel: '' });
-  else tunnels.reveal(name);
+  else if (kind === 'tunnel') tunnels.reveal(name);
 }
 
 /** A count was chosen: its view, or back from it. */
@@ -159,6 +160,7 @@ function render() {
   setHidden(byId('empty'), !model.isEmpty);
   setHidden(byId('overview'), model.isEmpty);
   if (model.isEmpty) setText(byId('first-command'), firstTunnelCommand(where()));
+  setHidden(byId('draining'), model.status.draining !== true);
   updateProblems(model.status, now, showObject);
   updateCounts(model, selectCount, isSelected);
   forwards.update(now);

@@ -9,7 +9,6 @@ function redactEndpoint(endpoint) {
 const REDACT = {
   public_key: (key) => `${key.slice(0, KEY_SHOWN)}…`,
   endpoint: redactEndpoint,
-  current_endpoint: redactEndpoint,
   actor: (actor) => actor.replace(/:.*$/, ':(name)'),
 };
 

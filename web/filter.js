@@ -35,7 +35,8 @@ function textOf(forward) {
 function isInState(forward, state) {
   if (state === 'all') return true;
   if (state === 'active') return forward.status.connections_active > 0;
-  return stateOf(forward).level === state;
+  const { level, concern } = stateOf(forward);
+  return level === state || (state === 'problem' && concern !== undefined);
 }
 
 /** A predicate: every word of text occurs, and state and tunnel ('' = any) are as asked for. */

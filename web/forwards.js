@@ -187,6 +187,11 @@ export class ForwardsView {
     this.#sortBy('name', 'ascending');
   }
 
+  /** The names of the forwards that are on the screen. */
+  get shown() {
+    return [...this.#body.children].map((row) => row.dataset.name);
+  }
+
   update(now) {
     const { forwards } = this.#model;
     this.#updateTunnels();

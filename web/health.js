@@ -1,24 +1,17 @@
 // What the conditions of an object mean for a person: a level, and what to do.
 
-/** A session without a handshake for longer than this is no longer fresh. */
-export const FRESH_SECONDS = 180;
-
+/** What to do, where the service's message does not say it. */
 const ADVICE = {
   AddressInUse: 'Find the program that has this port (ss -lntup), or change the listen port.',
-  AddressNotAvailable: 'This host does not have the address: check the listen address.',
+  AddressNotAvailable: 'Check the listen address, or give this host the address.',
   PermissionDenied: 'Use a port from 1024 on, or grant CAP_NET_BIND_SERVICE.',
   ResourcesExhausted: 'Raise the limits of the service: descriptors or memory.',
-  WorkerDown: 'The worker is started again by itself; if this stays, read the service’s log.',
+  WorkerDown: 'It comes back by itself; if it does not, read the service’s log.',
   TunnelNotReady: 'Look at its tunnel first.',
-  LookupFailed: 'Check the name of the endpoint, and the name servers of this host.',
-  Resolving: 'Wait a moment: the endpoint’s name is being looked up.',
-  NoAnswer: 'Check that the peer runs, that UDP gets through, and the keys on both sides.',
-  Expired: 'Check that the peer runs and that UDP still gets through.',
-  EndpointUnknown: 'Give the peer an endpoint, or let it call first.',
 };
 
-export function adviceFor(reason) {
-  return ADVICE[reason] ?? 'Read the message, and the service’s log for this name.';
+export function adviceFor(reason, message) {
+  return ADVICE[reason] ?? (message === '' ? 'Read the service’s log for this name.' : '');
 }
 
 function readyCondition(object) {
@@ -38,14 +31,20 @@ export function stateOf(object) {
   return { level: 'ready', reason, message, concern };
 }
 
+const HANDSHAKES = {
+  Idle: 'idle',
+  Connecting: 'connecting',
+  Resolving: 'looking up its endpoint',
+  EndpointUnknown: 'no address to call',
+  NoAnswer: 'no answer',
+  Expired: 'no answer lately',
+};
+
 /**
- * How a peer's session is: 'fresh', 'idle' (no recent handshake, and nothing asks for one), 'late'
- * (keepalive asks for one), or 'never'. Only handshakes that fail are a problem, and the tunnel's
- * conditions say so.
+ * How a peer's session is: {word, isBad}. The word is empty while it is fresh. Only a handshake that
+ * was asked for and is not answered is bad; a peer that nobody talks to is idle.
  */
-export function sessionOf(lastHandshakeAt, keepaliveSeconds, now) {
-  if (lastHandshakeAt === undefined) return 'never';
-  const age = (now - Date.parse(lastHandshakeAt)) / 1000;
-  if (age <= FRESH_SECONDS) return 'fresh';
-  return keepaliveSeconds > 0 ? 'late' : 'idle';
+export function sessionOf(handshake) {
+  if (!handshake) return { word: '', isBad: false };
+  return { word: HANDSHAKES[handshake.reason] ?? '', isBad: handshake.status === 'False' };
 }

@@ -1,10 +1,14 @@
 // What the page knows of the service: objects by name, and rates of their counters.
 import { Meter } from './series.js';
 
-/** Objects of one kind. A page of a list is the truth about its range of names. */
+/**
+ * Objects of one kind. A page of a list is the truth about its range of names, as of the moment when
+ * it was asked for: what was learnt later stays.
+ */
 export class Collection {
-  #objects = new Map();
-  #meters = new Map();
+  #entries = new Map();
+  /** The last generations of objects that are gone. */
+  #gone = new Map();
   #ordered;
 
   /** counters: {name: (object) => value}, what is measured of each object. */
@@ -13,50 +17,58 @@ export class Collection {
   }
 
   get size() {
-    return this.#objects.size;
-  }
-
-  get(name) {
-    return this.#objects.get(name);
+    return this.#entries.size;
   }
 
   /** In the order of names. */
   get all() {
-    this.#ordered ??= [...this.#objects.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    this.#ordered ??= [...this.#entries.values()]
+      .map(({ object }) => object)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
     return this.#ordered;
   }
 
+  /** Takes an object that was received at a time, in milliseconds, unless a newer one is known. */
   put(object, time) {
-    this.#objects.set(object.name, object);
+    const { name, generation } = object;
+    const entry = this.#entries.get(name) ?? { meters: this.#makeMeters() };
+    if (generation < (entry.object?.generation ?? 0) || generation <= (this.#gone.get(name) ?? 0)) return;
+    entry.object = object;
+    entry.time = time;
+    this.#entries.set(name, entry);
     this.#ordered = undefined;
-    let meters = this.#meters.get(object.name);
-    if (!meters) {
-      meters = Object.fromEntries(Object.keys(this.counters).map((name) => [name, new Meter()]));
-      this.#meters.set(object.name, meters);
-    }
-    for (const [name, read] of Object.entries(this.counters)) meters[name].read(read(object), time);
+    for (const [counter, read] of Object.entries(this.counters)) entry.meters[counter].read(read(object), time);
   }
 
   remove(name) {
-    if (!this.#objects.delete(name)) return;
-    this.#meters.delete(name);
+    const entry = this.#entries.get(name);
+    if (!entry) return;
+    this.#gone.set(name, entry.object.generation);
+    this.#entries.delete(name);
     this.#ordered = undefined;
   }
 
-  /** Takes the page that follows the name after ('' = the first). Returns the next after, '' = it was the last. */
-  takePage(after, page, time) {
+  /**
+   * Takes the page that follows the name after ('' = the first), asked for and received at these
+   * times. Returns the next after, '' = it was the last.
+   */
+  takePage(after, page, askedAt, time) {
     const last = page.next_cursor === undefined ? undefined : page.items.at(-1)?.name;
     const present = new Set(page.items.map((object) => object.name));
     for (const { name } of this.all) {
-      const covered = name > after && (last === undefined || name <= last);
-      if (covered && !present.has(name)) this.remove(name);
+      const isCovered = name > after && (last === undefined || name <= last);
+      if (isCovered && !present.has(name) && this.#entries.get(name).time <= askedAt) this.remove(name);
     }
     for (const object of page.items) this.put(object, time);
     return last ?? '';
   }
 
   meters(name) {
-    return this.#meters.get(name);
+    return this.#entries.get(name).meters;
+  }
+
+  #makeMeters() {
+    return Object.fromEntries(Object.keys(this.counters).map((counter) => [counter, new Meter()]));
   }
 }
 

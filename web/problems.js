@@ -1,6 +1,6 @@
 // Everything that is not as it should be, before anything else.
 import { el, reconcile, setAttribute, setHidden, setText } from './dom.js';
-import { formatDuration, plural } from './format.js';
+import { formatCount, formatDuration, plural } from './format.js';
 import { adviceFor } from './health.js';
 
 /** So many are listed; the number says how many there are. */
@@ -32,7 +32,7 @@ function createProblem(onShow) {
     setText(reason, problem.reason);
     setText(since, `for ${formatDuration((now - Date.parse(problem.since)) / 1000)}`);
     setText(message, problem.message);
-    setText(advice, adviceFor(problem.reason));
+    setText(advice, adviceFor(problem.reason, problem.message));
   }
   return { element, update };
 }
@@ -40,10 +40,10 @@ function createProblem(onShow) {
 function summaryOf(status) {
   const ready = status.tunnels.ready + status.forwards.ready;
   const disabled = status.forwards.disabled;
-  const aside = disabled > 0 ? `, ${disabled} disabled` : '';
-  if (status.problems_total > 0) return `${plural(status.problems_total, 'problem')}; ${ready} ready${aside}`;
+  const aside = disabled > 0 ? `, ${formatCount(disabled)} disabled` : '';
+  if (status.problems_total > 0) return `${plural(status.problems_total, 'problem')}; ${formatCount(ready)} ready${aside}`;
   if (ready + disabled === 0) return 'Nothing is defined yet';
-  return `All ${ready} ready${aside}`;
+  return `All ${formatCount(ready)} ready${aside}`;
 }
 
 function levelOf(status) {
@@ -58,9 +58,9 @@ export function updateProblems(status, now, onShow) {
   setText(summary, text);
   setAttribute(summary, 'class', `summary ${levelOf(status)}`);
   const items = status.problems.slice(0, SHOWN).map((problem) => ({ problem, now }));
-  reconcile(list, items, ({ problem }) => `${problem.kind}/${problem.name}`, () => createProblem(onShow));
+  reconcile(list, items, ({ problem }) => `${problem.kind}/${problem.name}/${problem.condition}`, () => createProblem(onShow));
   setHidden(list, items.length === 0);
   const rest = status.problems_total - items.length;
   setHidden(more, rest <= 0);
-  setText(more, `and ${rest} more: filter the forwards by “problem” to see them`);
+  setText(more, `and ${formatCount(rest)} more: filter the forwards by “problem” to see them`);
 }

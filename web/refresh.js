@@ -4,14 +4,20 @@
 
 const ROUND_MS = 2000;
 const RETRY_MAX_MS = 15_000;
-/** Items per round and list. */
-const PAGE_ITEMS = 500;
+/** Items per round and list; of the first page, which is shown while the others come; of those. */
+const ROUND_ITEMS = 250;
+const FIRST_ITEMS = 100;
+const READ_ITEMS = 1000;
+/** Of more forwards than a round reads, those that are shown are read as well: all, if so few. */
+const SHOWN_SINGLY = 10;
 /** Without an answer for so long, what is shown is stale. */
 export const STALE_MS = 8000;
 /** Changes that come together are asked for together. */
 const GATHER_MS = 150;
 /** More changed objects than this at once are found by reading the lists again. */
 const CHANGED_MAX = 50;
+
+const KINDS = ['tunnels', 'forwards'];
 
 export class Refresh {
   #api;
@@ -27,7 +33,10 @@ export class Refresh {
   #gathering = false;
   updatedAt = 0;
 
-  /** hooks: {updated(), failed(error)}, called after each round. */
+  /**
+   * hooks: {updated(), failed(error)}, called after each round; shown(), the names of the forwards
+   * that are on the screen.
+   */
   constructor(api, model, hooks) {
     this.#api = api;
     this.#model = model;
@@ -43,7 +52,9 @@ export class Refresh {
     this.#stopped = false;
     this.#model.info = await this.#api.get('/v1/info');
     await this.#readStatus();
-    await this.#readLists();
+    for (const kind of KINDS) await this.#readPage(kind, FIRST_ITEMS);
+    this.#succeed();
+    for (const kind of KINDS) await this.#readOn(kind);
     this.#succeed();
     this.#schedule(ROUND_MS);
   }
@@ -92,10 +103,15 @@ export class Refresh {
     this.#running = true;
     try {
       await this.#readChanged();
-      await Promise.all([this.#readStatus(), this.#readPage('tunnels'), this.#readPage('forwards')]);
+      await Promise.all([
+        this.#readStatus(),
+        this.#readShown(),
+        ...KINDS.map((kind) => this.#readPage(kind, ROUND_ITEMS)),
+      ]);
       this.#succeed();
     } catch (error) {
       this.#failures += 1;
+      this.#all = true; // what changed meanwhile is not known
       this.#hooks.failed(error);
     } finally {
       this.#running = false;
@@ -109,20 +125,44 @@ export class Refresh {
     this.#model.takeStatus(await this.#api.get('/v1/status'), Date.now());
   }
 
-  async #readPage(kind) {
-    const after = this.#after[kind];
+  /** Reads the next page of a list, which goes round. */
+  async #readPage(kind, limit) {
+    this.#after[kind] = await this.#readAfter(kind, this.#after[kind], limit);
+  }
+
+  async #readAfter(kind, after, limit) {
+    const askedAt = Date.now();
     const cursor = after === '' ? '' : `&cursor=${encodeURIComponent(after)}`;
-    const page = await this.#api.get(`/v1/${kind}?limit=${PAGE_ITEMS}${cursor}`);
-    this.#after[kind] = this.#model[kind].takePage(after, page, Date.now());
+    const page = await this.#api.get(`/v1/${kind}?limit=${limit}${cursor}`);
+    return this.#model[kind].takePage(after, page, askedAt, Date.now());
+  }
+
+  /** Reads a list from where it is to its end. */
+  async #readOn(kind) {
+    while (this.#after[kind] !== '') await this.#readPage(kind, READ_ITEMS);
   }
 
   async #readLists() {
-    for (const kind of ['tunnels', 'forwards']) {
-      this.#after[kind] = '';
-      do {
-        await this.#readPage(kind);
-      } while (this.#after[kind] !== '');
+    for (const kind of KINDS) {
+      this.#after[kind] = await this.#readAfter(kind, '', READ_ITEMS);
+      await this.#readOn(kind);
     }
+  }
+
+  /** Reads what is on the screen, if that is a piece of the list, or little. */
+  async #readShown() {
+    const { all } = this.#model.forwards;
+    const names = this.#hooks.shown();
+    if (all.length <= ROUND_ITEMS || names.length === 0) return;
+    if (names.length <= SHOWN_SINGLY) {
+      await Promise.all(names.map((name) => this.#readOne('forwards', name)));
+      return;
+    }
+    const places = names.map((name) => all.findIndex((forward) => forward.name === name));
+    const first = Math.min(...places);
+    const span = Math.max(...places) - first + 1;
+    if (span > ROUND_ITEMS) return;
+    await this.#readAfter('forwards', first === 0 ? '' : all[first - 1].name, span);
   }
 
   async #readChanged() {

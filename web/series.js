@@ -2,6 +2,9 @@
 
 export const SAMPLES = 60;
 
+/** Readings that are closer than this, in milliseconds, say more of their moment than of the rate. */
+const APART_MS = 1000;
+
 /** Turns readings of a counter that only grows into a rate per second and its last samples. */
 export class Meter {
   #samples = [];
@@ -10,15 +13,14 @@ export class Meter {
 
   /** A reading at a time in milliseconds. A counter that fell was started again from zero. */
   read(value, time) {
-    if (this.#time !== undefined && time > this.#time) {
+    if (this.#time !== undefined) {
+      if (time - this.#time < APART_MS) return;
       const grown = value >= this.#value ? value - this.#value : value;
       this.#samples.push((grown * 1000) / (time - this.#time));
       if (this.#samples.length > SAMPLES) this.#samples.shift();
     }
-    if (this.#time === undefined || time > this.#time) {
-      this.#value = value;
-      this.#time = time;
-    }
+    this.#value = value;
+    this.#time = time;
   }
 
   get rate() {

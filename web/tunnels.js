@@ -20,8 +20,6 @@ function fact(label) {
   return { element: el('div', {}, el('dt', {}, label), value), value };
 }
 
-const SESSION_WORDS = { fresh: '', idle: 'idle', late: 'no answer', never: '' };
-
 function createPeer() {
   const name = el('span', { class: 'name' });
   const key = el('span', { class: 'mono sub' });
@@ -39,14 +37,16 @@ function createPeer() {
   );
   facts.endpoint.value.classList.add('mono');
   facts.allowed.value.classList.add('mono');
-  function update({ peer, observed, handshakeAt, now }) {
+  function update({ peer, observed, now }) {
     setText(name, peer.name);
     setText(key, shortKey(peer.public_key));
     setAttribute(key, 'title', peer.public_key);
-    setText(facts.endpoint.value, observed.current_endpoint ?? peer.endpoint ?? 'calls us');
+    setText(facts.endpoint.value, observed.endpoint ?? peer.endpoint ?? 'calls us');
     setText(facts.allowed.value, listPrefixes(peer.allowed_ips));
     setAttribute(facts.allowed.value, 'title', peer.allowed_ips.slice(0, 50).join(', '));
-    setText(facts.handshake.value, describeHandshake(handshakeAt, peer.keepalive_seconds, now));
+    const { word, isBad } = sessionOf(observed.handshake);
+    setText(facts.handshake.value, describeHandshake(observed.last_handshake_at, word, now));
+    setAttribute(facts.handshake.value, 'class', isBad ? 'error' : null);
     setHidden(facts.traffic.element, observed.rx_bytes_total === undefined);
     setText(
       facts.traffic.value,
@@ -63,17 +63,9 @@ function listPrefixes(prefixes) {
   return rest > 0 ? `${shown} and ${formatCount(rest)} more` : shown;
 }
 
-function describeHandshake(at, keepalive, now) {
-  const session = sessionOf(at, keepalive, now);
-  if (session === 'never') return 'never';
-  const word = SESSION_WORDS[session];
-  return word === '' ? formatAge(at, now) : `${formatAge(at, now)} (${word})`;
-}
-
-/** A tunnel's only peer made all of its handshakes; of several, each has its own. */
-function handshakeOf(tunnel, observed) {
-  if (observed.last_handshake_at !== undefined) return observed.last_handshake_at;
-  return tunnel.peers.length === 1 ? tunnel.status.last_handshake_at : undefined;
+function describeHandshake(at, word, now) {
+  const when = at === undefined ? 'never' : formatAge(at, now);
+  return word === '' ? when : `${when}, ${word}`;
 }
 
 /* --- Tunnels --- */
@@ -129,10 +121,9 @@ function createTunnel(actions) {
 
   function updatePeers(now) {
     const observed = new Map(tunnel.status.peers.map((peer) => [peer.name, peer]));
-    const items = tunnel.peers.slice(0, expanded ? PEERS_MAX : PEERS_SHOWN).map((peer) => {
-      const own = observed.get(peer.name) ?? {};
-      return { peer, observed: own, handshakeAt: handshakeOf(tunnel, own), now };
-    });
+    const items = tunnel.peers
+      .slice(0, expanded ? PEERS_MAX : PEERS_SHOWN)
+      .map((peer) => ({ peer, observed: observed.get(peer.name) ?? {}, now }));
     reconcile(peers, items, ({ peer }) => peer.name, createPeer);
     setHidden(more, tunnel.peers.length <= PEERS_SHOWN);
     setText(more, expanded ? 'show fewer peers' : `show all ${formatCount(tunnel.peers.length)} peers`);
@@ -147,6 +138,10 @@ function describeTunnel(tunnel) {
   if (bound) parts.push(bound.address ? `UDP ${formatAddress(bound)}` : `UDP port ${bound.port}`);
   if (tunnel.source !== 'api') parts.push(`from ${tunnel.source}`);
   return parts.join(' · ');
+}
+
+function isConcerning({ level, concern }) {
+  return level === 'problem' || concern !== undefined;
 }
 
 export class TunnelsView {
@@ -190,7 +185,7 @@ export class TunnelsView {
   update(now) {
     const { tunnels } = this.#model;
     const found = this.#problemsOnly
-      ? tunnels.all.filter((tunnel) => stateOf(tunnel).level === 'problem')
+      ? tunnels.all.filter((tunnel) => isConcerning(stateOf(tunnel)))
       : tunnels.all;
     const pages = Math.max(1, Math.ceil(found.length / PAGE_TUNNELS));
     this.#page = Math.min(Math.max(this.#page, 0), pages - 1);

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -41,7 +42,7 @@ def shots():
 
 @pytest.fixture
 def run_browser(scene, shots):
-    """run_browser(service, name): the tests of tests/web/browser/<name>.test.js pass."""
+    """run_browser(service, name): the tests of tests/web/browser/<name>.test.js pass; their output."""
     def run(service, name):
         host, port = service.address
         environment = {**os.environ, "MANYTUN_URL": f"http://{host}:{port}",
@@ -49,6 +50,7 @@ def run_browser(scene, shots):
         done = scene.ours.run("node", "--test", WEB / "browser" / f"{name}.test.js", timeout=200,
                               check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     return run
 
@@ -124,3 +126,20 @@ def test_broken(make_service, account, far_host, run_browser):
         tcp.listen()
         service.start()
         run_browser(service, "broken")
+
+
+def test_many(service, account, run_browser, capsys):
+    """5,000 forwards over 200 tunnels."""
+    peer = account.tunnel()["peers"][0]
+    config = {
+        "tunnels": [{"name": f"site-{i:03}", "private_key": account.keys.private,
+                     "addresses": ["10.9.0.2/32"], "peers": [peer]} for i in range(200)],
+        "forwards": [{"name": f"forward-{i:04}", "tunnel": f"site-{i % 200:03}",
+                      "target": {"host": "10.9.0.1", "port": 1 + i},
+                      "enabled": i % 10 != 9} for i in range(5000)],
+    }
+    status, answer = service.call("PUT", "/v1/config", config)
+    assert status == 200, answer
+    output = run_browser(service, "many")
+    with capsys.disabled():
+        print("", *re.findall(r"^# (.* ms)$", output, re.MULTILINE), sep="\n    ")

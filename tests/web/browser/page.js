@@ -56,7 +56,7 @@ export async function openPage({ signIn = true, ...options } = {}) {
   if (signIn) {
     await page.getByLabel('Token').fill(token);
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('main').waitFor();
+    await page.getByText('Live', { exact: true }).waitFor();
   }
   return page;
 }

@@ -28,6 +28,9 @@ test('states and tunnels', () => {
   assert.deepEqual(found({ state: 'ready' }), ['api', 'db']);
   assert.deepEqual(found({ state: 'problem' }), ['web']);
   assert.deepEqual(found({ state: 'disabled' }), ['old']);
+  const refused = { ...condition('False', 'ConnectionRefused'), type: 'TargetReachable' };
+  const concerned = makeForward('x', { status: { conditions: [condition('True', 'Listening'), refused] } });
+  assert.ok(makeFilter({ text: '', state: 'problem', tunnel: '' })(concerned));
   assert.deepEqual(found({ state: 'active' }), ['api']);
   assert.deepEqual(found({ tunnel: 'office' }), ['db']);
   assert.deepEqual(found({ tunnel: 'office', state: 'active' }), []);

@@ -27,16 +27,15 @@ test('without the condition nothing is claimed', () => {
   assert.equal(stateOf(makeForward('a', { status: { conditions: [] } })).level, 'problem');
 });
 
-test('every reason has advice, one that is new as well', () => {
-  assert.match(adviceFor('AddressInUse'), /port/);
-  assert.match(adviceFor('SomethingNew'), /log/);
+test('there is advice where the message has none', () => {
+  assert.match(adviceFor('AddressInUse', 'it is taken'), /port/);
+  assert.equal(adviceFor('NoAnswer', 'check the endpoint'), '');
+  assert.match(adviceFor('SomethingNew', ''), /log/);
 });
 
-test('sessions', () => {
-  const now = Date.parse('2024-05-01T12:00:00.000Z');
-  const at = (seconds) => new Date(now - seconds * 1000).toISOString();
-  assert.equal(sessionOf(undefined, 25, now), 'never');
-  assert.equal(sessionOf(at(180), 25, now), 'fresh');
-  assert.equal(sessionOf(at(181), 0, now), 'idle');
-  assert.equal(sessionOf(at(181), 25, now), 'late');
+test('only handshakes that are not answered are bad', () => {
+  assert.deepEqual(sessionOf(undefined), { word: '', isBad: false });
+  assert.deepEqual(sessionOf({ status: 'True', reason: 'Fresh' }), { word: '', isBad: false });
+  assert.deepEqual(sessionOf({ status: 'Unknown', reason: 'Idle' }), { word: 'idle', isBad: false });
+  assert.deepEqual(sessionOf({ status: 'False', reason: 'NoAnswer' }), { word: 'no answer', isBad: true });
 });

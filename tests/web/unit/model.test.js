@@ -4,25 +4,40 @@ import { test } from 'node:test';
 import { Collection } from '../../../web/model.js';
 import { SAMPLES, Meter, linePoints } from '../../../web/series.js';
 
-function collection(names) {
+function objects(...names) {
+  return names.map((name) => ({ name, generation: 1 }));
+}
+
+function collection(...names) {
   const made = new Collection({});
-  made.takePage('', { items: names.map((name) => ({ name })) }, 0);
+  made.takePage('', { items: objects(...names) }, 0, 1);
   return made;
 }
 
 const names = (made) => made.all.map(({ name }) => name);
 
 test('a page is the truth about its range of names, and about no other', () => {
-  const made = collection(['a', 'b', 'c', 'd', 'e']);
-  const next = made.takePage('a', { items: [{ name: 'c' }, { name: 'cc' }], next_cursor: 'cc' }, 1);
+  const made = collection('a', 'b', 'c', 'd', 'e');
+  const next = made.takePage('a', { items: objects('c', 'cc'), next_cursor: 'cc' }, 2, 3);
   assert.equal(next, 'cc');
   assert.deepEqual(names(made), ['a', 'c', 'cc', 'd', 'e']);
 });
 
 test('the last page ends the list', () => {
-  const made = collection(['a', 'b', 'c']);
-  assert.equal(made.takePage('a', { items: [] }, 1), '');
+  const made = collection('a', 'b', 'c');
+  assert.equal(made.takePage('a', { items: [] }, 2, 3), '');
   assert.deepEqual(names(made), ['a']);
+});
+
+test('a page that was asked for before does not undo what was learnt later', () => {
+  const made = collection('a', 'b');
+  made.put({ name: 'new', generation: 1 }, 10);
+  made.put({ name: 'a', generation: 2 }, 10);
+  made.remove('b');
+  made.takePage('', { items: objects('a', 'b') }, 9, 11);
+  assert.deepEqual(made.all, [{ name: 'a', generation: 2 }, { name: 'new', generation: 1 }]);
+  made.put({ name: 'b', generation: 2 }, 12);
+  assert.deepEqual(names(made), ['a', 'b', 'new']);
 });
 
 test('a rate needs two readings, and survives a counter that starts again', () => {
@@ -33,7 +48,7 @@ test('a rate needs two readings, and survives a counter that starts again', () =
   assert.equal(meter.rate, 1000);
   meter.read(500, 3000);
   assert.equal(meter.rate, 500);
-  meter.read(9000, 3000);
+  meter.read(9000, 3999);
   assert.equal(meter.rate, 500);
   meter.read(600, 4000);
   assert.equal(meter.rate, 100);
