@@ -144,13 +144,15 @@ static bool add_peers(cJSON *status, const struct service_tunnel *tunnel)
     return true;
 }
 
-static bool add_tunnel_counters(cJSON *status, const struct supervised_tunnel *supervised)
+static bool add_tunnel_counters(cJSON *status, const struct service_tunnel *tunnel)
 {
+    const struct supervised_tunnel *supervised = tunnel->supervised;
     const struct counters_tunnel *counters = supervisor_tunnel_counters(supervised);
+    const struct tunnel_totals totals = service_tunnel_totals(tunnel);
     return json_add_integer(status, "worker", supervisor_tunnel_worker(supervised)) &&
-           add_counter(status, "rx_bytes_total", &counters->rx_bytes) &&
-           add_counter(status, "tx_bytes_total", &counters->tx_bytes) &&
-           add_counter(status, "handshakes_total", &counters->handshakes) &&
+           json_add_integer(status, "rx_bytes_total", totals.rx_bytes) &&
+           json_add_integer(status, "tx_bytes_total", totals.tx_bytes) &&
+           json_add_integer(status, "handshakes_total", totals.handshakes) &&
            add_counter_time(status, "last_handshake_at", &counters->last_handshake_unix_ns);
 }
 
@@ -168,7 +170,7 @@ static bool add_tunnel_status(cJSON *object, const struct service_tunnel *tunnel
     cJSON *status = cJSON_AddObjectToObject(object, "status");
     return status != NULL && json_add_integer(status, "observed_generation", tunnel->generation) &&
            (tunnel->port == 0 || add_bound(status, &tunnel->spec.listen_address, tunnel->port)) &&
-           (tunnel->supervised == NULL || add_tunnel_counters(status, tunnel->supervised)) &&
+           (tunnel->supervised == NULL || add_tunnel_counters(status, tunnel)) &&
            json_add_integer(status, "forwards", tunnel->forwards) && add_peers(status, tunnel) &&
            add_tunnel_conditions(status, tunnel);
 }
@@ -198,16 +200,18 @@ static bool add_last_error(cJSON *status, const struct counters_forward *counter
 }
 
 /* All zero while the forward is in no worker. */
-static bool add_forward_counters(cJSON *status, const struct supervised_forward *supervised)
+static bool add_forward_counters(cJSON *status, const struct service_forward *forward)
 {
+    const struct supervised_forward *supervised = forward->supervised;
+    const struct forward_totals totals = service_forward_totals(forward);
     static const struct counters_forward none;
     const struct counters_forward *counters =
         supervised != NULL ? supervisor_forward_counters(supervised) : &none;
     return add_counter(status, "connections_active", &counters->connections_active) &&
-           add_counter(status, "connections_total", &counters->connections_total) &&
-           add_counter(status, "connect_failures_total", &counters->connect_failures) &&
-           add_counter(status, "bytes_in_total", &counters->bytes_in) &&
-           add_counter(status, "bytes_out_total", &counters->bytes_out) &&
+           json_add_integer(status, "connections_total", totals.connections) &&
+           json_add_integer(status, "connect_failures_total", totals.connect_failures) &&
+           json_add_integer(status, "bytes_in_total", totals.bytes_in) &&
+           json_add_integer(status, "bytes_out_total", totals.bytes_out) &&
            add_last_error(status, counters);
 }
 
@@ -226,8 +230,7 @@ static bool add_forward_status(cJSON *object, const struct service_forward *forw
     return status != NULL && json_add_integer(status, "observed_generation", forward->generation) &&
            (forward->listener < 0 ||
             add_bound(status, &forward->spec.listen_address, forward->bound_port)) &&
-           add_forward_counters(status, forward->supervised) &&
-           add_forward_conditions(status, forward);
+           add_forward_counters(status, forward) && add_forward_conditions(status, forward);
 }
 
 cJSON *object_json_forward(const struct service_forward *forward)

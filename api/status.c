@@ -62,13 +62,16 @@ static void collect_tunnels(struct status *status, struct service *service)
     }
 }
 
-static void add_counters(struct status *status, const struct counters_forward *counters)
+static void add_counters(struct status *status, const struct service_forward *forward)
 {
-    status->connections_active += counter_get(&counters->connections_active);
-    status->connections_total += counter_get(&counters->connections_total);
-    status->connect_failures += counter_get(&counters->connect_failures);
-    status->bytes_in += counter_get(&counters->bytes_in);
-    status->bytes_out += counter_get(&counters->bytes_out);
+    const struct forward_totals totals = service_forward_totals(forward);
+    if (forward->supervised != NULL)
+        status->connections_active +=
+            counter_get(&supervisor_forward_counters(forward->supervised)->connections_active);
+    status->connections_total += totals.connections;
+    status->connect_failures += totals.connect_failures;
+    status->bytes_in += totals.bytes_in;
+    status->bytes_out += totals.bytes_out;
 }
 
 static void collect_forwards(struct status *status, struct service *service)
@@ -76,8 +79,7 @@ static void collect_forwards(struct status *status, struct service *service)
     const struct service_forward *forward = service_next_forward(service, "");
     for (; forward != NULL; forward = service_next_forward(service, forward->spec.name)) {
         status->forwards++;
-        if (forward->supervised != NULL)
-            add_counters(status, supervisor_forward_counters(forward->supervised));
+        add_counters(status, forward);
         status->forwards_ready += service_forward_is_ready(forward);
         status->forwards_disabled += !forward->spec.enabled;
         for (enum forward_condition i = FORWARD_READY + 1;

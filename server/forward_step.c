@@ -248,8 +248,10 @@ static void finish_update(struct change *change, struct forward_step *step)
     const struct service_forward before = *forward;
     *forward = step->next;
     forward->port_unsaved = false;
-    if (before.supervised != NULL && before.supervised != forward->supervised)
+    if (before.supervised != NULL && before.supervised != forward->supervised) {
+        forward->counted_before = service_forward_totals(&before);
         supervisor_remove_forward(before.supervised);
+    }
     finish_start(change, forward);
     before.tunnel->forwards--;
     forward->tunnel->forwards++;

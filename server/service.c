@@ -206,7 +206,8 @@ int service_new(struct event_base *base, struct supervisor *supervisor, struct s
     service->retry_delay_ms = RETRY_MIN_MS;
     service->retry = evtimer_new(base, on_retry, service);
     int rc = store != NULL ? events_new(base, store, &service->events) : 0;
-    if (service->retry == NULL || rc < 0 || service_sweep_start(service) < 0) {
+    if (service->retry == NULL || rc < 0 || service_sweep_start(service) < 0 ||
+        service_totals_start(service) < 0) {
         service_free(service);
         return -ENOMEM;
     }
@@ -218,6 +219,7 @@ void service_free(struct service *service)
 {
     if (service == NULL)
         return;
+    service_save_totals(service);
     while (service->forwards.count > 0)
         service_drop_forward(service,
                              service->forwards.entries[service->forwards.count - 1].object);
@@ -226,6 +228,7 @@ void service_free(struct service *service)
     free(service->forwards.entries);
     free(service->tunnels.entries);
     service_sweep_stop(service);
+    service_totals_stop(service);
     if (service->retry != NULL)
         event_free(service->retry);
     events_free(service->events);
@@ -250,6 +253,8 @@ int service_restore(struct service *service, struct problem *problem)
         int rc = service_restore_tunnels(service);
         if (rc == 0)
             rc = service_restore_forwards(service);
+        if (rc == 0)
+            rc = service_restore_totals(service);
         if (rc < 0)
             return problem_set(problem, "storage", "the definitions cannot be read: %.180s",
                                rc == -EIO ? store_error(service->store) : strerror(-rc));

@@ -27,6 +27,14 @@ struct store;
  * deleted before: what was read of a deleted one never matches the next one of its name.
  * The conditions are those of the moment at which a function below handed the object out.
  */
+struct tunnel_totals {
+    uint64_t rx_bytes, tx_bytes, handshakes;
+};
+
+struct forward_totals {
+    uint64_t connections, connect_failures, bytes_in, bytes_out;
+};
+
 struct service_tunnel {
     struct spec_tunnel spec;
     enum spec_source source;
@@ -34,11 +42,13 @@ struct service_tunnel {
     uint64_t generation;
     struct timespec created_at;
     struct condition conditions[TUNNEL_CONDITIONS];
-    bool out_of_reach; /* there are peers, and none can be reached */
-    int sockets[2];    /* outer UDP, IPv4 and IPv6; -1 = none */
-    uint16_t port;     /* the outer port that was bound; 0 = none */
-    int start_error;   /* errno while supervised is NULL: why; it is tried again */
-    size_t forwards;   /* how many forwards use it */
+    struct tunnel_totals counted_before; /* by other slots than the present one */
+    struct tunnel_totals saved;          /* what the store has */
+    bool out_of_reach;                   /* there are peers, and none can be reached */
+    int sockets[2];                      /* outer UDP, IPv4 and IPv6; -1 = none */
+    uint16_t port;                       /* the outer port that was bound; 0 = none */
+    int start_error; /* errno while supervised is NULL: why; it is tried again */
+    size_t forwards; /* how many forwards use it */
     struct supervised_tunnel *supervised; /* NULL while not bound */
 };
 
@@ -49,6 +59,8 @@ struct service_forward {
     uint64_t generation;
     struct timespec created_at;
     struct condition conditions[FORWARD_CONDITIONS];
+    struct forward_totals counted_before;
+    struct forward_totals saved;
     uint64_t target_since_ns; /* unix time from which on the target is what it is */
     int listener;             /* -1 = not bound (start_error says why) or not enabled */
     uint16_t bound_port;      /* what port 0 became; kept across restarts while it is free */
@@ -120,7 +132,7 @@ int service_check_tunnel(struct service *service, const struct spec_tunnel *spec
  *   forward  listen             another listener; open connections go on, clients that were not
  *                               accepted yet are reset
  *            target, timeouts   for new connections
- *            tunnel, enabled    its connections end, its counters begin at zero
+ *            tunnel, enabled    its connections end
  *   tunnel   peers, keys        sessions with peers that stay go on
  *            listen             other outer sockets
  *            addresses, mtu     its connections end
@@ -146,6 +158,15 @@ const struct service_forward *service_find_forward(struct service *service, cons
 
 /* What a peer's health is judged from; see conditions.h. */
 struct peer_facts service_peer_facts(const struct supervised_peer *peer);
+
+/*
+ * What an object has counted since it was created, whatever was restarted since. Saved every
+ * SERVICE_TOTALS_MS, and at the end: a crash loses what was counted after.
+ */
+#define SERVICE_TOTALS_MS 30000
+struct tunnel_totals service_tunnel_totals(const struct service_tunnel *tunnel);
+struct forward_totals service_forward_totals(const struct service_forward *forward);
+void service_save_totals(struct service *service);
 
 static inline bool service_tunnel_is_ready(const struct service_tunnel *tunnel)
 {

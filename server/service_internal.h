@@ -20,6 +20,11 @@ struct service_index {
     size_t capacity;
 };
 
+struct service_totals {
+    struct event *timer;
+    size_t next_tunnel, next_forward; /* where the next portion begins */
+};
+
 struct service {
     struct event_base *base;
     struct supervisor *supervisor;
@@ -28,6 +33,7 @@ struct service {
     struct service_index tunnels;
     struct service_index forwards;
     struct sockets_released released;
+    struct service_totals totals;
     struct supervisor_watcher watcher;
     struct event *sweep; /* looks at all objects, again and again */
     struct event *retry; /* pending while something could not be started */
@@ -63,6 +69,12 @@ void service_observe_forward(struct service *service, struct service_forward *fo
 /* Starts to do so regularly, and whenever a worker comes or goes. 0 or -ENOMEM. */
 int service_sweep_start(struct service *service);
 void service_sweep_stop(struct service *service);
+
+/* Totals: saved regularly from start() to stop(). 0 or -ENOMEM. */
+int service_totals_start(struct service *service);
+void service_totals_stop(struct service *service);
+/* After the objects. 0, or what the store says. */
+int service_restore_totals(struct service *service);
 
 /* Reports a fact, see events_emit(). */
 void service_emit(struct service *service, const struct event_fact *fact);

@@ -104,6 +104,21 @@ static const char *const history[] = {
     "CREATE TABLE vault (key_id BLOB NOT NULL, scrubbed INTEGER NOT NULL);"
     "ALTER TABLE tunnel_secrets ADD COLUMN key_id BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE peer_secrets ADD COLUMN key_id BLOB NOT NULL DEFAULT x'';",
+
+    /* What objects have counted in all. */
+    "CREATE TABLE tunnel_totals ("
+    "  tunnel TEXT NOT NULL PRIMARY KEY REFERENCES tunnels (name) ON DELETE CASCADE,"
+    "  rx_bytes INTEGER NOT NULL,"
+    "  tx_bytes INTEGER NOT NULL,"
+    "  handshakes INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE forward_totals ("
+    "  forward TEXT NOT NULL PRIMARY KEY REFERENCES forwards (name) ON DELETE CASCADE,"
+    "  connections INTEGER NOT NULL,"
+    "  connect_failures INTEGER NOT NULL,"
+    "  bytes_in INTEGER NOT NULL,"
+    "  bytes_out INTEGER NOT NULL"
+    ") WITHOUT ROWID;",
 };
 
 const struct store_migrations store_migrations = {

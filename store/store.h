@@ -91,6 +91,30 @@ int store_definitions_generation(struct store *store, uint64_t *out);
 /* The highest generation that any deleted object had, 0 = none was deleted. 0 or -EIO. */
 int store_deleted_generation(struct store *store, uint64_t *out);
 
+/* --- Totals: what objects have counted; they go with their objects ---------------------------- */
+
+struct store_tunnel_totals {
+    const char *tunnel;
+    uint64_t rx_bytes, tx_bytes, handshakes;
+};
+
+struct store_forward_totals {
+    const char *forward;
+    uint64_t connections, connect_failures, bytes_in, bytes_out;
+};
+
+/* All rows, or none. 0, -ENOMEM or -EIO, also when there is no object of that name. */
+int store_save_tunnel_totals(struct store *store, const struct store_tunnel_totals *rows,
+                             size_t count);
+int store_save_forward_totals(struct store *store, const struct store_forward_totals *rows,
+                              size_t count);
+int store_load_tunnel_totals(struct store *store,
+                             void (*each)(void *ctx, const struct store_tunnel_totals *totals),
+                             void *ctx);
+int store_load_forward_totals(struct store *store,
+                              void (*each)(void *ctx, const struct store_forward_totals *totals),
+                              void *ctx);
+
 /* --- API tokens: only their hashes are here -------------------------------------------------- */
 
 #define STORE_TOKEN_HASH_LEN 32

@@ -27,6 +27,34 @@ def echoes(forward):
             return False
 
 
+def test_totals_survive_a_restart(service, tunnel, serve, far_host):
+    """What was counted is counted on, though the connections, the workers and the ports are new."""
+    forward = service.forward((far_host, serve(servers.echo).port), tunnel=tunnel["name"])
+
+    def use(size):
+        with forward.connect() as connection:
+            connection.sendall(b"x" * size)
+            assert len(servers.read_exactly(connection, size)) == size
+
+    def totals():
+        status = forward.status()
+        return tuple(status[name] for name in ("connections_total", "bytes_in_total",
+                                               "bytes_out_total", "connections_active"))
+
+    use(1000)
+    wait.until(lambda: totals() == (1, 1000, 1000, 0), "the first connection is counted")
+    carried = wait.until(lambda: service.get("tunnels", "home")["status"]["rx_bytes_total"],
+                         "the tunnel's bytes are counted")
+    assert service.stop() == 0
+    service.start()
+    assert totals() == (1, 1000, 1000, 0)
+    assert service.get("tunnels", "home")["status"]["rx_bytes_total"] >= carried
+    use(500)
+    wait.until(lambda: totals() == (2, 1500, 1500, 0), "the second one is counted on top")
+    code, answer = service.call("GET", "/v1/status")
+    assert code == 200 and answer["bytes_in_total"] == 1500
+
+
 def test_worker_is_killed_under_traffic(scene, service, echoing, nginx, far_host, tmp_path):
     """The API answers throughout, nobody is refused, and soon data flows again."""
     web = service.forward((far_host, 80))

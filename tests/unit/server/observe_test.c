@@ -183,6 +183,89 @@ static void test_start(void **state)
     sockets_close_listener(fd);
 }
 
+/* --- Totals ----------------------------------------------------------------------------------- */
+
+static void count(const struct service_forward *forward, uint64_t n)
+{
+    struct counters_forward *counters = &forward->supervised->counters;
+    counter_set(&counters->connections_total, n);
+    counter_set(&counters->connect_failures, n + 1);
+    counter_set(&counters->bytes_in, n + 2);
+    counter_set(&counters->bytes_out, n + 3);
+}
+
+static void expect_totals(uint64_t connections, uint64_t failures, uint64_t in, uint64_t out)
+{
+    const struct forward_totals totals =
+        service_forward_totals(service_find_forward(fx.service, "web"));
+    assert_int_equal(totals.connections, connections);
+    assert_int_equal(totals.connect_failures, failures);
+    assert_int_equal(totals.bytes_in, in);
+    assert_int_equal(totals.bytes_out, out);
+}
+
+static void enable(bool enabled)
+{
+    struct spec_forward spec = make_forward("web", 0);
+    spec.enabled = enabled;
+    struct problem problem = {0};
+    assert_int_equal(service_update_forward(fx.service, &spec, &web, &problem), 0);
+}
+
+/* What a person looks at goes on, whatever is restarted. */
+static void test_totals(void **state)
+{
+    (void)state;
+    make_objects();
+    expect_totals(0, 0, 0, 0);
+    count(web, 10);
+    expect_totals(10, 11, 12, 13);
+    enable(false);
+    expect_totals(10, 11, 12, 13);
+    enable(true);
+    count(web, 100);
+    counter_set(&home->supervised->counters.rx_bytes, 7);
+    expect_totals(110, 112, 114, 116);
+    stop();
+    start();
+    expect_totals(110, 112, 114, 116);
+    count(service_find_forward(fx.service, "web"), 1000);
+    expect_totals(1110, 1113, 1116, 1119);
+    const struct service_tunnel *tunnel = service_find_tunnel(fx.service, "home");
+    assert_int_equal(service_tunnel_totals(tunnel).rx_bytes, 7);
+
+    /* Another one of the same name has counted nothing. */
+    service_save_totals(fx.service);
+    struct problem problem = {0};
+    assert_int_equal(service_delete_forward(fx.service, "web", &problem), 0);
+    create_forward(make_forward("web", 0));
+    expect_totals(0, 0, 0, 0);
+    stop();
+    start();
+    expect_totals(0, 0, 0, 0);
+}
+
+/* More than one portion, of which every row is written. */
+static void test_totals_of_many(void **state)
+{
+    (void)state;
+    enum { MANY = 1100 };
+    char name[32];
+    make_objects();
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "f%u", i);
+        struct spec_forward spec = make_forward(name, 0);
+        count(create_forward(spec), i);
+    }
+    stop();
+    start();
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "f%u", i);
+        const struct service_forward *forward = service_find_forward(fx.service, name);
+        assert_int_equal(service_forward_totals(forward).bytes_out, i + 3);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -196,6 +279,8 @@ int main(void)
         TEST(test_name_that_cannot_be_looked_up),
         TEST(test_target),
         TEST(test_start),
+        TEST(test_totals),
+        TEST(test_totals_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,119 @@
+/*
+ * totals: the tables of what objects have counted, so that a restart does not begin at zero. They
+ * go with their objects.
+ */
+#include "store/database.h"
+
+#include <errno.h>
+
+/* --- Writing ---------------------------------------------------------------------------------- */
+
+/* Runs a statement for each row, as one transaction. bind() returns false when memory ran out. */
+static int save(struct store *store, const char *sql, size_t count,
+                bool (*bind)(sqlite3_stmt *stmt, const void *rows, size_t index), const void *rows)
+{
+    int rc = store_begin(store);
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *stmt = store_prepare(store, sql);
+    rc = stmt != NULL ? 0 : store->failure;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = bind(stmt, rows, i) ? store_run(store, stmt) : store_fail(store, "storing totals");
+    sqlite3_finalize(stmt);
+    return store_end(store, rc);
+}
+
+static bool bind_tunnel(sqlite3_stmt *stmt, const void *rows, size_t index)
+{
+    const struct store_tunnel_totals *row = (const struct store_tunnel_totals *)rows + index;
+    return store_bind_text(stmt, 1, row->tunnel) &&
+           store_bind_integer(stmt, 2, (int64_t)row->rx_bytes) &&
+           store_bind_integer(stmt, 3, (int64_t)row->tx_bytes) &&
+           store_bind_integer(stmt, 4, (int64_t)row->handshakes);
+}
+
+int store_save_tunnel_totals(struct store *store, const struct store_tunnel_totals *rows,
+                             size_t count)
+{
+    return save(store,
+                "INSERT OR REPLACE INTO tunnel_totals (tunnel, rx_bytes, tx_bytes, handshakes)"
+                " VALUES (?, ?, ?, ?)",
+                count, bind_tunnel, rows);
+}
+
+static bool bind_forward(sqlite3_stmt *stmt, const void *rows, size_t index)
+{
+    const struct store_forward_totals *row = (const struct store_forward_totals *)rows + index;
+    return store_bind_text(stmt, 1, row->forward) &&
+           store_bind_integer(stmt, 2, (int64_t)row->connections) &&
+           store_bind_integer(stmt, 3, (int64_t)row->connect_failures) &&
+           store_bind_integer(stmt, 4, (int64_t)row->bytes_in) &&
+           store_bind_integer(stmt, 5, (int64_t)row->bytes_out);
+}
+
+int store_save_forward_totals(struct store *store, const struct store_forward_totals *rows,
+                              size_t count)
+{
+    return save(store,
+                "INSERT OR REPLACE INTO forward_totals"
+                " (forward, connections, connect_failures, bytes_in, bytes_out)"
+                " VALUES (?, ?, ?, ?, ?)",
+                count, bind_forward, rows);
+}
+
+/* --- Reading ---------------------------------------------------------------------------------- */
+
+/* What nobody counted: the row is damaged. */
+static uint64_t column_count(sqlite3_stmt *row, int column)
+{
+    int64_t value = sqlite3_column_int64(row, column);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+int store_load_tunnel_totals(struct store *store,
+                             void (*each)(void *ctx, const struct store_tunnel_totals *totals),
+                             void *ctx)
+{
+    sqlite3_stmt *row = store_prepare(store, "SELECT tunnel, rx_bytes, tx_bytes, handshakes"
+                                             " FROM tunnel_totals");
+    if (row == NULL)
+        return store->failure;
+    int rc;
+    while ((rc = store_step(store, row)) == 1) {
+        const struct store_tunnel_totals totals = {
+            .tunnel = store_column_text(row, 0),
+            .rx_bytes = column_count(row, 1),
+            .tx_bytes = column_count(row, 2),
+            .handshakes = column_count(row, 3),
+        };
+        if (totals.tunnel != NULL)
+            each(ctx, &totals);
+    }
+    sqlite3_finalize(row);
+    return rc;
+}
+
+int store_load_forward_totals(struct store *store,
+                              void (*each)(void *ctx, const struct store_forward_totals *totals),
+                              void *ctx)
+{
+    sqlite3_stmt *row =
+        store_prepare(store, "SELECT forward, connections, connect_failures, bytes_in, bytes_out"
+                             " FROM forward_totals");
+    if (row == NULL)
+        return store->failure;
+    int rc;
+    while ((rc = store_step(store, row)) == 1) {
+        const struct store_forward_totals totals = {
+            .forward = store_column_text(row, 0),
+            .connections = column_count(row, 1),
+            .connect_failures = column_count(row, 2),
+            .bytes_in = column_count(row, 3),
+            .bytes_out = column_count(row, 4),
+        };
+        if (totals.forward != NULL)
+            each(ctx, &totals);
+    }
+    sqlite3_finalize(row);
+    return rc;
+}
