@@ -159,6 +159,7 @@ def check_places(service, keys):
         "master.key": {secrecy.Found("master key", "base64")}}
 
 
+@pytest.mark.plain_build
 def test_secrets_are_only_where_they_belong(make_service, keys):
     service = make_service("--log", "debug", "--workers", "1")
     keys.secrets.add_key("master key", (service.data / "master.key").read_text().strip())
