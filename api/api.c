@@ -6,6 +6,7 @@
 
 #include "api/admin_token.h"
 #include "api/listener.h"
+#include "api/tls.h"
 #include "api/unix_socket.h"
 #include "engine/log.h"
 #include "server/sockets.h"
@@ -25,6 +26,7 @@ struct api {
     const struct api_limits *limits;
     struct tokens tokens;
     struct guess_limit guesses;
+    struct tls *tls; /* NULL = none */
     union inet_sockaddr bound[API_LISTEN_MAX];
     union inet_sockaddr health_bound[API_LISTEN_MAX];
     struct api_listener *listeners[2 * API_LISTEN_MAX + 1]; /* the Unix socket's last */
@@ -85,9 +87,9 @@ static int listen_tcp(struct api *api, enum api_door door, const union inet_sock
     }
     api->listeners_count++;
     inet_sockaddr_make(bound, &address, port);
-    log_info("%s on http://%s",
+    log_info("%s on http%s://%s",
              door == API_DOOR_HEALTH ? "health and metrics are" : "the API listens",
-             inet_sockaddr_print(bound, text));
+             door == API_DOOR_TCP && api->context.tls ? "s" : "", inet_sockaddr_print(bound, text));
     return 0;
 }
 
@@ -123,6 +125,26 @@ static int serve_events(struct api *api, struct service *service, char error[256
     return rc;
 }
 
+static int load_tls(struct api *api, const struct api_config *config, char error[256])
+{
+    if (config->tls_cert_file == NULL)
+        return 0;
+    int rc = tls_new(config->tls_cert_file, config->tls_key_file, &api->tls, error);
+    api->context.tls = rc == 0;
+    return rc;
+}
+
+void api_reload(struct api *api)
+{
+    char error[256];
+    if (api->tls == NULL)
+        return;
+    if (tls_reload(api->tls, error) < 0)
+        log_error("%s; the certificate in use stays", error);
+    else
+        log_info("the certificate was read again");
+}
+
 int api_new(struct event_base *base, struct service *service, struct store *store,
             const struct api_config *config, struct api **out, char error[256])
 {
@@ -148,6 +170,8 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     api->context.access.allowed_hosts = config->allowed_hosts;
     api->context.access.allowed_hosts_count = config->allowed_hosts_count;
     int rc = check_config(config, error);
+    if (rc == 0)
+        rc = load_tls(api, config, error);
     if (rc == 0)
         rc = serve_events(api, service, error);
     if (rc == 0)
@@ -177,6 +201,7 @@ void api_free(struct api *api)
     for (size_t i = 0; i < api->listeners_count; i++)
         api_listener_free(api->listeners[i]);
     event_streams_free(api->server.event_streams);
+    tls_free(api->tls);
     tokens_fini(&api->tokens);
     free(api);
 }

@@ -27,6 +27,8 @@ struct api_config {
     size_t listen_count;
     union inet_sockaddr health_listen[API_LISTEN_MAX]; /* /livez, /readyz and /metrics to anybody */
     size_t health_listen_count;
+    const char *tls_cert_file; /* PEM, both or none: the listen addresses speak TLS */
+    const char *tls_key_file;
     bool auth_none; /* no token; refused unless every listen address is loopback */
     const char *const *allowed_hosts; /* names besides IP addresses and "localhost" */
     size_t allowed_hosts_count;
@@ -41,6 +43,8 @@ struct api_config {
 int api_new(struct event_base *base, struct service *service, struct store *store,
             const struct api_config *config, struct api **out, char error[256]);
 void api_free(struct api *api);
+/* Reads the certificate and its key again; what cannot be read leaves those that are in use. */
+void api_reload(struct api *api);
 /* The address that listen[index] is bound to (port 0 resolved). */
 const union inet_sockaddr *api_bound(const struct api *api, size_t index);
 const union inet_sockaddr *api_health_bound(const struct api *api, size_t index);

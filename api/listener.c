@@ -4,6 +4,7 @@
 #include "api/listener.h"
 
 #include "api/connections.h"
+#include "api/tls.h"
 #include "api/unix_socket.h"
 #include "engine/log.h"
 
@@ -214,8 +215,14 @@ static struct MHD_Daemon *start_daemon(struct api_listener *listener, int fd)
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, listener},
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
-                            NULL, on_request, listener, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
+    if (!listener->context->tls || listener->door != API_DOOR_TCP)
+        return MHD_start_daemon(flags, 0, NULL, NULL, on_request, listener, MHD_OPTION_ARRAY,
+                                options, MHD_OPTION_END);
+    return MHD_start_daemon(flags | MHD_USE_TLS, 0, NULL, NULL, on_request, listener,
+                            MHD_OPTION_ARRAY, options, MHD_OPTION_HTTPS_CERT_CALLBACK2,
+                            tls_retrieve, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES,
+                            MHD_OPTION_END);
 }
 
 static int start(struct api_listener *listener, struct event_base *base, int fd)

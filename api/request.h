@@ -14,6 +14,7 @@ struct api_context {
     struct service *service;
     struct api_server *server; /* its requests are counted here */
     struct api_access access;
+    bool tls; /* the TCP listeners speak TLS (tls.h) */
 };
 
 /*

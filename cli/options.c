@@ -34,6 +34,12 @@ static const struct option_row {
     [OPTION_HEALTH_LISTEN] =
         {"health-listen", 0, REPEATABLE, ON(COMMAND_SERVE), "HEALTH_LISTEN", "ADDR:PORT",
          "where only /livez, /readyz and /metrics are served, without a token; repeatable"},
+    [OPTION_TLS_CERT] =
+        {"tls-cert", 0, 0, ON(COMMAND_SERVE), "TLS_CERT", "FILE",
+         "the API's certificate and its chain (PEM): --listen speaks TLS then; read "
+         "again on SIGHUP"},
+    [OPTION_TLS_KEY] = {"tls-key", 0, 0, ON(COMMAND_SERVE), "TLS_KEY", "FILE",
+                        "the certificate's private key (PEM)"},
     [OPTION_DATA] =
         {"data", 0, 0, ON(COMMAND_SERVE) | ON(COMMAND_ROTATE_MASTER_KEY), "DATA", "DIR",
          "folder of manytun.db, master.key, api.sock and admin.token (default /var/lib/manytun for "

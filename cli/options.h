@@ -28,6 +28,8 @@ enum option_id {
     /* serve */
     OPTION_LISTEN,
     OPTION_HEALTH_LISTEN,
+    OPTION_TLS_CERT,
+    OPTION_TLS_KEY,
     OPTION_DATA,
     OPTION_MASTER_KEY_FILE,
     OPTION_CONFIG,

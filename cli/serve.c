@@ -113,6 +113,12 @@ static int read_config(const struct options *options, struct serve_config *confi
         fprintf(stderr, "manytun: --auth: \"%s\" is neither token nor none\n", auth);
         return -1;
     }
+    config->api.tls_cert_file = options_get(options, OPTION_TLS_CERT);
+    config->api.tls_key_file = options_get(options, OPTION_TLS_KEY);
+    if ((config->api.tls_cert_file == NULL) != (config->api.tls_key_file == NULL)) {
+        fprintf(stderr, "manytun: --tls-cert and --tls-key go together\n");
+        return -1;
+    }
     config->api.auth_none = auth && strcmp(auth, "none") == 0;
     config->api.allowed_hosts = options->values[OPTION_ALLOWED_HOST].items;
     config->api.allowed_hosts_count = options->values[OPTION_ALLOWED_HOST].count;
@@ -150,7 +156,8 @@ static void on_hangup(evutil_socket_t fd, short events, void *arg)
     (void)fd;
     (void)events;
     struct serve *serve = arg;
-    log_info("hangup: the configuration is read again");
+    log_info("hangup: certificate and configuration are read again");
+    api_reload(serve->api);
     if (!service_draining(serve->service))
         declared_load(serve->declared);
 }
