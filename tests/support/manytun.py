@@ -99,7 +99,9 @@ class Client:
     def call(self, method, path, document=None, headers=None):
         """A Response whose body is the JSON answer, or None."""
         body = None if document is None else json.dumps(document).encode()
-        kind = {} if document is None else {"Content-Type": "application/json"}
+        kind = {"Accept": "application/json"}
+        if document is not None:
+            kind["Content-Type"] = "application/json"
         self._connection.request(method, path, body,
                                  {**self._headers, **kind, **(headers or {})})
         answer = self._connection.getresponse()
@@ -238,7 +240,7 @@ class Service:
 
     def call(self, method, path, document=None):
         """A request of the admin: (status, JSON answer or None)."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
         body = None
         if document is not None:
             headers["Content-Type"] = "application/json"
