@@ -21,6 +21,8 @@
 #define API_BODY_MAX (1 << 20)
 /* The same where a whole configuration is sent. */
 #define API_CONFIG_BODY_MAX (16 << 20)
+/* All bodies that are being received, together; whoever would pass it is to try again (503). */
+#define API_BODIES_MAX (64 << 20)
 
 /* The headers that are looked at; NULL = absent. */
 struct api_headers {

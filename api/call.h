@@ -29,6 +29,7 @@ struct api_server {
     struct timespec started_monotonic; /* CLOCK_MONOTONIC */
     bool auth_none;
     struct http_counts requests;
+    size_t bodies_room; /* bytes that hold bodies now, at most API_BODIES_MAX */
     struct auth_failures auth_failures;
     const struct guess_limit *guesses;   /* NULL where no token is asked for */
     struct event_streams *event_streams; /* borrowed; NULL = none are served */

@@ -30,7 +30,8 @@ struct api_request {
     struct api_head head;
     struct api_match match;
     bool refused;
-    bool streams; /* its answer goes on for as long as the client wants */
+    bool streams;              /* its answer goes on for as long as the client wants */
+    struct api_server *server; /* where the body's room is counted */
     char *body;
     size_t body_len;
     size_t body_room;
@@ -98,11 +99,12 @@ static int judge(const struct api_context *context, struct api_request *request,
     return 0;
 }
 
-static struct api_request *new_request(void)
+static struct api_request *new_request(struct api_server *server)
 {
     struct api_request *request = calloc(1, sizeof(*request));
     if (request == NULL)
         return NULL;
+    request->server = server;
     uint8_t id[REQUEST_ID_BYTES];
     randombytes_buf(id, sizeof(id));
     sodium_bin2hex(request->id, sizeof(request->id), id, sizeof(id));
@@ -114,6 +116,7 @@ static void drop_body(struct api_request *request)
     if (request->body != NULL)
         sodium_memzero(request->body, request->body_room);
     free(request->body);
+    request->server->bodies_room -= request->body_room;
     request->body = NULL;
     request->body_len = 0;
     request->body_room = 0;
@@ -141,7 +144,7 @@ static void refuse(struct api_request *request)
     drop_body(request);
 }
 
-/* Grows by copying: realloc() would leave keys behind in freed memory. */
+/* Grows by copying: realloc() would leave keys behind in freed memory. 0, -ENOBUFS or -ENOMEM. */
 static int make_room(struct api_request *request, size_t len)
 {
     size_t room = request->body_room ? request->body_room : BODY_ROOM_MIN;
@@ -149,9 +152,12 @@ static int make_room(struct api_request *request, size_t len)
         room *= 2;
     if (room == request->body_room)
         return 0;
+    if (request->server->bodies_room + (room - request->body_room) > API_BODIES_MAX)
+        return -ENOBUFS;
     char *body = malloc(room);
     if (body == NULL)
         return -ENOMEM;
+    request->server->bodies_room += room - request->body_room;
     if (request->body != NULL) {
         memcpy(body, request->body, request->body_len);
         sodium_memzero(request->body, request->body_room);
@@ -171,8 +177,11 @@ static bool take_body(struct api_request *request, const char *data, size_t len)
         request->drained = request->body_len;
         refuse(request);
     }
-    if (!request->refused && make_room(request, len) < 0) {
-        problem_set(&request->call.problem, "exhausted", "out of memory");
+    int rc = request->refused ? 0 : make_room(request, len);
+    if (rc < 0) {
+        problem_set(&request->call.problem, "exhausted",
+                    rc == -ENOBUFS ? "too many large bodies are being received at a time"
+                                   : "out of memory");
         refuse(request);
     }
     if (request->refused) {
@@ -302,7 +311,7 @@ static enum MHD_Result begin(const struct api_context *context, const struct api
                              struct MHD_Connection *connection, const char *url, const char *method,
                              const char *version, void **state)
 {
-    struct api_request *request = new_request();
+    struct api_request *request = new_request(context->server);
     if (request == NULL)
         return MHD_NO;
     *state = request;

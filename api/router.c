@@ -89,7 +89,7 @@ static void add_allowed(char *allow, size_t size, const char *method)
 
 static bool is_known_method(const char *method)
 {
-    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",    "PATCH",
+    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",     "PATCH",
                                         "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i], method) == 0)

@@ -3,6 +3,8 @@
  */
 #include "tests/unit/api/http_world.h"
 
+#include <unistd.h>
+
 #define CONFIG                     "/v1/config"
 #define NAMES(json, outcome, kind) json_member(json_member(json, outcome), kind)
 
@@ -170,6 +172,52 @@ static void test_size(void **state)
     free(body);
 }
 
+/* A connection on which a large part of a body has been received, and the rest will never come. */
+static int begin_large_body(void)
+{
+    enum { PART = 9 << 20 };
+    char *text = malloc(PART + 1024);
+    assert_non_null(text);
+    size_t head = (size_t)sprintf(text,
+                                  "PUT " CONFIG " HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                  "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                                  "Content-Length: %d\r\n\r\n",
+                                  fx.token, PART + 1);
+    memset(text + head, ' ', PART);
+    int fd = connect_tcp();
+    assert_int_equal(evutil_make_socket_nonblocking(fd), 0);
+    for (size_t sent = 0; sent < head + PART;) {
+        ssize_t n = send(fd, text + sent, head + PART - sent, MSG_NOSIGNAL);
+        if (n > 0)
+            sent += (size_t)n;
+        event_base_loop(fx.base, EVLOOP_NONBLOCK);
+    }
+    free(text);
+    return fd;
+}
+
+/* Each takes 16 MiB of the 64 that there are for all. */
+static void test_large_bodies_at_a_time(void **state)
+{
+    (void)state;
+    int fds[4];
+    for (int i = 0; i < 4; i++)
+        fds[i] = begin_large_body();
+    for (int i = 0; i < 100; i++) /* what was sent is received */
+        event_base_loop(fx.base, EVLOOP_NONBLOCK);
+    struct answer answer = put("", "", "{}", 503);
+    check_problem(&answer, 503, "exhausted");
+    assert_true(has_header(&answer, "Retry-After: 1"));
+    free_answer(&answer);
+    close(fds[0]);
+    for (int i = 0; i < 100; i++)
+        event_base_loop(fx.base, EVLOOP_NONBLOCK);
+    answer = put("", "", "{}", 200);
+    free_answer(&answer);
+    for (int i = 1; i < 4; i++)
+        close(fds[i]);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -179,7 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),    TEST(test_creates_updates_and_deletes),
         TEST(test_preconditions), TEST(test_every_error_has_a_pointer),
-        TEST(test_size),
+        TEST(test_size),          TEST(test_large_bodies_at_a_time),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,7 @@ static void test_wg_quick_files(void **state)
     write_file("a.json", "{\"tunnels\":[{\"name\":\"home\",\"wg_quick_file\":\"home.conf\"}]}");
     refuse(folder, "/a.json: /tunnels/0/wg_quick_file: home.conf cannot be read: No such file or "
                    "directory");
+    config_files_fini(&files);
     write_file("home.conf", "[Interface]\nPrivateKey = " KEY "\nAddress = 10.9.0.2/32\n");
     assert_int_equal(config_files_read(folder, &files), 0);
     assert_string_equal(files.config.tunnels[0].spec.name, "home");
