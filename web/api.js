@@ -29,11 +29,12 @@ export class Api {
     return this.token === '' ? more : { ...more, Authorization: `Bearer ${this.token}` };
   }
 
-  /** The response, of any good status. options: {body, type, ifMatch, signal, accept} */
+  /** The response, of any good status. options: {body, type, ifMatch, ifNoneMatch, signal, accept} */
   async send(method, path, options = {}) {
     const headers = this.headers({});
     if (options.type) headers['Content-Type'] = options.type;
     if (options.ifMatch) headers['If-Match'] = options.ifMatch;
+    if (options.ifNoneMatch) headers['If-None-Match'] = options.ifNoneMatch;
     if (options.accept) headers.Accept = options.accept;
     let response;
     try {

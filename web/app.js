@@ -80,7 +80,7 @@ const forwardActions = {
     }),
   remove: (forward) =>
     act(() =>
-      openRemoval(api, 'forward', forward.name, () => {
+      openRemoval(api, { kind: 'forward', name: forward.name, next: byId('search') }, () => {
         model.forwards.remove(forward.name);
         done(`The forward ${forward.name} is deleted`);
       }),
@@ -92,7 +92,7 @@ const tunnelActions = {
   copyCurl: (tunnel) => act(() => copyText(tunnelCommand(where(), tunnel), `${tunnel.name} as curl`)),
   remove: (tunnel) =>
     act(() =>
-      openRemoval(api, 'tunnel', tunnel.name, () => {
+      openRemoval(api, { kind: 'tunnel', name: tunnel.name, next: byId('import') }, () => {
         for (const forward of model.forwards.all) {
           if (forward.tunnel === tunnel.name) model.forwards.remove(forward.name);
         }
@@ -181,8 +181,8 @@ const LISTENERS = {
   'add-tunnel': () => openTunnelForm(api, takeTunnel),
   'empty-add-tunnel': () => openTunnelForm(api, takeTunnel),
   'add-forward': () => openForwardForm(api, model.tunnels.all.map(({ name }) => name), takeForward),
-  import: () => openImport(api, takeTunnel),
-  'empty-import': () => openImport(api, takeTunnel),
+  import: () => openImport(api, model.tunnels, takeTunnel),
+  'empty-import': () => openImport(api, model.tunnels, takeTunnel),
   'copy-first': () => act(() => copyText(firstTunnelCommand(where()), 'the command')),
   'sign-out': () => {
     forgetToken();
@@ -232,6 +232,8 @@ async function begin() {
   } catch (error) {
     if (error.status === 401) {
       await signIn(api.token === '' ? '' : 'This is not a valid token.');
+    } else if (error.status === 429) {
+      await signIn(`${error.title}: ${error.message}.`);
     } else {
       lastError = error.message;
       tick();

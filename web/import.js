@@ -38,8 +38,17 @@ function describe({ warnings, ...tunnel }) {
   ];
 }
 
-/** done(tunnel) is called when it is made. */
-export function openImport(api, done) {
+function warnOfReplacement(name) {
+  return el('p', { class: 'warning' }, `▲ There is a tunnel ${name}: this replaces its definition.`);
+}
+
+/** Only what the person saw is replaced: this version of a tunnel, or none. */
+function preconditionOf(present) {
+  return present ? { ifMatch: `"${present.generation}"` } : { ifNoneMatch: '*' };
+}
+
+/** tunnels: those that are there. done(tunnel) is called when it is made. */
+export function openImport(api, tunnels, done) {
   let text = '';
   let tried = null;
   const preview = createPreview();
@@ -82,7 +91,11 @@ export function openImport(api, done) {
 
   async function send(isTrial) {
     try {
-      const response = await api.send('PUT', path(nameInput.value, isTrial), { body: text, type: 'text/plain' });
+      const response = await api.send('PUT', path(nameInput.value, isTrial), {
+        body: text,
+        type: 'text/plain',
+        ...preconditionOf(tunnels.get(nameInput.value)),
+      });
       return await response.json();
     } catch (error) {
       preview.mark(error.errors ?? []);
@@ -108,8 +121,9 @@ export function openImport(api, done) {
         return true;
       }
       tried = await send(true);
-      preview.outcome.replaceChildren(...describe(tried));
-      setText(dialog.querySelector('button[type=submit]'), 'Import the tunnel');
+      const replaces = tunnels.get(tried.name) !== undefined;
+      preview.outcome.replaceChildren(...describe(tried), ...(replaces ? [warnOfReplacement(tried.name)] : []));
+      setText(dialog.querySelector('button[type=submit]'), replaces ? `Replace ${tried.name}` : 'Import the tunnel');
       return false;
     },
   });

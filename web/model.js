@@ -1,6 +1,9 @@
 // What the page knows of the service: objects by name, and rates of their counters.
 import { Meter } from './series.js';
 
+/** Of so many objects that are gone the last generation is remembered. */
+const GONE_KEPT = 10_000;
+
 /**
  * Objects of one kind. A page of a list is the truth about its range of names, as of the moment when
  * it was asked for: what was learnt later stays.
@@ -18,6 +21,10 @@ export class Collection {
 
   get size() {
     return this.#entries.size;
+  }
+
+  get(name) {
+    return this.#entries.get(name)?.object;
   }
 
   /** In the order of names. */
@@ -44,6 +51,7 @@ export class Collection {
     const entry = this.#entries.get(name);
     if (!entry) return;
     this.#gone.set(name, entry.object.generation);
+    if (this.#gone.size > GONE_KEPT) this.#gone.delete(this.#gone.keys().next().value);
     this.#entries.delete(name);
     this.#ordered = undefined;
   }

@@ -56,6 +56,8 @@ export function updateProblems(status, now, onShow) {
   const text = summaryOf(status);
   // It is an aria-live region: it speaks when the text changes, and then only.
   setText(summary, text);
+  const count = status.problems_total;
+  document.title = count > 0 ? `▲ ${formatCount(count)} · manytun` : 'manytun';
   setAttribute(summary, 'class', `summary ${levelOf(status)}`);
   const items = status.problems.slice(0, SHOWN).map((problem) => ({ problem, now }));
   reconcile(list, items, ({ problem }) => `${problem.kind}/${problem.name}/${problem.condition}`, () => createProblem(onShow));

@@ -31,8 +31,11 @@ async function look(api, kind, name) {
   return { etag, lines };
 }
 
-/** kind: 'tunnel' or 'forward'. done() is called when it is gone. */
-export async function openRemoval(api, kind, name, done) {
+/**
+ * kind: 'tunnel' or 'forward'. done() is called when it is gone; then the keyboard goes on at next,
+ * since the button that it came from is gone too.
+ */
+export async function openRemoval(api, { kind, name, next }, done) {
   let seen = await look(api, kind, name);
   const lines = el('div', {});
   const show = () => lines.replaceChildren(...seen.lines.map((line) => el('p', {}, line)));
@@ -55,6 +58,7 @@ export async function openRemoval(api, kind, name, done) {
         throw error;
       }
       done();
+      dialog.addEventListener('close', () => next.focus());
     },
   });
   setText(dialog.querySelector('button[type=button]'), `Keep ${name}`);

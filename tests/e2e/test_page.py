@@ -67,6 +67,11 @@ def test_empty(service, run_browser):
     run_browser(service, "empty")
 
 
+def test_open(make_service, run_browser):
+    """Without authentication."""
+    run_browser(make_service("--auth", "none"), "open")
+
+
 class Talker(threading.Thread):
     """Sends over a connection to an echo server and reads it back, until it is left."""
 

@@ -8,7 +8,7 @@ const PRIVATE_KEY = 'AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=';
 const PEER_KEY = 'AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=';
 
 test('a token is asked for, checked, and kept out of the address', async () => {
-  const page = await openPage({ signIn: false });
+  const page = await openPage({ as: null });
   await page.getByLabel('Token').fill('wrong');
   await page.keyboard.press('Enter');
   await page.getByText('This is not a valid token.').waitFor();

@@ -33,10 +33,10 @@ after(async () => {
 });
 
 /**
- * Opens the page, signed in unless signIn is false. options: those of a browser context, as
- * {viewport, colorScheme}.
+ * Opens the page, signed in with a token (null = none is given), and waits until it shows that it is
+ * live. prepare(page) comes before. options: those of a browser context, as {viewport, colorScheme}.
  */
-export async function openPage({ signIn = true, ...options } = {}) {
+export async function openPage({ as = token, prepare, live = 'Live', ...options } = {}) {
   const context = await browser.newContext({
     viewport: DESKTOP,
     permissions: ['clipboard-read', 'clipboard-write'],
@@ -52,11 +52,12 @@ export async function openPage({ signIn = true, ...options } = {}) {
     if (message.type() === 'error' && !isAnswer) page.errors.push(message.text());
   });
   opened.push(page);
+  await prepare?.(page);
   await page.goto(url);
-  if (signIn) {
-    await page.getByLabel('Token').fill(token);
+  if (as !== null) {
+    await page.getByLabel('Token').fill(as);
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByText('Live', { exact: true }).waitFor();
+    await page.getByText(live, { exact: true }).waitFor();
   }
   return page;
 }

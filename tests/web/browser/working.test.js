@@ -49,6 +49,27 @@ test('a service that does not answer makes the page stale, and it recovers by it
   await page.getByText('Stale', { exact: true }).waitFor({ state: 'detached' });
 });
 
+test('without a stream of events the page asks for them', async () => {
+  const isStream = (request) => request.headers().accept === 'text/event-stream';
+  const prepare = (page) =>
+    page.route('**/v1/events*', (route) => (isStream(route.request()) ? route.abort() : route.continue()));
+  const page = await openPage({ prepare, live: 'Polling' });
+  await call('PATCH', '/v1/forwards/spare', { idle_timeout_seconds: 60 });
+  await page.locator('#event-list > li').filter({ hasText: 'forward spare changed' }).waitFor();
+});
+
+test('a reader sees everything, and nothing to change it with', async () => {
+  const made = await call('POST', '/v1/tokens', { name: 'reader', role: 'read' });
+  const page = await openPage({ as: made.token });
+  await row(page, 'web').getByRole('button', { name: 'Copy web as curl' }).waitFor();
+  assert.equal(await page.locator('#role').innerText(), 'read');
+  for (const name of [/^Delete/, /^Disable/, /^Add/, /^Import/]) {
+    assert.equal(await page.getByRole('button', { name }).count(), 0, String(name));
+  }
+  await call('DELETE', '/v1/tokens/reader');
+  await page.getByText('This token is no longer valid.').waitFor();
+});
+
 test('a forward is disabled and enabled', async () => {
   const page = await openPage();
   await row(page, 'spare').getByRole('button', { name: 'Disable spare' }).click();
@@ -121,6 +142,11 @@ test('a wg-quick file is imported, with its errors at their lines and its keys h
   await checkAccessible(page);
   assert.equal((await call('GET', '/v1/tunnels')).items.length, 1);
 
+  await dialog.getByLabel('Name of the tunnel').fill('home');
+  await dialog.getByRole('button', { name: 'Preview' }).click();
+  await dialog.getByText('There is a tunnel home: this replaces its definition.').waitFor();
+  await dialog.getByLabel('Name of the tunnel').fill('branch');
+  await dialog.getByRole('button', { name: 'Preview' }).click();
   await dialog.getByRole('button', { name: 'Import the tunnel' }).click();
   await tunnel(page, 'branch').getByText('10.77.0.0/24').waitFor();
   assert.deepEqual((await call('GET', '/v1/tunnels/branch')).addresses, ['10.77.0.2/32']);
@@ -170,6 +196,7 @@ test('deleting names the connections that it drops, and wants the version that w
   await dialog.getByText('it was changed meanwhile').waitFor();
   await dialog.getByRole('button', { name: 'Delete web' }).click();
   await row(page, 'web').waitFor({ state: 'detached' });
+  await page.waitForFunction(() => document.activeElement.id === 'search');
 
   await tunnel(page, 'home').getByRole('button', { name: 'Delete home' }).click();
   await page.getByRole('dialog').getByText('This deletes 3 forwards too: database, metrics, spare.').waitFor();
