@@ -192,6 +192,45 @@ def test_slow_readers(service):
             be_good(service)
 
 
+STREAMS = 64  # that are served at one time
+
+
+def test_deaf_subscribers(service):
+    """Hundreds that ask for the stream of events and never read: some are served, none is waited
+    for, and the service ends with them."""
+    request = b"GET /v1/events HTTP/1.1\r\n" + headers(service) + b"\r\n"
+    with Crowd(service) as crowd:
+        crowd.add(200, addresses(40))
+        for connection in crowd.sockets:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        crowd.send(request)
+        wait.until(lambda: all(map(has_said_something, crowd.sockets)), "all have an answer")
+        answers = [connection.recv(12, socket.MSG_PEEK) for connection in crowd.sockets]
+        assert answers.count(b"HTTP/1.1 200") == STREAMS
+        assert answers.count(b"HTTP/1.1 503") == len(answers) - STREAMS
+        with service.client() as client:
+            for number in range(500):
+                changed = client.call("PATCH", "/v1/forwards/web",
+                                      {"idle_timeout_seconds": 1 + number})
+                assert changed.status == 200
+        be_good(service)
+
+
+def has_said_something(connection):
+    return bool(select.select([connection], [], [], 0)[0])
+
+
+def test_stop_with_subscribers(make_service):
+    """Streams have no end of their own, and do not keep the service from its."""
+    service = make_service()
+    request = b"GET /v1/events HTTP/1.1\r\n" + headers(service) + b"\r\n"
+    with Crowd(service) as crowd:
+        crowd.add(STREAMS)
+        crowd.send(request)
+        wait.until(lambda: all(map(has_said_something, crowd.sockets)), "all have an answer")
+        assert service.stop() == 0
+
+
 def talk(service, data, timeout=GOOD_CLIENT_DEADLINE):
     """Sends bytes, and gives all that comes until the service ends or has been silent for long."""
     with service.namespace.connect(service.address, timeout=timeout) as connection:

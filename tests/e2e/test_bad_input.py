@@ -77,7 +77,13 @@ REFUSED_FORWARDS = [
     (forward(connect_timeout_seconds=0), "/connect_timeout_seconds"),
     (forward(connect_timeout_seconds=301), "/connect_timeout_seconds"),
     (forward(idle_timeout_seconds=-1), "/idle_timeout_seconds"),
+    (forward(listen={"address": "127.0.0.1", "port": 80.9}), "/listen/port"),
+    (forward(target={"host": "192.168.4.2", "port": 1e10}), "/target/port"),
+    (forward(idle_timeout_seconds=2 ** 53 + 1), "/idle_timeout_seconds"),
+    (forward(idle_timeout_seconds=2 ** 64 + 1), "/idle_timeout_seconds"),
     (forward(enabled="yes"), "/enabled"),
+    (forward(NAME="web"), "/NAME"),
+    (forward(**{"na\u043ce": "web"}), "/na\u043ce"),
     (forward(nonsense=1), "/nonsense"),
 ]
 
@@ -190,6 +196,21 @@ def test_who_may_call(service):
             in (400, 403, 421), header
     assert service.request("GET", "/v1/forwards", unix=True).status == 200
     assert service.request("GET", "/livez").status == 401
+
+
+@pytest.mark.usefixtures("undisturbed")
+def test_what_is_hidden_in_a_path(service):
+    """An object is named by its exact name alone: no escape, case or parameter leads to it."""
+    token = {"Authorization": f"Bearer {service.token}"}
+    for hidden in ("web%00", "web%00x", "web%20", "web%0a", "web%0d%0a", "web/",
+                   "web//", "/web", "./web", "x/../web", "web%2f", "%2e%2e%2fforwards%2fweb", "WEB",
+                   "web;a=b", "web%3fcascade=true", "w%c3%a9b", "web%", "web%0", "web%zz", "web#",
+                   "%c0%ae%c0%ae", "%ff", "web" * 200, "x" * 40_000):
+        answer = service.request("DELETE", f"/v1/forwards/{hidden}", headers=token)
+        assert 400 <= answer.status < 500, (hidden, answer)
+    for query in ("?cascade=true", "?x=y", "?limit=1&limit=2", "?%00", "?limit=1%00", "?=", "?&&&"):
+        answer = service.request("DELETE", f"/v1/forwards/web{query}", headers=token)
+        assert answer.status == 400, (query, answer)
 
 
 @pytest.mark.usefixtures("undisturbed")
