@@ -49,3 +49,27 @@ def test_the_service_does_what_the_document_says(service, tmp_path):
         "run", DOCUMENT, "--url", "http://127.0.0.1:8585",
         "--header", f"Authorization: Bearer {token}", "--seed", "1", "--max-examples", EXAMPLES])
     print(tools.run(command, timeout=230))
+
+
+def test_a_generated_python_client_works(service, tmp_path):
+    """openapi-python-client's."""
+    environment = {**os.environ, "PATH": f"{tools.VENV}:{os.environ['PATH']}"}  # for its formatter
+    tools.run([tools.VENV / "openapi-python-client", "generate", "--path", DOCUMENT,
+               "--meta", "none", "--output-path", tmp_path / "manytun_client"], env=environment)
+    tools.run(service.namespace.command([
+        "env", f"PYTHONPATH={tmp_path}", tools.VENV / "python", FOLDER / "client.py",
+        "http://127.0.0.1:8585", service.token]))
+
+
+def test_a_generated_typescript_client_works(service, tmp_path):
+    """The types are openapi-typescript's; the program is checked against them by the compiler."""
+    folder = tools.node_folder(tmp_path / "node")
+    programs = tools.NODE_MODULES / ".bin"
+    (folder / "package.json").write_text('{"type": "module"}')
+    shutil.copy(FOLDER / "client.ts", folder)
+    tools.run([programs / "openapi-typescript", DOCUMENT, "--default-non-nullable", "false",
+               "-o", folder / "schema.ts"])
+    tools.run([programs / "tsc", "--strict", "--target", "es2022", "--module", "nodenext",
+               "--lib", "es2023,dom,dom.asynciterable", "--skipLibCheck", folder / "client.ts"])
+    tools.run(service.namespace.command([
+        "node", folder / "client.js", "http://127.0.0.1:8585", service.token]))
