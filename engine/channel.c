@@ -323,6 +323,11 @@ int channel_new(struct event_base *base, int fd, const struct channel_ops *ops, 
     return 0;
 }
 
+int channel_fd(const struct channel *channel)
+{
+    return channel->fd;
+}
+
 void channel_free(struct channel *channel)
 {
     if (!channel)

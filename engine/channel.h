@@ -42,6 +42,8 @@ int channel_new(struct event_base *base, int fd, const struct channel_ops *ops, 
                 struct channel **out);
 /* Closes the socket; what is still queued is lost. No callback comes after. NULL is allowed. */
 void channel_free(struct channel *channel);
+/* Its socket, borrowed: to be shared with another process, and not to be read or written. */
+int channel_fd(const struct channel *channel);
 
 /*
  * Sends a message; fds are duplicated, -1 = none. 0, -ENOMEM, -EMSGSIZE, -EMFILE, or -ENOBUFS

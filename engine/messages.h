@@ -16,6 +16,9 @@
  *   PEER_COUNTERS   peer_counters            PEER_REMOVED    slot
  *   PEER_REMOVE     slot
  *   DRAIN
+ *   TUNNEL_HAND_OVER slot, bridge           RETIRED
+ *   TUNNEL_ADOPT     slot, bridge
+ *   RETIRE
  *
  * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
  * zero then. An UPDATE carries the whole definition; it has descriptors only when they are others
@@ -23,6 +26,10 @@
  *
  * DRAIN ends accepting: clients in the backlogs are taken, then the listeners are shut down for
  * every duplicate of them. DRAINED comes once, when no connection is left.
+ *
+ * In a takeover, the older worker is told to hand its tunnels over, and then to retire: it closes
+ * its duplicates of the listeners, says RETIRED, and ends by itself when no connection is left. The
+ * newer one adopts a tunnel with the other end of its bridge (bridge.h).
  */
 #ifndef MANYTUN_ENGINE_MESSAGES_H
 #define MANYTUN_ENGINE_MESSAGES_H
@@ -34,7 +41,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 4
+#define MESSAGES_VERSION 5
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -53,6 +60,10 @@ enum message_type {
     MESSAGE_PEER_COUNTERS,
     MESSAGE_PEER_REMOVE,
     MESSAGE_PEER_REMOVED,
+    MESSAGE_TUNNEL_HAND_OVER,
+    MESSAGE_TUNNEL_ADOPT,
+    MESSAGE_RETIRE,
+    MESSAGE_RETIRED,
 };
 
 struct message_hello {

@@ -1,10 +1,13 @@
 /*
  * tunnel: owns one device, one stack, one pair of outer sockets, and one timer that stands for the
- * deadlines of all of them; and a copy of its definition, to know what an update changes.
+ * deadlines of all of them; a copy of its definition, to know what an update changes; and its
+ * bridges. Once it is handed over, device and udp are NULL.
  */
 #include "engine/tunnel.h"
 
+#include "engine/bridge.h"
 #include "engine/clock.h"
+#include "engine/log.h"
 #include "engine/spec_diff.h"
 #include "engine/stack/stack.h"
 #include "engine/udp.h"
@@ -12,10 +15,14 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* How stale the shared counters may get while there is traffic. */
 #define PUBLISH_INTERVAL (200 * CLOCK_NS_PER_MS)
+
+/* A peer whose handshake is younger has a session. */
+#define SESSION_SECONDS 180
 
 /* How often roaming is told of, per tunnel. */
 #define ROAMING_EVENT_INTERVAL CLOCK_NS_PER_S
@@ -44,6 +51,8 @@ struct tunnel {
     struct udp *udp;
     struct wg_device *device;
     struct stack *stack;
+    struct bridge *older; /* to the worker before this one, or NULL */
+    struct bridge *newer; /* to the worker after this one, or NULL */
     struct wg_peer **peers;
     size_t peers_count;
     size_t peers_room;
@@ -120,10 +129,27 @@ static const struct wg_device_ops device_ops = {
 static int stack_output(void *ctx, const struct iovec *pieces, int count, size_t len)
 {
     struct tunnel *tunnel = ctx;
-    return wg_device_send(tunnel->device, pieces, count, len);
+    if (tunnel->device)
+        return wg_device_send(tunnel->device, pieces, count, len);
+    return tunnel->newer ? bridge_send(tunnel->newer, pieces, count) : -EPIPE;
 }
 
-static const struct stack_ops stack_ops = {.output = stack_output, .now = device_now};
+/* A connection that this stack does not know may be the older worker's. */
+static bool stack_stranger(void *ctx, const uint8_t *packet, size_t len)
+{
+    struct tunnel *tunnel = ctx;
+    struct iovec piece = {.iov_base = (void *)packet, .iov_len = len};
+    if (!tunnel->older)
+        return false;
+    bridge_send(tunnel->older, &piece, 1); /* what does not fit is lost, as any packet may be */
+    return true;
+}
+
+static const struct stack_ops stack_ops = {
+    .output = stack_output,
+    .now = device_now,
+    .stranger = stack_stranger,
+};
 
 static void udp_datagram(void *ctx, const struct wg_endpoint *from, uint8_t *data, size_t len)
 {
@@ -184,6 +210,9 @@ static void publish_peer(const struct wg_peer *peer)
 
 static void publish(struct tunnel *tunnel)
 {
+    counter_set(&tunnel->counters->connections, stack_stats(tunnel->stack)->connections);
+    if (!tunnel->device)
+        return;
     struct wg_peer_stats sum = {0};
     for (size_t i = 0; i < tunnel->peers_count; i++) {
         const struct wg_peer_stats *stats = wg_peer_stats(tunnel->peers[i]);
@@ -212,7 +241,6 @@ static void publish(struct tunnel *tunnel)
         counter_set(&counters->last_handshake_unix_ns, (uint64_t)sum.last_handshake_unix_ns);
     counter_set(&counters->dropped_in, before->dropped_in + dropped_in);
     counter_set(&counters->dropped_out, before->dropped_out + dropped_out);
-    counter_set(&counters->connections, stack_stats(tunnel->stack)->connections);
 }
 
 /* --- Time ------------------------------------------------------------------------------------- */
@@ -222,12 +250,16 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t device_deadline(const struct tunnel *tunnel)
+{
+    return tunnel->device ? wg_device_deadline(tunnel->device) : WG_NEVER;
+}
+
 /* Sets the timer to the next deadline. One that is set too early is left: it costs less to wake. */
 static void set_timer(struct tunnel *tunnel)
 {
-    uint64_t at =
-        min_u64(min_u64(wg_device_deadline(tunnel->device), stack_deadline(tunnel->stack)),
-                tunnel->publish_at);
+    uint64_t at = min_u64(min_u64(device_deadline(tunnel), stack_deadline(tunnel->stack)),
+                          tunnel->publish_at);
     if (at >= tunnel->timer_at)
         return;
     uint64_t now = clock_now();
@@ -245,7 +277,7 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
     struct tunnel *tunnel = arg;
     clock_refresh();
     tunnel->timer_at = WG_NEVER;
-    if (wg_device_deadline(tunnel->device) <= clock_now())
+    if (device_deadline(tunnel) <= clock_now())
         wg_device_expire(tunnel->device);
     if (stack_deadline(tunnel->stack) <= clock_now())
         stack_expire(tunnel->stack);
@@ -259,7 +291,8 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
 static void on_end_of_turn(struct turn_item *item)
 {
     struct tunnel *tunnel = (struct tunnel *)((char *)item - offsetof(struct tunnel, end_of_turn));
-    udp_flush(tunnel->udp);
+    if (tunnel->udp)
+        udp_flush(tunnel->udp);
     if (tunnel->publish_at == WG_NEVER)
         tunnel->publish_at = clock_now() + PUBLISH_INTERVAL;
     set_timer(tunnel);
@@ -420,6 +453,8 @@ void tunnel_free(struct tunnel *tunnel)
         free(wg_peer_ctx(tunnel->peers[i]));
     wg_device_free(tunnel->device);
     udp_free(tunnel->udp);
+    bridge_free(tunnel->older);
+    bridge_free(tunnel->newer);
     turn_cancel(tunnel->turn, &tunnel->end_of_turn);
     if (tunnel->timer)
         event_free(tunnel->timer);
@@ -548,6 +583,171 @@ int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const i
     if (moved)
         return moved;
     return restacked ? restacked : peered;
+}
+
+/* --- Takeover --------------------------------------------------------------------------------- */
+
+static void older_peer(void *ctx, const struct bridge_peer *introduced)
+{
+    struct tunnel *tunnel = ctx;
+    struct wg_peer *peer =
+        tunnel->device ? wg_peer_find(tunnel->device, introduced->public_key) : NULL;
+    if (!peer)
+        return;
+    wg_peer_set_endpoint(peer, &introduced->remote);
+    if (introduced->live)
+        wg_peer_send_keepalive(peer);
+}
+
+static void older_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
+{
+    struct tunnel *tunnel = ctx;
+    if (stack_reserve_ports(tunnel->stack, ports) < 0)
+        log_about(LOG_LEVEL_WARN, LOG_TUNNEL, tunnel->spec.name,
+                  "out of memory: a new connection may meet one of the older worker");
+}
+
+static void older_packet(void *ctx, uint8_t *packet, size_t len)
+{
+    struct iovec piece = {.iov_base = packet, .iov_len = len};
+    stack_output(ctx, &piece, 1, len); /* what does not fit is lost, as any packet may be */
+}
+
+static void bridge_touched(void *ctx)
+{
+    tunnel_touch(ctx);
+}
+
+static void older_closed(void *ctx, int error)
+{
+    struct tunnel *tunnel = ctx;
+    if (error)
+        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec.name,
+                  "the connections of the older worker are lost: it is of another version");
+    bridge_free(tunnel->older);
+    tunnel->older = NULL;
+    stack_reserve_ports(tunnel->stack, NULL);
+}
+
+static const struct bridge_ops older_ops = {
+    .peer = older_peer,
+    .ports = older_ports,
+    .packet = older_packet,
+    .received = bridge_touched,
+    .writable = bridge_touched,
+    .closed = older_closed,
+};
+
+int tunnel_adopt(struct tunnel *tunnel, int fd)
+{
+    int error = bridge_new(event_get_base(tunnel->timer), fd, &older_ops, tunnel, &tunnel->older);
+    if (error)
+        return error;
+    bridge_receive(tunnel->older); /* before a connection is made: which ports are in use */
+    return 0;
+}
+
+static void newer_peer(void *ctx, const struct bridge_peer *peer)
+{
+    (void)ctx;
+    (void)peer;
+}
+
+static void newer_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
+{
+    (void)ctx;
+    (void)ports;
+}
+
+static void newer_packet(void *ctx, uint8_t *packet, size_t len)
+{
+    struct tunnel *tunnel = ctx;
+    stack_receive(tunnel->stack, packet, len);
+}
+
+static void newer_received(void *ctx)
+{
+    struct tunnel *tunnel = ctx;
+    stack_flush(tunnel->stack);
+    tunnel_touch(tunnel);
+}
+
+static void newer_writable(void *ctx)
+{
+    struct tunnel *tunnel = ctx;
+    stack_resume(tunnel->stack);
+    tunnel_touch(tunnel);
+}
+
+static void newer_closed(void *ctx, int error)
+{
+    (void)error;
+    struct tunnel *tunnel = ctx;
+    bridge_free(tunnel->newer);
+    tunnel->newer = NULL;
+    bridge_free(tunnel->older); /* nor can those who came before us send any more */
+    tunnel->older = NULL;
+    tunnel->ops->severed(tunnel->ctx);
+}
+
+static const struct bridge_ops newer_ops = {
+    .peer = newer_peer,
+    .ports = newer_ports,
+    .packet = newer_packet,
+    .received = newer_received,
+    .writable = newer_writable,
+    .closed = newer_closed,
+};
+
+static size_t list_peers(const struct tunnel *tunnel, struct bridge_peer *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < tunnel->peers_count; i++) {
+        const struct wg_peer *peer = tunnel->peers[i];
+        const struct wg_endpoint *endpoint = wg_peer_endpoint(peer);
+        int64_t age = clock_unix_ns() - wg_peer_stats(peer)->last_handshake_unix_ns;
+        if (endpoint->remote.sa.sa_family == AF_UNSPEC)
+            continue;
+        struct bridge_peer *item = &out[count++];
+        *item = (struct bridge_peer){.remote = endpoint->remote};
+        item->live = age < SESSION_SECONDS * (int64_t)CLOCK_NS_PER_S;
+        memcpy(item->public_key, wg_peer_public_key(peer), BRIDGE_KEY_LEN);
+    }
+    return count;
+}
+
+static int introduce(struct tunnel *tunnel)
+{
+    uint8_t ports[BRIDGE_PORT_BYTES];
+    struct bridge_peer *peers = calloc(tunnel->peers_count + 1, sizeof(*peers));
+    if (!peers)
+        return -ENOMEM;
+    stack_used_ports(tunnel->stack, ports);
+    int error = bridge_introduce(tunnel->newer, peers, list_peers(tunnel, peers), ports);
+    free(peers);
+    return error;
+}
+
+int tunnel_hand_over(struct tunnel *tunnel, int fd)
+{
+    int error = bridge_new(event_get_base(tunnel->timer), fd, &newer_ops, tunnel, &tunnel->newer);
+    if (!error)
+        error = introduce(tunnel);
+    publish(tunnel);
+    udp_flush(tunnel->udp);
+    wg_device_free(tunnel->device);
+    tunnel->device = NULL;
+    tunnel->peers_count = 0;
+    udp_free(tunnel->udp);
+    tunnel->udp = NULL;
+    stack_resume(tunnel->stack); /* it may have waited for the sockets */
+    tunnel_touch(tunnel);
+    return error;
+}
+
+bool tunnel_is_quiet(const struct tunnel *tunnel)
+{
+    return !tunnel->older && stack_is_quiet(tunnel->stack);
 }
 
 /* --- Use -------------------------------------------------------------------------------------- */

@@ -3,6 +3,11 @@
  *
  *   outer sockets (udp) ⇄ device (wg) ⇄ stack ⇄ forwards
  *
+ * In a takeover a tunnel has one or two bridges. Handed over to a newer worker, it has no device
+ * and no sockets any more, and its stack lives on behind the bridge to that worker; adopted from an
+ * older one, what its own stack does not know goes over the bridge to that one. Both at once make a
+ * chain.
+ *
  * What its parts send in one turn of the event loop leaves in one batch at the end of it.
  */
 #ifndef MANYTUN_ENGINE_TUNNEL_H
@@ -14,6 +19,7 @@
 #include "engine/wg/device.h"
 
 #include <event2/event.h>
+#include <stdbool.h>
 
 struct stack;
 struct tunnel;
@@ -21,6 +27,8 @@ struct tunnel;
 struct tunnel_ops {
     /* A fact about a peer, for people to read. */
     void (*event)(void *ctx, const uint8_t public_key[WG_KEY_LEN], enum wg_event event);
+    /* After tunnel_hand_over(): the newer worker is gone, and no packet leaves any more. */
+    void (*severed)(void *ctx);
 };
 
 struct tunnel_config {
@@ -50,6 +58,20 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out);
 int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const int sockets[2]);
 /* Aborts the connections of the stack, then sends what is batched. NULL is allowed. */
 void tunnel_free(struct tunnel *tunnel);
+
+/*
+ * Gives peers and sockets up to the newer worker at the other end of bridge, a SOCK_SEQPACKET
+ * socket that is taken over. Keys are wiped. Open connections go on through it. 0 or -ENOMEM: then
+ * they do not.
+ */
+int tunnel_hand_over(struct tunnel *tunnel, int bridge);
+/*
+ * The other end: takes where the peers are, and the older worker's packets. The bridge is taken
+ * over, also when this fails. 0 or -ENOMEM.
+ */
+int tunnel_adopt(struct tunnel *tunnel, int bridge);
+/* Whether nothing is under way: its own connections are over, and those of older workers. */
+bool tunnel_is_quiet(const struct tunnel *tunnel);
 
 struct stack *tunnel_stack(struct tunnel *tunnel);
 /*

@@ -15,7 +15,6 @@
 #include "engine/json.h"
 #include "engine/log.h"
 #include "engine/messages.h"
-#include "engine/stack/stack.h"
 #include "engine/tunnel.h"
 #include "engine/turn.h"
 #include "engine/udp.h"
@@ -46,6 +45,7 @@ struct worker {
     struct tunnel_slot tunnels[COUNTERS_TUNNELS_MAX];
     struct listener *listeners[COUNTERS_FORWARDS_MAX];
     struct event *drain_check; /* pending while connections are left of a drain */
+    bool retiring;             /* ends when no connection is left */
     bool greeted;              /* control's HELLO was right */
     bool stopped;
     int status; /* to exit with */
@@ -62,7 +62,22 @@ static void on_tunnel_event(void *ctx, const uint8_t public_key[WG_KEY_LEN], enu
                  NULL);
 }
 
-static const struct tunnel_ops tunnel_ops = {.event = on_tunnel_event};
+static void on_tunnel_severed(void *ctx)
+{
+    const struct tunnel_slot *slot = ctx;
+    struct listener **listeners = slot->worker->listeners;
+    for (size_t i = 0; i < COUNTERS_FORWARDS_MAX; i++) {
+        if (!listeners[i] || listener_tunnel(listeners[i]) != slot->tunnel)
+            continue;
+        listener_free(listeners[i]);
+        listeners[i] = NULL;
+    }
+}
+
+static const struct tunnel_ops tunnel_ops = {
+    .event = on_tunnel_event,
+    .severed = on_tunnel_severed,
+};
 
 static int start_tunnel(struct worker *worker, uint32_t index, const cJSON *json,
                         struct channel_message *message)
@@ -274,7 +289,7 @@ static bool has_connections(const struct worker *worker)
     }
     for (size_t i = 0; i < COUNTERS_TUNNELS_MAX; i++) {
         struct tunnel *tunnel = worker->tunnels[i].tunnel;
-        if (tunnel && !stack_is_quiet(tunnel_stack(tunnel)))
+        if (tunnel && !tunnel_is_quiet(tunnel))
             return true;
     }
     return false;
@@ -288,6 +303,8 @@ static void on_drain_check(evutil_socket_t fd, short events, void *arg)
     struct timeval interval = {.tv_usec = DRAIN_CHECK_MS * 1000L};
     if (has_connections(worker))
         event_add(worker->drain_check, &interval);
+    else if (worker->retiring)
+        worker->stopped = true;
     else
         message_send(worker->channel, MESSAGE_DRAINED, NULL, 0, NULL, NULL);
 }
@@ -302,6 +319,58 @@ static int drain(struct worker *worker, struct channel_message *message)
     }
     event_active(worker->drain_check, EV_TIMEOUT, 0); /* after this turn, which may have dialled */
     return 0;
+}
+
+/* --- Takeover --------------------------------------------------------------------------------- */
+
+/* Reads a message that gives a tunnel a bridge. *tunnel is NULL when it could not be started. */
+static int read_bridge(struct worker *worker, struct channel_message *message,
+                       struct tunnel **tunnel)
+{
+    struct message_slot slot;
+    int error = message_read(message, &slot, sizeof(slot));
+    if (error || slot.slot >= COUNTERS_TUNNELS_MAX || message->fds[0] < 0)
+        return -EPROTO;
+    *tunnel = worker->tunnels[slot.slot].tunnel;
+    return 0;
+}
+
+static int give_bridge(struct worker *worker, struct channel_message *message,
+                       int (*give)(struct tunnel *tunnel, int bridge))
+{
+    struct tunnel *tunnel;
+    int error = read_bridge(worker, message, &tunnel);
+    if (error || !tunnel) /* else it could not be started, which was logged */
+        return error;
+    int bridge = message->fds[0];
+    message->fds[0] = -1;
+    error = give(tunnel, bridge);
+    if (error)
+        log_error("connections are lost in the takeover: %s", strerror(-error));
+    return 0;
+}
+
+static int tunnel_give_up(struct worker *worker, struct channel_message *message)
+{
+    return give_bridge(worker, message, tunnel_hand_over);
+}
+
+static int tunnel_take(struct worker *worker, struct channel_message *message)
+{
+    return give_bridge(worker, message, tunnel_adopt);
+}
+
+static int retire(struct worker *worker, struct channel_message *message)
+{
+    if (message->len != 0)
+        return -EPROTO;
+    for (size_t i = 0; i < COUNTERS_FORWARDS_MAX; i++) {
+        if (worker->listeners[i])
+            listener_retire(worker->listeners[i]);
+    }
+    worker->retiring = true;
+    event_active(worker->drain_check, EV_TIMEOUT, 0);
+    return message_send(worker->channel, MESSAGE_RETIRED, NULL, 0, NULL, NULL);
 }
 
 /* --- The channel ------------------------------------------------------------------------------ */
@@ -331,6 +400,9 @@ static int (*const commands[])(struct worker *, struct channel_message *) = {
     [MESSAGE_PEER_COUNTERS] = peer_counters,
     [MESSAGE_PEER_REMOVE] = peer_remove,
     [MESSAGE_DRAIN] = drain,
+    [MESSAGE_TUNNEL_HAND_OVER] = tunnel_give_up,
+    [MESSAGE_TUNNEL_ADOPT] = tunnel_take,
+    [MESSAGE_RETIRE] = retire,
 };
 
 static int on_message(void *ctx, struct channel_message *message)

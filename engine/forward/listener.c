@@ -127,6 +127,20 @@ void listener_drain(struct listener *listener)
     shutdown(listener->fd, SHUT_RDWR);
 }
 
+void listener_retire(struct listener *listener)
+{
+    event_del(&listener->readable);
+    event_del(&listener->resume);
+    if (listener->fd >= 0)
+        close(listener->fd);
+    listener->fd = -1;
+}
+
+const struct tunnel *listener_tunnel(const struct listener *listener)
+{
+    return listener->group.tunnel;
+}
+
 bool listener_is_idle(const struct listener *listener)
 {
     return LIST_EMPTY(&listener->group.relays);
@@ -136,9 +150,7 @@ void listener_free(struct listener *listener)
 {
     if (!listener)
         return;
-    event_del(&listener->readable);
-    event_del(&listener->resume);
-    close(listener->fd);
+    listener_retire(listener);
     relay_close_all(&listener->group);
     free(listener);
 }

@@ -45,6 +45,9 @@ int listener_update(struct listener *listener, const struct spec_forward *spec, 
  * shut down. Open connections go on.
  */
 void listener_drain(struct listener *listener);
+/* Stops accepting here only: the socket, which others have, stays open. Connections go on. */
+void listener_retire(struct listener *listener);
+const struct tunnel *listener_tunnel(const struct listener *listener);
 /* Whether it has no connection. */
 bool listener_is_idle(const struct listener *listener);
 /* Stops accepting and ends its connections. NULL is allowed. */

@@ -110,6 +110,13 @@ static bool reopens(const struct stack_conn *conn, const struct segment *segment
            TCP_SEQ_GT(segment->seq, pcb->rcv_nxt);
 }
 
+static bool is_taken_elsewhere(struct stack *stack, const struct packet *packet)
+{
+    size_t len = (size_t)(packet->payload - packet->ip) + packet->payload_len;
+
+    return stack->ops.stranger != NULL && stack->ops.stranger(stack->ctx, packet->ip, len);
+}
+
 void input_tcp(struct stack *stack, struct packet *packet)
 {
     struct stack_listener *listener;
@@ -121,12 +128,14 @@ void input_tcp(struct stack *stack, struct packet *packet)
         stack->stats.rx_dropped_malformed++;
         return;
     }
-    if ((segment.flags & PACKET_SYN) == 0)
-        segment_take_options(&segment);
     node = conntable_find(&stack->table, &packet->flow);
     if (node != NULL)
         conn = conn_from_node(node);
     listener = is_new_syn(&segment) ? listener_find(stack, &packet->flow) : NULL;
+    if (conn == NULL && listener == NULL && is_taken_elsewhere(stack, packet))
+        return;
+    if ((segment.flags & PACKET_SYN) == 0)
+        segment_take_options(&segment);
     if (conn != NULL && listener != NULL && reopens(conn, &segment)) {
         conn_kill(conn, 0);
         conn = NULL;

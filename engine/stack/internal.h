@@ -27,6 +27,7 @@ struct stack {
     size_t addresses_count;
 
     struct conntable table;
+    uint8_t *reserved_ports; /* STACK_PORT_BYTES, or NULL = none */
     struct conn_list all;
     struct conn_list dead;       /* to be freed at the end of the turn */
     struct conn_queue ready;     /* have something to tell their owners */

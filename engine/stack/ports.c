@@ -6,7 +6,17 @@
 
 #include <errno.h>
 
-int ports_pick(const struct conntable *table, struct flow *flow)
+bool ports_has(const uint8_t *ports, uint16_t port)
+{
+    return (ports[port / 8] >> port % 8 & 1) != 0;
+}
+
+void ports_add(uint8_t *ports, uint16_t port)
+{
+    ports[port / 8] |= (uint8_t)(1U << port % 8);
+}
+
+int ports_pick(const struct conntable *table, const uint8_t *reserved, struct flow *flow)
 {
     const uint32_t count = PORTS_LAST - PORTS_FIRST + 1;
     uint32_t at = randombytes_uniform(count);
@@ -14,7 +24,8 @@ int ports_pick(const struct conntable *table, struct flow *flow)
 
     for (int tries = 0; tries < PORTS_TRIES; tries++) {
         flow->local_port = (uint16_t)(PORTS_FIRST + at);
-        if (conntable_find(table, flow) == NULL)
+        if ((reserved == NULL || !ports_has(reserved, flow->local_port)) &&
+            conntable_find(table, flow) == NULL)
             return 0;
         at = (at + step) % count;
     }

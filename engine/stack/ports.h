@@ -17,7 +17,14 @@
 /* Ports that are tried: bounds the time when nearly all are taken, and finds one in 200 free. */
 #define PORTS_TRIES 1024
 
-/* Sets flow->local_port so that the flow is not in the table. 0 or -EADDRNOTAVAIL. */
-int ports_pick(const struct conntable *table, struct flow *flow);
+/* A set of ports: one bit each. */
+bool ports_has(const uint8_t *ports, uint16_t port);
+void ports_add(uint8_t *ports, uint16_t port);
+
+/*
+ * Sets flow->local_port so that the flow is not in the table, and the port not in the set reserved
+ * (NULL = none is). 0 or -EADDRNOTAVAIL.
+ */
+int ports_pick(const struct conntable *table, const uint8_t *reserved, struct flow *flow);
 
 #endif

@@ -9,6 +9,7 @@
 #include "engine/stack/input.h"
 #include "engine/stack/internal.h"
 #include "engine/stack/merge.h"
+#include "engine/stack/ports.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -174,8 +175,36 @@ void stack_free(struct stack *stack)
     }
     conn_free_dead(stack);
     conntable_fini(&stack->table);
+    free(stack->reserved_ports);
     isn_fini(&stack->isn);
     free(stack);
+}
+
+void stack_used_ports(const struct stack *stack, uint8_t ports[STACK_PORT_BYTES])
+{
+    const struct stack_conn *conn;
+
+    if (stack->reserved_ports != NULL)
+        memcpy(ports, stack->reserved_ports, STACK_PORT_BYTES);
+    else
+        memset(ports, 0, STACK_PORT_BYTES);
+    LIST_FOREACH(conn, &stack->all, all_link)
+    ports_add(ports, conn->node.flow.local_port);
+}
+
+int stack_reserve_ports(struct stack *stack, const uint8_t ports[STACK_PORT_BYTES])
+{
+    uint8_t *reserved = NULL;
+
+    if (ports != NULL) {
+        reserved = malloc(STACK_PORT_BYTES);
+        if (reserved == NULL)
+            return -ENOMEM;
+        memcpy(reserved, ports, STACK_PORT_BYTES);
+    }
+    free(stack->reserved_ports);
+    stack->reserved_ports = reserved;
+    return 0;
 }
 
 bool stack_is_quiet(const struct stack *stack)

@@ -44,6 +44,11 @@ struct stack_ops {
     int (*output)(void *ctx, const struct iovec *pieces, int count, size_t len);
     /* Monotonic nanoseconds. */
     uint64_t (*now)(void *ctx);
+    /*
+     * A whole TCP packet that belongs to no connection and no listener of this stack. True: it was
+     * taken care of; false (or NULL): it is answered with a RST, as usual. May call nothing here.
+     */
+    bool (*stranger)(void *ctx, const uint8_t *packet, size_t len);
 };
 
 struct stack_config {
@@ -88,6 +93,16 @@ void stack_resume(struct stack *stack);
 /* When stack_expire() wants to run, in ops->now() time; STACK_NEVER when all is idle. */
 uint64_t stack_deadline(const struct stack *stack);
 void stack_expire(struct stack *stack);
+
+/* One bit per port, the lowest in each byte first. */
+#define STACK_PORT_BYTES (65536 / 8)
+/* The local ports that connections have, and those that are reserved. */
+void stack_used_ports(const struct stack *stack, uint8_t ports[STACK_PORT_BYTES]);
+/*
+ * Local ports that stack_connect() must leave alone, because another stack with these addresses has
+ * connections on them. They replace those of before; NULL = none. 0 or -ENOMEM.
+ */
+int stack_reserve_ports(struct stack *stack, const uint8_t ports[STACK_PORT_BYTES]);
 
 /* Whether every byte that was written has arrived: connections are closed, or in TIME_WAIT. */
 bool stack_is_quiet(const struct stack *stack);

@@ -68,7 +68,7 @@ static int pick_port(struct stack *stack, struct flow *flow)
 {
     struct stack_conn *conn;
 
-    if (ports_pick(&stack->table, flow) == 0)
+    if (ports_pick(&stack->table, stack->reserved_ports, flow) == 0)
         return 0;
     conn = find_time_wait(stack, flow);
     if (conn == NULL) {

@@ -142,6 +142,8 @@ const struct wg_endpoint *wg_peer_endpoint(const struct wg_peer *peer);
  * then due.
  */
 void wg_peer_set_keepalive(struct wg_peer *peer, uint16_t seconds);
+/* Sends a keepalive (or starts a handshake) at the next wg_device_expire(), which is then due. */
+void wg_peer_send_keepalive(struct wg_peer *peer);
 /* Allows a prefix, moving it away from the peer that had it. Host bits are masked. 0 or -ENOMEM. */
 int wg_peer_allow(struct wg_peer *peer, const struct inet_prefix *prefix);
 void wg_peer_disallow_all(struct wg_peer *peer);

@@ -138,6 +138,11 @@ const struct wg_endpoint *wg_peer_endpoint(const struct wg_peer *peer)
     return &peer->endpoint;
 }
 
+void wg_peer_send_keepalive(struct wg_peer *peer)
+{
+    wg_timers_keepalive_wanted(peer);
+}
+
 void wg_peer_set_keepalive(struct wg_peer *peer, uint16_t seconds)
 {
     wg_timers_set_persistent(peer, seconds);

@@ -80,7 +80,7 @@ static void test_ports(void **state)
     /* All different, all in the range, from all over it. */
     for (size_t i = 0; i < 1000; i++) {
         nodes[i].flow = flow_number(80 << 16);
-        assert_int_equal(ports_pick(&table, &nodes[i].flow), 0);
+        assert_int_equal(ports_pick(&table, NULL, &nodes[i].flow), 0);
         assert_true(nodes[i].flow.local_port >= PORTS_FIRST);
         assert_null(conntable_find(&table, &nodes[i].flow));
         conntable_insert(&table, &nodes[i]);
@@ -98,8 +98,8 @@ static void test_ports(void **state)
         struct flow flow = flow_number(80 << 16);
         struct flow other = flow_number(81 << 16);
 
-        assert_int_equal(ports_pick(&table, &flow), -EADDRNOTAVAIL);
-        assert_int_equal(ports_pick(&table, &other), 0);
+        assert_int_equal(ports_pick(&table, NULL, &flow), -EADDRNOTAVAIL);
+        assert_int_equal(ports_pick(&table, NULL, &other), 0);
     }
     for (size_t i = 0; i < count; i++)
         conntable_remove(&table, &nodes[i]);

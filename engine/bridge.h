@@ -1,0 +1,75 @@
+/*
+ * bridge: inner IP packets between two workers that have the same tunnel, during a takeover.
+ *
+ * The older worker has handed the tunnel's peers and sockets over, and keeps its virtual TCP stack
+ * for the connections that are open. What that stack sends goes over the bridge to the newer
+ * worker, which encrypts it; what comes for a connection that the newer one does not know goes
+ * back.
+ *
+ *   older → newer, first     HELLO, PEERS (where they are), PORTS (which local ports are in use)
+ *   both ways, then          PACKET
+ *
+ * A SOCK_SEQPACKET socket pair carries one of them per frame. The two ends may be of different
+ * versions of the program: the number in HELLO says so, and the bridge is given up.
+ */
+#ifndef MANYTUN_ENGINE_BRIDGE_H
+#define MANYTUN_ENGINE_BRIDGE_H
+
+#include "engine/inet.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct bridge;
+struct event_base;
+
+/* Changes with every change of the frames. */
+#define BRIDGE_VERSION 1
+
+#define BRIDGE_KEY_LEN    32
+#define BRIDGE_PORT_BYTES (65536 / 8) /* one bit per port, the lowest in each byte first */
+/* Frames in one turn, before others get theirs. */
+#define BRIDGE_RX_BATCH 32
+/* Asked of the kernel for what is under way. */
+#define BRIDGE_BUFFER (4 << 20)
+
+/* Where a peer is. */
+struct bridge_peer {
+    uint8_t public_key[BRIDGE_KEY_LEN];
+    union inet_sockaddr remote;
+    uint8_t live; /* 1 = there was a session: one is to be made at once */
+};
+
+struct bridge_ops {
+    void (*peer)(void *ctx, const struct bridge_peer *peer);
+    void (*ports)(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES]);
+    /* It may be changed, and stays readable until received() returns. */
+    void (*packet)(void *ctx, uint8_t *packet, size_t len);
+    /* The batch is over. */
+    void (*received)(void *ctx);
+    /* After bridge_send() had returned -EAGAIN: there is room again. */
+    void (*writable)(void *ctx);
+    /* The other end is gone (0), or not of our kind (-EPROTO). Called once; free it here or later.
+     */
+    void (*closed)(void *ctx, int error);
+};
+
+/* Takes over fd, also when it fails. 0 or -ENOMEM. */
+int bridge_new(struct event_base *base, int fd, const struct bridge_ops *ops, void *ctx,
+               struct bridge **out);
+/* No callback comes after. NULL is allowed. */
+void bridge_free(struct bridge *bridge);
+
+/*
+ * What the older end says first. Peers that the socket has no room for are left out: these must
+ * call. 0 or -errno.
+ */
+int bridge_introduce(struct bridge *bridge, const struct bridge_peer *peers, size_t count,
+                     const uint8_t ports[BRIDGE_PORT_BYTES]);
+/* Works off what has come, without waiting for the loop. It may be closed after. */
+void bridge_receive(struct bridge *bridge);
+/* One inner packet in pieces. 0; -EAGAIN = full, see writable(); or -errno: it is dropped. */
+int bridge_send(struct bridge *bridge, const struct iovec *pieces, int count);
+
+#endif
