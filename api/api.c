@@ -16,11 +16,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+/* "health/" and an address. */
+#define API_LABEL_MAX (INET_SOCKADDR_TEXT + 8)
+
 struct api {
     struct event_base *base;
+    struct inherited *inherited; /* borrowed, while it starts */
     struct api_context context;
     struct api_server server;
     const struct api_limits *limits;
@@ -30,6 +35,7 @@ struct api {
     union inet_sockaddr bound[API_LISTEN_MAX];
     union inet_sockaddr health_bound[API_LISTEN_MAX];
     struct api_listener *listeners[2 * API_LISTEN_MAX + 1]; /* the Unix socket's last */
+    char labels[2 * API_LISTEN_MAX + 1][API_LABEL_MAX];     /* of the listeners, as configured */
     size_t listeners_count;
     char *socket_path; /* NULL = not bound by us */
 };
@@ -68,6 +74,14 @@ static int load_tokens(struct api *api, struct service *service, struct store *s
     return rc;
 }
 
+/* A listener that a predecessor has, or -1. */
+static int inherit(struct api *api, const char *label)
+{
+    int fds[INHERITED_FDS_MAX];
+    inherited_take(api->inherited, INHERITED_API, label, fds);
+    return fds[0];
+}
+
 /* *bound becomes where, with the port that was chosen for a port 0. */
 static int listen_tcp(struct api *api, enum api_door door, const union inet_sockaddr *where,
                       union inet_sockaddr *bound, char error[256])
@@ -76,7 +90,14 @@ static int listen_tcp(struct api *api, enum api_door door, const union inet_sock
     uint16_t port;
     char text[INET_SOCKADDR_TEXT];
     inet_sockaddr_split(where, &address, &port);
-    int fd = sockets_listen(&address, port, &port);
+    char *label = api->labels[api->listeners_count];
+    snprintf(label, API_LABEL_MAX, "%s/%s", door == API_DOOR_HEALTH ? "health" : "tcp",
+             inet_sockaddr_print(where, text));
+    int fd = inherit(api, label);
+    if (fd >= 0)
+        port = sockets_port(fd);
+    else
+        fd = sockets_listen(&address, port, &port);
     int rc = fd < 0 ? fd
                     : api_listener_new(api->base, fd, door, &api->context, api->limits,
                                        &api->listeners[api->listeners_count]);
@@ -100,7 +121,11 @@ static int listen_unix(struct api *api, const char *directory, char error[256])
         snprintf(error, 256, "the data directory's name is too long");
         return -ENAMETOOLONG;
     }
-    int fd = unix_socket_listen(path);
+    char *label = api->labels[api->listeners_count];
+    snprintf(label, API_LABEL_MAX, "unix");
+    int fd = inherit(api, label);
+    if (fd < 0)
+        fd = unix_socket_listen(path, SOCK_STREAM);
     int rc = fd;
     if (fd >= 0) {
         api->socket_path = strdup(path);
@@ -155,8 +180,10 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     }
     api->base = base;
     api->limits = config->limits != NULL ? config->limits : &api_limits_default;
+    api->inherited = config->inherited;
     api->server.supervisor = config->supervisor;
     api->server.declared = config->declared;
+    api->server.retired = config->retired;
     api->server.auth_none = config->auth_none;
     clock_gettime(CLOCK_REALTIME, &api->server.started_at);
     clock_gettime(CLOCK_MONOTONIC, &api->server.started_monotonic);
@@ -204,6 +231,22 @@ void api_free(struct api *api)
     tls_free(api->tls);
     tokens_fini(&api->tokens);
     free(api);
+}
+
+int api_offer(const struct api *api, service_offer *offer, void *ctx)
+{
+    int error = 0;
+    for (size_t i = 0; i < api->listeners_count && error == 0; i++) {
+        const int fds[INHERITED_FDS_MAX] = {api_listener_fd(api->listeners[i]), -1};
+        error = offer(ctx, INHERITED_API, api->labels[i], fds);
+    }
+    return error;
+}
+
+void api_quiesce(struct api *api)
+{
+    for (size_t i = 0; i < api->listeners_count; i++)
+        api_listener_quiesce(api->listeners[i]);
 }
 
 const union inet_sockaddr *api_bound(const struct api *api, size_t index)

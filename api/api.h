@@ -5,6 +5,7 @@
 #define MANYTUN_API_API_H
 
 #include "engine/inet.h"
+#include "server/service_takeover.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 struct api;
 struct api_limits;
 struct declared;
+struct retired;
 struct service;
 struct store;
 struct supervisor;
@@ -23,6 +25,8 @@ struct api_config {
     const struct supervisor *supervisor; /* borrowed; for what is told of workers */
     const struct declared *declared; /* borrowed; for what is told of it; NULL = there is none */
     const char *data_directory;      /* api.sock and admin.token are made there */
+    const struct retired *retired;   /* borrowed; workers of a former program, or NULL */
+    struct inherited *inherited;     /* borrowed: listeners that are there already; NULL = none */
     union inet_sockaddr listen[API_LISTEN_MAX];
     size_t listen_count;
     union inet_sockaddr health_listen[API_LISTEN_MAX]; /* /livez, /readyz and /metrics to anybody */
@@ -45,6 +49,12 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
 void api_free(struct api *api);
 /* Reads the certificate and its key again; what cannot be read leaves those that are in use. */
 void api_reload(struct api *api);
+/*
+ * Takeover: offers every listener (service_takeover.h), and accepts nobody any more on any of them.
+ * What is connected is served on; the process must end without api_free().
+ */
+int api_offer(const struct api *api, service_offer *offer, void *ctx);
+void api_quiesce(struct api *api);
 /* The address that listen[index] is bound to (port 0 resolved). */
 const union inet_sockaddr *api_bound(const struct api *api, size_t index);
 const union inet_sockaddr *api_health_bound(const struct api *api, size_t index);

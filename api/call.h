@@ -25,6 +25,7 @@ struct event_streams;
 struct api_server {
     const struct supervisor *supervisor;
     const struct declared *declared;   /* NULL = there is none */
+    const struct retired *retired;     /* NULL = none */
     struct timespec started_at;        /* wall clock */
     struct timespec started_monotonic; /* CLOCK_MONOTONIC */
     bool auth_none;

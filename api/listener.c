@@ -281,6 +281,20 @@ static void free_event(struct event *event)
         event_free(event);
 }
 
+int api_listener_fd(const struct api_listener *listener)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+    return info != NULL ? info->listen_fd : -1;
+}
+
+void api_listener_quiesce(struct api_listener *listener)
+{
+    int fd = MHD_quiesce_daemon(listener->daemon);
+    if (fd >= 0)
+        close(fd);
+}
+
 void api_listener_free(struct api_listener *listener)
 {
     if (listener == NULL)

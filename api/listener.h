@@ -43,6 +43,10 @@ struct api_listener;
 int api_listener_new(struct event_base *base, int fd, enum api_door door,
                      const struct api_context *context, const struct api_limits *limits,
                      struct api_listener **out);
+/* Its socket, borrowed. */
+int api_listener_fd(const struct api_listener *listener);
+/* Accepts nobody any more, here; connections that are open are served on. */
+void api_listener_quiesce(struct api_listener *listener);
 /* Closes the socket and every connection. NULL is allowed. */
 void api_listener_free(struct api_listener *listener);
 

@@ -8,6 +8,7 @@
 #include "api/exposition.h"
 #include "api/handlers.h"
 #include "api/process_stats.h"
+#include "server/retired.h"
 
 #include <stdio.h>
 
@@ -106,6 +107,14 @@ static void write_start_time(struct exposition *out, const struct api_call *call
     (void)metric;
     const struct timespec *time = &call->server->started_at;
     exposition_seconds(out, NULL, 0, (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec);
+}
+
+static void write_retired(struct exposition *out, const struct api_call *call,
+                          const struct metric *metric)
+{
+    (void)metric;
+    const struct retired *retired = call->server->retired;
+    exposition_integer(out, NULL, 0, retired != NULL ? retired_count(retired) : 0);
 }
 
 /* --- Walks: workers --------------------------------------------------------------------------- */
@@ -297,6 +306,12 @@ static const struct metric metrics[] = {
         .type = "gauge",
         .help = "Whether the worker process is alive.",
         .write = write_worker_up,
+    },
+    {
+        .name = "manytun_workers_retired",
+        .type = "gauge",
+        .help = "Workers of a former program that finish their connections after a takeover.",
+        .write = write_retired,
     },
     {
         .name = "manytun_worker_accept_paused_total",

@@ -79,8 +79,10 @@ static int judge(const struct api_context *context, struct api_request *request,
     MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, &request->head.headers);
     if (api_admit(&context->access, &request->head, &request->match, problem) < 0)
         return -1;
-    if (!api_method_is_safe(request->head.method) && service_draining(context->service))
-        return problem_set(problem, "draining", "the service is ending; nothing can be changed");
+    if (!api_method_is_safe(request->head.method) &&
+        (service_draining(context->service) || service_frozen(context->service)))
+        return problem_set(problem, "draining",
+                           "the service is ending or being replaced; nothing can be changed now");
     query_init(&request->call.query);
     MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, collect_parameter, request);
     if (problem->status != 0)

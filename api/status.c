@@ -6,6 +6,7 @@
  */
 #include "api/handlers.h"
 #include "api/json_add.h"
+#include "server/retired.h"
 #include "api/object_json.h"
 #include "server/declared.h"
 #include "server/events.h"
@@ -19,6 +20,7 @@ struct status {
     uint64_t connections_active, connections_total, connect_failures;
     uint64_t bytes_in, bytes_out;
     uint64_t problems_total;
+    uint64_t retired_workers; /* of a former program, with connections that go on */
     cJSON *problems;
     bool failed; /* memory ran out */
 };
@@ -112,6 +114,7 @@ static bool fill_status(cJSON *json, const struct status *status, bool draining)
            json_add_integer(json, "bytes_in_total", status->bytes_in) &&
            json_add_integer(json, "bytes_out_total", status->bytes_out) &&
            json_add_integer(json, "problems_total", status->problems_total) &&
+           json_add_integer(json, "retired_workers", status->retired_workers) &&
            cJSON_AddBoolToObject(json, "draining", draining) != NULL;
 }
 
@@ -131,6 +134,8 @@ int api_get_status(struct api_call *call)
     if (json != NULL)
         status.problems = cJSON_AddArrayToObject(json, "problems");
     status.failed = status.problems == NULL;
+    if (call->server->retired != NULL)
+        status.retired_workers = retired_count(call->server->retired);
     if (!status.failed) {
         collect_declared(&status, call->server->declared);
         collect_tunnels(&status, call->service);

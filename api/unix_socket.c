@@ -14,9 +14,9 @@
 #define BACKLOG 128
 
 /* 0 when nobody answers at the address. */
-static int probe(const struct sockaddr_un *address)
+static int probe(const struct sockaddr_un *address, int type)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     int rc = 0;
@@ -29,29 +29,29 @@ static int probe(const struct sockaddr_un *address)
     return rc;
 }
 
-static int remove_stale(const struct sockaddr_un *address)
+static int remove_stale(const struct sockaddr_un *address, int type)
 {
     struct stat st;
     if (lstat(address->sun_path, &st) < 0)
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(st.st_mode))
         return -EEXIST;
-    int rc = probe(address);
+    int rc = probe(address, type);
     if (rc == 0 && unlink(address->sun_path) < 0 && errno != ENOENT)
         rc = -errno;
     return rc;
 }
 
-int unix_socket_listen(const char *path)
+int unix_socket_listen(const char *path, int type)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
     memcpy(address.sun_path, path, strlen(path));
-    int rc = remove_stale(&address);
+    int rc = remove_stale(&address, type);
     if (rc < 0)
         return rc;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     /* The mode of the unbound socket is what the file is made with: it is never wider. */

@@ -1,5 +1,6 @@
 /*
- * unix_socket: the API's local socket, for the owner of the process and root.
+ * unix_socket: a local socket (the API's, and that of a takeover), for the owner of the process and
+ * root.
  */
 #ifndef MANYTUN_API_UNIX_SOCKET_H
 #define MANYTUN_API_UNIX_SOCKET_H
@@ -8,11 +9,12 @@
 #include <sys/types.h>
 
 /*
- * Listens on path, which gets mode 0600. A socket that a dead process left there is removed; one
- * that answers, or anything that is no socket, is not. Returns a non-blocking descriptor or
- * -errno; -EADDRINUSE and -EEXIST for these two.
+ * Listens on path with a socket of this type, SOCK_STREAM or SOCK_SEQPACKET; path gets mode 0600. A
+ * socket that a dead process left there is removed; one that answers, or anything that is no
+ * socket, is not. Returns a non-blocking descriptor or -errno; -EADDRINUSE and -EEXIST for these
+ * two.
  */
-int unix_socket_listen(const char *path);
+int unix_socket_listen(const char *path, int type);
 
 /*
  * Whether the peer of a connection is this process's user or root (SO_PEERCRED). *uid is its user,

@@ -20,15 +20,15 @@ struct loop {
     struct event *deadline; /* of the drain */
 };
 
-int loop_read_drain_seconds(const struct options *options, unsigned otherwise, unsigned *out)
+int loop_read_seconds(const struct options *options, enum option_id id, unsigned otherwise,
+                      unsigned *out)
 {
-    const char *value = options_get(options, OPTION_DRAIN_SECONDS);
+    const char *value = options_get(options, id);
     char *end;
     unsigned long seconds = value ? strtoul(value, &end, 10) : otherwise;
-    if (value &&
-        (*value < '0' || *value > '9' || *end != '\0' || seconds > LOOP_DRAIN_SECONDS_MAX)) {
-        fprintf(stderr, "manytun: --drain-seconds: \"%s\" is not a number from 0 to %d\n", value,
-                LOOP_DRAIN_SECONDS_MAX);
+    if (value && (*value < '0' || *value > '9' || *end != '\0' || seconds > LOOP_SECONDS_MAX)) {
+        fprintf(stderr, "manytun: %s: \"%s\" is not a number from 0 to %d\n", options_name(id),
+                value, LOOP_SECONDS_MAX);
         return -1;
     }
     *out = (unsigned)seconds;

@@ -9,12 +9,13 @@
 #ifndef MANYTUN_CLI_LOOP_H
 #define MANYTUN_CLI_LOOP_H
 
+#include "cli/options.h"
+
 struct event_base;
 struct notify;
-struct options;
 struct service;
 
-#define LOOP_DRAIN_SECONDS_MAX 86400
+#define LOOP_SECONDS_MAX 86400
 
 struct loop_config {
     struct service *service; /* borrowed */
@@ -22,8 +23,9 @@ struct loop_config {
     unsigned drain_seconds;  /* 0 = end at once */
 };
 
-/* Reads --drain-seconds. 0, or -1 explained on standard error. */
-int loop_read_drain_seconds(const struct options *options, unsigned otherwise, unsigned *out);
+/* Reads an option that is a number of seconds. 0, or -1 explained on standard error. */
+int loop_read_seconds(const struct options *options, enum option_id id, unsigned otherwise,
+                      unsigned *out);
 
 /* 0, or -1 when it could not be run. */
 int loop_run(struct event_base *base, const struct loop_config *config);

@@ -57,6 +57,12 @@ static const struct option_row {
                                     "NEW_MASTER_KEY_FILE", "FILE",
                                     "where the new key is, or is put when there is no such file "
                                     "(default: in the place of the present one)"},
+    [OPTION_TAKEOVER] =
+        {"takeover", 0, FLAG, ON(COMMAND_SERVE), NULL, NULL,
+         "take over from the program that runs on the same data; its open connections go on"},
+    [OPTION_RETIRE_SECONDS] =
+        {"retire-seconds", 0, 0, ON(COMMAND_SERVE), "RETIRE_SECONDS", "N",
+         "after a takeover, how long connections of the former program may go on (default 3600)"},
     [OPTION_WORKERS] = {"workers", 0, 0, ON(COMMAND_SERVE), "WORKERS", "N",
                         "worker processes (default: one per CPU)"},
     [OPTION_AUTH] =

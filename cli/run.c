@@ -108,7 +108,7 @@ int run_command(const struct options *options)
         return 1;
     }
     unsigned drain_seconds;
-    if (loop_read_drain_seconds(options, 0, &drain_seconds) < 0)
+    if (loop_read_seconds(options, OPTION_DRAIN_SECONDS, 0, &drain_seconds) < 0)
         return 1;
     int status = 1;
     if (run_config_read(options, &config, &errors) == 0) {

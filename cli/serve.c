@@ -2,11 +2,15 @@
 #include "api/api.h"
 #include "cli/commands.h"
 #include "cli/data.h"
+#include "cli/handover.h"
 #include "cli/loop.h"
 #include "cli/notify.h"
+#include "cli/takeover.h"
 #include "engine/log.h"
 #include "server/declared.h"
+#include "server/retired.h"
 #include "server/service.h"
+#include "server/service_takeover.h"
 #include "server/supervisor.h"
 #include "store/store.h"
 
@@ -21,6 +25,10 @@
 #define DEFAULT_LISTEN "127.0.0.1:8585"
 /* Within the ten seconds that container managers give before they kill. */
 #define DEFAULT_DRAIN_SECONDS 8
+/* How long the connections of a program that was taken over from may go on. */
+#define DEFAULT_RETIRE_SECONDS 3600
+/* In which the workers must be there before a takeover. */
+#define WORKERS_SECONDS 15
 
 struct serve {
     struct event_base *base;
@@ -31,6 +39,9 @@ struct serve {
     struct declared *declared;
     struct event *hangup;
     struct api *api;
+    struct retired *retired;
+    struct takeover *takeover; /* while it starts, or NULL */
+    struct handover *handover; /* NULL = nobody can take over */
 };
 
 struct serve_config {
@@ -39,6 +50,8 @@ struct serve_config {
     struct api_config api;
     const char *config; /* NULL = none */
     unsigned drain_seconds;
+    unsigned retire_seconds;
+    bool take_over;
 };
 
 /* --- Configuration ---------------------------------------------------------------------------- */
@@ -122,11 +135,15 @@ static int read_config(const struct options *options, struct serve_config *confi
     config->api.auth_none = auth && strcmp(auth, "none") == 0;
     config->api.allowed_hosts = options->values[OPTION_ALLOWED_HOST].items;
     config->api.allowed_hosts_count = options->values[OPTION_ALLOWED_HOST].count;
+    config->take_over = options->values[OPTION_TAKEOVER].count > 0;
     config->api.data_directory = config->data.directory;
     config->config = options_get(options, OPTION_CONFIG);
     if (read_listen(options, &config->api) < 0 ||
         read_workers(options, &config->supervisor.workers) < 0 ||
-        loop_read_drain_seconds(options, DEFAULT_DRAIN_SECONDS, &config->drain_seconds) < 0 ||
+        loop_read_seconds(options, OPTION_DRAIN_SECONDS, DEFAULT_DRAIN_SECONDS,
+                          &config->drain_seconds) < 0 ||
+        loop_read_seconds(options, OPTION_RETIRE_SECONDS, DEFAULT_RETIRE_SECONDS,
+                          &config->retire_seconds) < 0 ||
         data_find(options, &config->data) < 0)
         return -1;
     return read_log_level(options);
@@ -162,30 +179,87 @@ static void on_hangup(evutil_socket_t fd, short events, void *arg)
         declared_load(serve->declared);
 }
 
-/* Without --config, an earlier configuration that is still in use is no reason not to start. */
+/*
+ * Without --config, an earlier configuration that is still in use is no reason not to start; nor is
+ * any after a takeover, when there is nobody else any more: what was restored goes on.
+ */
 static int load_declared(struct serve *serve, const struct serve_config *config)
 {
     serve->hangup = evsignal_new(serve->base, SIGHUP, on_hangup, serve);
     if (!serve->hangup || evsignal_add(serve->hangup, NULL) < 0)
         return -1;
-    return declared_load(serve->declared) < 0 && config->config ? -1 : 0;
+    return declared_load(serve->declared) < 0 && config->config && !config->take_over ? -1 : 0;
 }
 
-static int start(struct serve *serve, const struct serve_config *config)
+/* 0, or -1 explained in the log. */
+static int open_data(struct serve *serve, const struct serve_config *config)
+{
+    const char *directory = config->data.directory;
+    const char *key_file = data_key_file(&config->data);
+    char error[256];
+    int lock[INHERITED_FDS_MAX];
+    int result;
+    if (!config->take_over) {
+        result = store_open_with_key(directory, key_file, &serve->store, error);
+    } else if (takeover_begin(serve->base, directory, &serve->takeover, error) < 0) {
+        result = -1;
+    } else {
+        inherited_take(takeover_inherited(serve->takeover), INHERITED_LOCK, "", lock);
+        result = store_open_locked(directory, key_file, lock[0], &serve->store, error);
+        if (result < 0 && lock[0] >= 0)
+            close(lock[0]);
+    }
+    if (result < 0)
+        log_error("%s", error);
+    return result < 0 ? -1 : 0;
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    ++*(unsigned *)arg;
+}
+
+/* Whether all workers are alive in time. */
+static bool wait_for_workers(struct serve *serve)
+{
+    struct timeval interval = {.tv_sec = 1};
+    unsigned seconds = 0;
+    struct event *tick = event_new(serve->base, -1, EV_PERSIST, on_tick, &seconds);
+    bool alive = false;
+    if (tick && event_add(tick, &interval) == 0) {
+        while (!alive && seconds < WORKERS_SECONDS &&
+               event_base_loop(serve->base, EVLOOP_ONCE) == 0)
+            alive = supervisor_workers_alive(serve->supervisor) ==
+                    supervisor_workers(serve->supervisor);
+    }
+    if (tick)
+        event_free(tick);
+    return alive;
+}
+
+/* The last moment at which the older program can go on; from here on it is on us. */
+static int take_over(struct serve *serve)
 {
     char error[256];
-    struct problem problem = {0};
-    if (store_open_with_key(config->data.directory, data_key_file(&config->data), &serve->store,
-                            error) < 0) {
+    if (!wait_for_workers(serve)) {
+        log_error("cannot take over: the workers do not start");
+        return -1;
+    }
+    if (takeover_take(serve->takeover, error) < 0) {
         log_error("%s", error);
         return -1;
     }
-    serve->base = event_base_new();
-    int result = -ENOMEM;
-    if (serve->base) {
-        start_notify(serve); /* before there are workers, who are not to inherit what it takes */
-        result = supervisor_new(serve->base, &config->supervisor, &serve->supervisor);
-    }
+    return 0;
+}
+
+static int start_service(struct serve *serve, const struct serve_config *config)
+{
+    char error[256];
+    struct problem problem = {0};
+    struct inherited *inherited = serve->takeover ? takeover_inherited(serve->takeover) : NULL;
+    int result = retired_new(serve->base, config->retire_seconds, &serve->retired);
     if (!result)
         result = service_new(serve->base, serve->supervisor, serve->store, &serve->service);
     if (!result)
@@ -197,27 +271,67 @@ static int start(struct serve *serve, const struct serve_config *config)
     struct api_config api = config->api;
     api.supervisor = serve->supervisor;
     api.declared = serve->declared;
+    api.retired = serve->retired;
+    api.inherited = inherited;
     if (api_new(serve->base, serve->service, serve->store, &api, &serve->api, error) < 0) {
         log_error("%s", error);
         return -1;
     }
-    if (service_restore(serve->service, &problem) < 0) {
+    service_inherit(serve->service, inherited);
+    result = service_restore(serve->service, &problem);
+    service_inherit(serve->service, NULL);
+    retired_inherit(serve->retired, inherited);
+    if (result < 0) {
         log_error("%s", problem.detail);
         return -1;
     }
-    if (load_declared(serve, config) < 0)
+    return load_declared(serve, config);
+}
+
+static void await_successor(struct serve *serve, const struct serve_config *config)
+{
+    struct handover_config handover = {
+        .directory = config->data.directory,
+        .service = serve->service,
+        .api = serve->api,
+        .store = serve->store,
+        .retired = serve->retired,
+    };
+    int error = handover_new(serve->base, &handover, &serve->handover);
+    if (error)
+        log_warn("nobody can take over from this process: %s", strerror(-error));
+}
+
+static int start(struct serve *serve, const struct serve_config *config)
+{
+    serve->base = event_base_new();
+    if (!serve->base || open_data(serve, config) < 0)
         return -1;
+    start_notify(serve); /* before there are workers, who are not to inherit what it takes */
+    int result = supervisor_new(serve->base, &config->supervisor, &serve->supervisor);
+    if (result) {
+        log_error("cannot start: %s", strerror(-result));
+        return -1;
+    }
+    if ((serve->takeover && take_over(serve) < 0) || start_service(serve, config) < 0)
+        return -1;
+    takeover_free(serve->takeover); /* what nobody wanted of it is closed */
+    serve->takeover = NULL;
+    await_successor(serve, config);
     tell_ready(serve, config);
     return 0;
 }
 
 static void stop(struct serve *serve)
 {
+    handover_free(serve->handover);
+    takeover_free(serve->takeover);
     api_free(serve->api);
     if (serve->hangup)
         event_free(serve->hangup);
     declared_free(serve->declared);
     service_free(serve->service);
+    retired_free(serve->retired);
     supervisor_free(serve->supervisor);
     store_close(serve->store);
     notify_free(serve->notify);
@@ -237,6 +351,10 @@ int serve_command(const struct options *options)
                                    .notify = serve.notify,
                                    .drain_seconds = config.drain_seconds};
         status = loop_run(serve.base, &loop) < 0 ? 1 : 0;
+    }
+    if (handover_is_done(serve.handover)) {
+        log_info("a newer program has taken over");
+        _exit(0); /* sockets, workers and database are another's: there is nothing to unwind */
     }
     stop(&serve);
     return status;

@@ -21,6 +21,8 @@ static int begin(struct change *change, struct problem *problem)
 {
     struct service *service = change->service;
     uint64_t generation;
+    if (service->frozen || service->draining)
+        return problem_set(problem, "draining", "the service is ending or being replaced");
     if (service_index_reserve(&service->tunnels, change->tunnels_count) < 0 ||
         service_index_reserve(&service->forwards, change->forwards_count) < 0)
         return problem_set(problem, "exhausted", "out of memory");

@@ -39,7 +39,7 @@ static const struct {
     {"validation", 422, "The definition is not valid"},
     {"too_many_attempts", 429, "Too many wrong tokens came from this address"},
     {"not_implemented", 501, "The method is not known"},
-    {"draining", 503, "The service is ending"},
+    {"draining", 503, "The service is ending or being replaced"},
     {"exhausted", 503, "The host's or the program's resources are exhausted"},
     {"storage", 507, "The definition could not be stored"},
     {"internal", 500, "Something went wrong here"},

@@ -169,7 +169,7 @@ int service_first_generation(struct service *service, uint64_t *out, struct prob
 
 void service_retry_later(struct service *service)
 {
-    if (service->draining || event_pending(service->retry, EV_TIMEOUT, NULL))
+    if (service->draining || service->frozen || event_pending(service->retry, EV_TIMEOUT, NULL))
         return;
     struct timeval delay = {.tv_sec = service->retry_delay_ms / 1000,
                             .tv_usec = (suseconds_t)(service->retry_delay_ms % 1000) * 1000};

@@ -88,6 +88,8 @@ int service_restore(struct service *service, struct problem *problem);
  */
 void service_drain(struct service *service, void (*done)(void *ctx), void *ctx);
 bool service_draining(const struct service *service);
+/* Whether it is being handed over to another process, and cannot be changed. */
+bool service_frozen(const struct service *service);
 /* Connections that are open now, of all forwards. */
 uint64_t service_connections(const struct service *service);
 /*

@@ -289,6 +289,8 @@ static int restore_forward(void *ctx, struct store_forward *row)
     forward->created_at = row->created_at;
     forward->bound_port = row->bound_port;
     service_add_forward(service, forward);
+    if (forward->spec.enabled)
+        service_inherit_forward(service, forward);
     if (forward->spec.enabled && (start_forward(forward) < 0 || forward->supervised == NULL))
         service_retry_later(service);
     return 0;

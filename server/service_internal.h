@@ -41,6 +41,8 @@ struct service {
     bool restored;
     bool settled; /* the workers were all up once, or had the time to be: changes are told */
     bool draining;
+    bool frozen;                 /* handing over: nothing may change */
+    struct inherited *inherited; /* borrowed while restoring, or NULL */
 };
 
 /* Makes room for so many more, so that their insertion cannot fail. 0 or -ENOMEM. */
@@ -90,6 +92,11 @@ int service_restore_forwards(struct service *service);
 /* Starts what is not started and could be now. True when something is left. */
 bool service_retry_tunnels(struct service *service);
 bool service_retry_forwards(struct service *service);
+
+/* Take what a predecessor has bound for the object, if it has (service_takeover.c). */
+void service_inherit_tunnel(struct service *service, struct service_tunnel *tunnel);
+void service_inherit_bridge(struct service *service, struct service_tunnel *tunnel);
+void service_inherit_forward(struct service *service, struct service_forward *forward);
 
 /* Closes the listeners that no worker has. */
 void service_unlisten_idle_forwards(struct service *service);

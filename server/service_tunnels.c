@@ -233,8 +233,10 @@ static int restore_tunnel(void *ctx, struct store_tunnel *row)
     tunnel->generation = row->generation;
     tunnel->created_at = row->created_at;
     service_index_insert(&service->tunnels, tunnel->spec.name, tunnel);
+    service_inherit_tunnel(service, tunnel);
     if (start_tunnel(service, tunnel) < 0)
         service_retry_later(service);
+    service_inherit_bridge(service, tunnel);
     return 0;
 }
 

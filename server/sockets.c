@@ -67,6 +67,12 @@ static int read_port(int fd, uint16_t *out)
     return 0;
 }
 
+uint16_t sockets_port(int fd)
+{
+    uint16_t port;
+    return read_port(fd, &port) == 0 ? port : 0;
+}
+
 /* --- Listeners -------------------------------------------------------------------------------- */
 
 /* A listener and its port, or -errno. */

@@ -27,6 +27,8 @@
 /* What is asked of the kernel for an outer socket, each way, in bytes. */
 #define SOCKETS_UDP_BUFFER (4 << 20)
 
+/* The port that a socket is bound to; 0 = none. */
+uint16_t sockets_port(int fd);
 /* Returns a listener and its port in *bound (port 0: any that is free), or -errno. */
 int sockets_listen(const struct inet_addr *address, uint16_t port, uint16_t *bound);
 /* Ends the listening itself, for every duplicate, so that the port can be bound again at once. */

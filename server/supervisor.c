@@ -19,8 +19,11 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define SUPERVISOR_WORKERS_MAX 256
+/* How long a worker may take to retire. */
+#define SUPERVISOR_RETIRE_SECONDS 5
 
 struct supervised_forward {
     TAILQ_ENTRY(supervised_forward) link;
@@ -43,7 +46,8 @@ struct supervised_tunnel {
     int sockets[2];
     uint32_t slot;
     struct peer_set *peers;
-    bool told; /* else the worker does not know of it */
+    bool told;  /* else the worker does not know of it */
+    int bridge; /* the newer side's end, -1 = none */
     struct {
         cJSON *json;            /* what the worker is to be told, NULL = nothing */
         struct peer_set *peers; /* of an update */
@@ -70,7 +74,8 @@ struct supervisor {
         void *ctx;
         unsigned left; /* workers that have connections, or have not answered */
     } drain;
-    unsigned workers_count; /* of those that were started */
+    struct event *retire_late; /* pending while workers retire */
+    unsigned workers_count;    /* of those that were started */
     struct worker workers[];
 };
 
@@ -125,7 +130,7 @@ static void on_down(void *ctx, struct worker_link *link, const struct worker_end
 {
     const struct supervisor *supervisor = ctx;
     const struct supervisor_watcher *watcher = supervisor->watcher;
-    if (watcher)
+    if (watcher && !supervisor->retire_late) /* else it has done what it was told */
         watcher->down(watcher->ctx, worker_link_index(link), end);
 }
 
@@ -170,7 +175,8 @@ static void shut_listeners(const struct worker *worker)
 static void on_drained(void *ctx, struct worker_link *link)
 {
     struct supervisor *supervisor = ctx;
-    shut_listeners(&supervisor->workers[worker_link_index(link)]);
+    if (!supervisor->retire_late) /* else the listeners are to stay */
+        shut_listeners(&supervisor->workers[worker_link_index(link)]);
     if (--supervisor->drain.left == 0)
         supervisor->drain.done(supervisor->drain.ctx);
 }
@@ -186,6 +192,75 @@ void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), vo
             shut_listeners(worker);
         worker_link_drain(worker->link);
     }
+}
+
+/* --- Takeover --------------------------------------------------------------------------------- */
+
+static void on_retire_late(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct supervisor *supervisor = arg;
+    for (unsigned i = 0; i < supervisor->workers_count; i++)
+        worker_link_give_up(supervisor->workers[i].link);
+}
+
+/* Without a bridge the tunnel's connections end. */
+static void hand_over(struct supervised_tunnel *tunnel)
+{
+    struct message_slot message = {.slot = tunnel->slot};
+    int pair[2];
+    if (!tunnel->told || !worker_link_is_up(tunnel->worker->link))
+        return;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec->name,
+                  "its connections are lost in the takeover: %s", strerror(errno));
+        return;
+    }
+    const int fds[CHANNEL_FDS_MAX] = {pair[0], -1};
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_HAND_OVER, &message, sizeof(message),
+                     NULL, fds);
+    close(pair[0]);
+    tunnel->bridge = pair[1];
+}
+
+void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx)
+{
+    struct timeval wait = {.tv_sec = SUPERVISOR_RETIRE_SECONDS};
+    supervisor->drain.done = done;
+    supervisor->drain.ctx = ctx;
+    supervisor->drain.left = supervisor->workers_count;
+    supervisor->retire_late = evtimer_new(supervisor->base, on_retire_late, supervisor);
+    if (supervisor->retire_late)
+        evtimer_add(supervisor->retire_late, &wait);
+    for (unsigned i = 0; i < supervisor->workers_count; i++) {
+        struct supervised_tunnel *tunnel;
+        TAILQ_FOREACH(tunnel, &supervisor->workers[i].tunnels, link)
+        hand_over(tunnel);
+        worker_link_retire(supervisor->workers[i].link);
+    }
+}
+
+int supervisor_take_bridge(struct supervised_tunnel *tunnel)
+{
+    int bridge = tunnel->bridge;
+    tunnel->bridge = -1;
+    return bridge;
+}
+
+int supervisor_share_worker(const struct supervisor *supervisor, unsigned index, int fds[2],
+                            pid_t *pid)
+{
+    return worker_link_share(supervisor->workers[index].link, fds, pid);
+}
+
+void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
+{
+    struct message_slot message = {.slot = tunnel->slot};
+    const int fds[CHANNEL_FDS_MAX] = {bridge, -1};
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADOPT, &message, sizeof(message), NULL,
+                     fds);
+    close(bridge);
 }
 
 static const struct worker_link_ops link_ops = {
@@ -239,6 +314,7 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
         return error;
     }
     tunnel->supervisor = supervisor;
+    tunnel->bridge = -1;
     tunnel->worker = worker;
     tunnel->spec = place;
     tunnel->sockets[0] = sockets[0];
@@ -329,6 +405,8 @@ void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
     }
     worker_link_slot_remove(worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
     peer_set_remove(tunnel->peers);
+    if (tunnel->bridge >= 0)
+        close(tunnel->bridge);
     free(tunnel);
 }
 
@@ -500,6 +578,8 @@ void supervisor_free(struct supervisor *supervisor)
     if (supervisor->child_ended)
         event_free(supervisor->child_ended);
     resolver_free(supervisor->resolver);
+    if (supervisor->retire_late)
+        event_free(supervisor->retire_late);
     free(supervisor);
 }
 

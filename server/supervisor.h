@@ -23,6 +23,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct supervisor;
 struct supervised_tunnel;
@@ -57,6 +58,19 @@ struct supervisor_watcher {
     void *ctx;
 };
 void supervisor_watch(struct supervisor *supervisor, const struct supervisor_watcher *watcher);
+/*
+ * Takeover, the older side: every tunnel gets a bridge, every worker retires; done is called once,
+ * when all have, or are gone (maybe before this returns). A worker that takes too long is killed.
+ * There is no way back.
+ */
+void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx);
+/* The other end of a tunnel's bridge, for the newer side, who closes it; -1 = there is none. */
+int supervisor_take_bridge(struct supervised_tunnel *tunnel);
+/* As worker_link_share(), for the worker of that number. */
+int supervisor_share_worker(const struct supervisor *supervisor, unsigned index, int fds[2],
+                            pid_t *pid);
+/* The newer side: gives a tunnel, of which the worker was told, the end of a bridge to keep. */
+void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge);
 
 unsigned supervisor_workers(const struct supervisor *supervisor);
 unsigned supervisor_workers_alive(const struct supervisor *supervisor);

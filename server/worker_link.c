@@ -59,6 +59,7 @@ struct worker_link {
     void *ctx;
     enum state state;
     bool draining;
+    bool retiring;
     bool drained; /* drained() was called */
     pid_t pid;    /* 0 = no process */
     time_t started_at;
@@ -161,7 +162,7 @@ static int on_hello(struct worker_link *link, const struct channel_message *mess
         return -EPROTO;
     link->state = UP;
     evtimer_del(link->timer);
-    if (link->draining) { /* it has nothing, and gets nothing any more */
+    if (link->draining || link->retiring) { /* it has nothing, and gets nothing any more */
         tell_drained(link);
         return 0;
     }
@@ -206,7 +207,8 @@ static int on_message(void *ctx, struct channel_message *message)
     }
     if (message->type == MESSAGE_TUNNEL_EVENT)
         return on_tunnel_event(link, message);
-    if (message->type == MESSAGE_DRAINED && link->draining) {
+    if ((message->type == MESSAGE_DRAINED && link->draining) ||
+        (message->type == MESSAGE_RETIRED && link->retiring)) {
         tell_drained(link);
         return 0;
     }
@@ -360,7 +362,7 @@ static unsigned start_later(struct worker_link *link)
 
 static void log_end(const struct worker_link *link, int status)
 {
-    const char *next = link->draining ? "" : "; starting it again";
+    const char *next = link->draining || link->retiring ? "" : "; starting it again";
     if (WIFSIGNALED(status))
         log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "process %d ended by signal %d (%s)%s",
                   (int)link->pid, WTERMSIG(status), strsignal(WTERMSIG(status)), next);
@@ -382,7 +384,7 @@ void worker_link_reap(struct worker_link *link)
     link->channel = NULL;
     for (enum worker_slot_kind kind = 0; kind < WORKER_SLOT_KINDS; kind++)
         slots_release_removing(link, kind);
-    if (link->draining) {
+    if (link->draining || link->retiring) {
         evtimer_del(link->timer);
         link->ops->down(link->ctx, link, &end);
         tell_drained(link);
@@ -394,17 +396,53 @@ void worker_link_reap(struct worker_link *link)
     link->ops->down(link->ctx, link, &end);
 }
 
+static void end_with(struct worker_link *link, enum message_type message)
+{
+    if (link->state == UP) {
+        worker_link_send(link, message, NULL, 0, NULL, NULL);
+    } else if (link->state == DOWN) {
+        evtimer_del(link->timer);
+        tell_drained(link);
+    }
+}
+
 void worker_link_drain(struct worker_link *link)
 {
     if (link->draining)
         return;
     link->draining = true;
-    if (link->state == UP) {
-        worker_link_send(link, MESSAGE_DRAIN, NULL, 0, NULL, NULL);
-    } else if (link->state == DOWN) {
-        evtimer_del(link->timer);
-        tell_drained(link);
+    end_with(link, MESSAGE_DRAIN);
+}
+
+void worker_link_retire(struct worker_link *link)
+{
+    link->retiring = true;
+    end_with(link, MESSAGE_RETIRE);
+}
+
+void worker_link_give_up(struct worker_link *link)
+{
+    if (link->retiring && !link->drained && link->pid > 0)
+        kill(link->pid, SIGKILL);
+}
+
+int worker_link_share(const struct worker_link *link, int fds[2], pid_t *pid)
+{
+    if (link->pid == 0)
+        return -ESRCH;
+    int pidfd = (int)syscall(SYS_pidfd_open, link->pid, 0);
+    if (pidfd < 0)
+        return -errno;
+    int channel = fcntl(channel_fd(link->channel), F_DUPFD_CLOEXEC, 0);
+    if (channel < 0) {
+        int error = -errno;
+        close(pidfd);
+        return error;
     }
+    fds[0] = channel;
+    fds[1] = pidfd;
+    *pid = link->pid;
+    return 0;
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */

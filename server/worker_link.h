@@ -5,7 +5,7 @@
  *     ▲                │                 │   exit, kill, channel error
  *     └─ back-off ─────┴─────────────────┘
  *
- * After worker_link_drain() a worker that is down stays down.
+ * After worker_link_drain() or worker_link_retire() a worker that is down stays down.
  *
  * The counters and the slots outlive the process: a worker that is started again goes on with them.
  */
@@ -45,7 +45,8 @@ struct worker_link_ops {
     /* A fact about a peer. */
     void (*tunnel_event)(void *ctx, struct worker_link *link,
                          const struct message_tunnel_event *event);
-    /* After worker_link_drain(), once: it has no connection left, or no process. */
+    /* After worker_link_drain(), once: it has no connection left, or no process. After
+     * worker_link_retire(), once: it has retired, or has no process. */
     void (*drained)(void *ctx, struct worker_link *link);
 };
 
@@ -75,6 +76,16 @@ void worker_link_reap(struct worker_link *link);
 /* Lets the worker accept nobody any more, and finish what it has. drained() may come before this
  * returns. */
 void worker_link_drain(struct worker_link *link);
+/* Lets the worker go on alone, until it has no connection left. As above. */
+void worker_link_retire(struct worker_link *link);
+/*
+ * What another process needs to look after a worker that has retired: duplicates of its channel,
+ * which ends it when it is closed, and a descriptor of its process. 0; -ESRCH (it has ended) or
+ * -errno.
+ */
+int worker_link_share(const struct worker_link *link, int fds[2], pid_t *pid);
+/* Kills it when it has not answered worker_link_retire() yet. */
+void worker_link_give_up(struct worker_link *link);
 
 /*
  * Sends a command; as message_send(). While the worker is not up this does nothing (it is told

@@ -73,3 +73,8 @@ int store_lock(const char *directory, pid_t *holder)
     }
     return fd;
 }
+
+int store_lock_adopt(int lock)
+{
+    return write_holder(lock);
+}

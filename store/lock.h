@@ -13,5 +13,7 @@
  * told.
  */
 int store_lock(const char *directory, pid_t *holder);
+/* Notes this process in a lock that another one took and passed on. 0 or -errno. */
+int store_lock_adopt(int lock);
 
 #endif

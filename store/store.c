@@ -46,6 +46,12 @@ static int make_directory(const char *directory, char error[256])
     return 0;
 }
 
+static int adopt_lock(int lock, const char *directory, char error[256])
+{
+    int rc = store_lock_adopt(lock);
+    return rc < 0 ? explain(error, rc, "cannot take over the lock of", directory) : 0;
+}
+
 static int take_lock(struct store *store, const char *directory, char error[256])
 {
     pid_t holder = 0;
@@ -149,13 +155,8 @@ static int open_database(struct store *store, const char *path, char error[256])
     return rc;
 }
 
-int store_open(const char *directory, struct store **out, char error[256])
-{
-    return store_open_with_key(directory, NULL, out, error);
-}
-
-int store_open_with_key(const char *directory, const char *key_file, struct store **out,
-                        char error[256])
+static int open_store(const char *directory, const char *key_file, int lock, struct store **out,
+                      char error[256])
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s/manytun.db", directory) >= (int)sizeof(path))
@@ -165,8 +166,10 @@ int store_open_with_key(const char *directory, const char *key_file, struct stor
         return explain(error, -ENOMEM, "cannot open the database", path);
     store->lock = -1;
     int rc = make_directory(directory, error);
-    if (rc == 0)
+    if (rc == 0 && lock < 0)
         rc = take_lock(store, directory, error);
+    else if (rc == 0)
+        rc = adopt_lock(lock, directory, error);
     if (rc == 0)
         rc = open_database(store, path, error);
     if (rc == 0)
@@ -175,8 +178,32 @@ int store_open_with_key(const char *directory, const char *key_file, struct stor
         store_close(store);
         return rc;
     }
+    if (lock >= 0)
+        store->lock = lock;
     *out = store;
     return 0;
+}
+
+int store_open(const char *directory, struct store **out, char error[256])
+{
+    return open_store(directory, NULL, -1, out, error);
+}
+
+int store_open_with_key(const char *directory, const char *key_file, struct store **out,
+                        char error[256])
+{
+    return open_store(directory, key_file, -1, out, error);
+}
+
+int store_open_locked(const char *directory, const char *key_file, int lock, struct store **out,
+                      char error[256])
+{
+    return open_store(directory, key_file, lock, out, error);
+}
+
+int store_lock_fd(const struct store *store)
+{
+    return store->lock;
 }
 
 void store_close(struct store *store)

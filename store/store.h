@@ -43,6 +43,14 @@ int store_open(const char *directory, struct store **out, char error[256]);
  */
 int store_open_with_key(const char *directory, const char *key_file, struct store **out,
                         char error[256]);
+/*
+ * The same, with the lock of a process that passed its own on (store_lock_fd()): it is the store's
+ * on success.
+ */
+int store_open_locked(const char *directory, const char *key_file, int lock, struct store **out,
+                      char error[256]);
+/* The descriptor that holds the lock, borrowed: whoever has a duplicate holds it, too. */
+int store_lock_fd(const struct store *store);
 void store_close(struct store *store);
 
 /*

@@ -157,6 +157,22 @@ class Service:
                 [BINARY, "serve", "--data", self.data, *self._arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
+    def take_over(self, *arguments):
+        """Starts a second one that takes over from this one, and waits until this one has ended."""
+        former = self._process
+        with open(self.log_path, "ab") as log:
+            self._process = self.namespace.start(
+                [BINARY, "serve", "--data", self.data, *self._arguments, "--takeover", *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            code = former.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            former.kill()
+            former.wait()
+            raise
+        assert code == 0, self.log
+        wait.until(self._ready, "the service is ready")
+
     def _ready(self):
         if self._process.poll() is not None:
             raise RuntimeError(f"the service ended with {self._process.returncode}:\n{self.log}")

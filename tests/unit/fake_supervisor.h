@@ -48,6 +48,7 @@ static struct {
     size_t fail_after;          /* after so many more of them that succeed */
     void (*drained)(void *ctx); /* what a drain waits for, NULL = none was begun */
     void *drained_ctx;
+    size_t adopted; /* tunnels that got a bridge */
     int left[FAKE_DESCRIPTORS_MAX]; /* duplicates of removed objects */
     size_t left_count;
 } fake = {.alive = 1};
@@ -245,6 +246,35 @@ void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), vo
     (void)supervisor;
     fake.drained = done;
     fake.drained_ctx = ctx;
+}
+
+void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx)
+{
+    (void)supervisor;
+    fake.drained = done;
+    fake.drained_ctx = ctx;
+}
+
+int supervisor_take_bridge(struct supervised_tunnel *tunnel)
+{
+    return dup(tunnel->duplicates[0]); /* any descriptor of its own */
+}
+
+int supervisor_share_worker(const struct supervisor *supervisor, unsigned index, int fds[2],
+                            pid_t *pid)
+{
+    (void)supervisor;
+    (void)index;
+    (void)fds;
+    (void)pid;
+    return -ESRCH;
+}
+
+void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
+{
+    (void)tunnel;
+    fake.adopted++;
+    close(bridge);
 }
 
 const struct counters_tunnel *supervisor_tunnel_counters(const struct supervised_tunnel *tunnel)

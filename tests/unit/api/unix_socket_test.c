@@ -51,7 +51,7 @@ static void test_mode_from_the_start(void **state)
 {
     (void)state;
     mode_t mask = umask(0);
-    int fd = unix_socket_listen(path);
+    int fd = unix_socket_listen(path, SOCK_STREAM);
     umask(mask);
     assert_true(fd >= 0);
     struct stat st;
@@ -64,8 +64,8 @@ static void test_mode_from_the_start(void **state)
 static void test_live_socket_is_kept(void **state)
 {
     (void)state;
-    int fd = unix_socket_listen(path);
-    assert_int_equal(unix_socket_listen(path), -EADDRINUSE);
+    int fd = unix_socket_listen(path, SOCK_STREAM);
+    assert_int_equal(unix_socket_listen(path, SOCK_STREAM), -EADDRINUSE);
     int client = connect_client();
     assert_true(client >= 0);
     close(client);
@@ -75,8 +75,8 @@ static void test_live_socket_is_kept(void **state)
 static void test_stale_socket_is_replaced(void **state)
 {
     (void)state;
-    close(unix_socket_listen(path));
-    int fd = unix_socket_listen(path);
+    close(unix_socket_listen(path, SOCK_STREAM));
+    int fd = unix_socket_listen(path, SOCK_STREAM);
     assert_true(fd >= 0);
     int client = connect_client();
     assert_true(client >= 0);
@@ -90,7 +90,7 @@ static void test_other_files_are_kept(void **state)
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fclose(file);
-    assert_int_equal(unix_socket_listen(path), -EEXIST);
+    assert_int_equal(unix_socket_listen(path, SOCK_STREAM), -EEXIST);
     assert_int_equal(access(path, F_OK), 0);
 }
 
@@ -100,14 +100,14 @@ static void test_unusable_paths(void **state)
     char long_path[200];
     memset(long_path, 'a', sizeof(long_path) - 1);
     long_path[sizeof(long_path) - 1] = '\0';
-    assert_int_equal(unix_socket_listen(long_path), -ENAMETOOLONG);
-    assert_int_equal(unix_socket_listen("/nonexistent/api.sock"), -ENOENT);
+    assert_int_equal(unix_socket_listen(long_path, SOCK_STREAM), -ENAMETOOLONG);
+    assert_int_equal(unix_socket_listen("/nonexistent/api.sock", SOCK_STREAM), -ENOENT);
 }
 
 static void test_own_user_is_the_owner(void **state)
 {
     (void)state;
-    int fd = unix_socket_listen(path);
+    int fd = unix_socket_listen(path, SOCK_STREAM);
     int client = connect_client();
     int accepted = accept(fd, NULL, NULL);
     uid_t uid = (uid_t)-1;
@@ -129,7 +129,7 @@ static void test_another_user_is_a_stranger(void **state)
         print_message("needs root\n");
         skip();
     }
-    int fd = unix_socket_listen(path);
+    int fd = unix_socket_listen(path, SOCK_STREAM);
     assert_int_equal(chmod(directory, 0755), 0);
     assert_int_equal(chmod(path, 0666), 0);
     pid_t child = fork();

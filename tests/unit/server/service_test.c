@@ -1,3 +1,4 @@
+#include "server/service_takeover.h"
 #include "tests/unit/server/service_world.h"
 
 /* --- Creation and deletion -------------------------------------------------------------------- */
@@ -365,6 +366,70 @@ static void test_drain(void **state)
     assert_true(drained);
 }
 
+static struct inherited *offered;
+
+static int keep_offer(void *ctx, enum inherited_kind kind, const char *name,
+                      const int fds[INHERITED_FDS_MAX])
+{
+    (void)ctx;
+    struct inherited_item item = {.kind = (uint8_t)kind};
+    snprintf(item.name, sizeof(item.name), "%s", name);
+    for (int i = 0; i < INHERITED_FDS_MAX; i++)
+        item.fds[i] = fds[i] >= 0 ? dup(fds[i]) : -1;
+    return inherited_add(offered, &item);
+}
+
+/* While it is handed over nothing changes; when that comes to nothing, all goes on. */
+static void test_freeze(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    service_freeze(fx.service);
+    assert_true(service_frozen(fx.service));
+    assert_true(service_ready(fx.service));
+    refuse_tunnel(make_tunnel("other"), "draining");
+    struct problem problem = {0};
+    assert_int_equal(service_delete_tunnel(fx.service, "home", true, &problem), -1);
+    service_thaw(fx.service);
+    create_tunnel(make_tunnel("other"));
+}
+
+/* The newer service has the sockets of the older one, which are still bound, and its bridges. */
+static void test_inherit(void **state)
+{
+    (void)state;
+    uint16_t outer = create_tunnel(make_tunnel("home"))->port;
+    uint16_t port = create_forward(make_forward("web", 0))->bound_port;
+    struct spec_forward off = make_forward("off", 0);
+    off.enabled = false;
+    create_forward(off);
+    assert_int_equal(inherited_new(&offered), 0);
+    struct service *older = fx.service;
+    service_freeze(older);
+    assert_int_equal(service_offer_sockets(older, keep_offer, NULL), 0);
+    assert_int_equal(service_offer_bridges(older, keep_offer, NULL), 0);
+    assert_int_equal(service_offer_workers(older, keep_offer, NULL), 0);
+
+    assert_int_equal(service_new(fx.base, NULL, fx.store, &fx.service), 0);
+    service_inherit(fx.service, offered);
+    struct problem problem = {0};
+    fake.adopted = 0;
+    assert_int_equal(service_restore(fx.service, &problem), 0);
+    service_inherit(fx.service, NULL);
+    const struct service_forward *forward = service_find_forward(fx.service, "web");
+    assert_int_equal(service_find_tunnel(fx.service, "home")->port, outer);
+    assert_int_equal(forward->bound_port, port);
+    assert_true(forward->listener >= 0);
+    assert_int_equal(forward->start_error, 0);
+    assert_int_equal(fake.adopted, 1);
+    int fds[INHERITED_FDS_MAX];
+    assert_false(inherited_take(offered, INHERITED_FORWARD, NULL, fds));
+    assert_false(inherited_take(offered, INHERITED_TUNNEL, NULL, fds));
+    inherited_free(offered);
+    /* In one process the older one can be freed; it would shut the newer one's listener. */
+    service_free(older);
+}
+
 static void test_without_a_store(void **state)
 {
     (void)state;
@@ -410,6 +475,8 @@ int main(void)
         TEST(test_unreadable_tunnel_does_not_stop_the_rest),
         TEST(test_worker_down),
         TEST(test_drain),
+        TEST(test_freeze),
+        TEST(test_inherit),
         TEST(test_order),
         TEST(test_without_a_store),
     };

@@ -519,6 +519,46 @@ static void drains_without_workers(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
+/* Workers go on alone with what they have, and end with it; the listener is left to others. */
+static void retires(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    int done = 0;
+    int fds[2][2];
+    pid_t pids[2];
+    f->forward.connect_timeout_seconds = 1; /* how its connection ends */
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    int client = connect_client(f);
+    struct reaches one = {&supervisor_forward_counters(forward)->connections_active, 1};
+    run_until(f, reached, &one);
+    supervisor_retire(f->supervisor, note_drained, &done);
+    run_until(f, is_drained, &done);
+    assert_int_equal(done, 1);
+    int bridge = supervisor_take_bridge(tunnel);
+    assert_true(bridge >= 0);
+    assert_int_equal(supervisor_take_bridge(tunnel), -1);
+    unsigned busy = supervisor_tunnel_worker(tunnel);
+    assert_int_equal(supervisor_share_worker(f->supervisor, busy, fds[0], &pids[0]), 0);
+    int waiting = connect_client(f); /* in the backlog, which nobody serves */
+    run_until(f, one_is_down, NULL); /* the other had nothing */
+    assert_int_equal(supervisor_share_worker(f->supervisor, 1 - busy, fds[1], &pids[1]), -ESRCH);
+    assert_true(supervisor_worker_alive(f->supervisor, busy));
+    assert_int_equal(*one.counter, 1);
+    struct reaches none = {one.counter, 0};
+    run_until(f, reached, &none);
+    assert_int_equal(accept(f->listener, NULL, NULL) < 0, 0);
+    close(waiting);
+    close(client);
+    close(bridge);
+    close(fds[0][0]);
+    close(fds[0][1]);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -529,6 +569,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(workers_accept_what_they_are_given, setup, teardown),
         cmocka_unit_test_setup_teardown(drains, setup, teardown),
+        cmocka_unit_test_setup_teardown(retires, setup, teardown),
         cmocka_unit_test_setup_teardown(drains_without_workers, setup, teardown),
         cmocka_unit_test_setup_teardown(tunnels_are_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_worker_comes_back_with_the_same_listener, setup,

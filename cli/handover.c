@@ -1,0 +1,252 @@
+/*
+ * handover: owns the socket that is listened on, and the channel to one newer program at a time.
+ *
+ *   IDLE ─ HELLO ─▶ OFFERED ─ TAKE ─▶ RETIRING ─ workers have retired ─▶ GIVEN ─ linger ─▶ done
+ *     ▲               │                  └ no way back from here
+ *     └─ channel ends, or HANDOVER_SECONDS
+ */
+#include "cli/handover.h"
+
+#include "api/api.h"
+#include "api/unix_socket.h"
+#include "engine/log.h"
+#include "server/handoff.h"
+#include "server/retired.h"
+#include "server/service.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum state { IDLE, OFFERED, RETIRING, GIVEN, DONE };
+
+struct handover {
+    struct event_base *base;
+    struct handover_config config;
+    enum state state;
+    int fd; /* -1 = nobody can take over any more */
+    char path[PATH_MAX];
+    struct event *acceptable;
+    struct event *timer;     /* OFFERED: it takes too long; GIVEN: the end of the lingering */
+    struct channel *channel; /* to the newer program, or NULL */
+};
+
+/* --- Giving ----------------------------------------------------------------------------------- */
+
+static int offer(void *ctx, enum inherited_kind kind, const char *name,
+                 const int fds[INHERITED_FDS_MAX])
+{
+    struct handover *handover = ctx;
+    return handoff_send_item(handover->channel, kind, name, fds);
+}
+
+/* Everything that has a name in the world, and the right to the data. */
+static int offer_all(struct handover *handover)
+{
+    const struct handover_config *config = &handover->config;
+    const int lock[INHERITED_FDS_MAX] = {store_lock_fd(config->store), -1};
+    int error = offer(handover, INHERITED_LOCK, "", lock);
+    if (!error)
+        error = api_offer(config->api, offer, handover);
+    if (!error)
+        error = service_offer_sockets(config->service, offer, handover);
+    if (!error)
+        error = handoff_send(handover->channel, HANDOFF_ALL);
+    return error;
+}
+
+static void on_retired(void *ctx)
+{
+    struct handover *handover = ctx;
+    const struct handover_config *config = &handover->config;
+    if (!handover->channel) /* it went meanwhile, see on_closed() */
+        return;
+    int error = service_offer_bridges(config->service, offer, handover);
+    if (!error)
+        error = service_offer_workers(config->service, offer, handover);
+    if (!error)
+        error = retired_offer(config->retired, offer, handover);
+    if (error)
+        log_error("some connections are lost in the takeover: %s", strerror(-error));
+    event_free(handover->acceptable);
+    handover->acceptable = NULL;
+    close(handover->fd);
+    handover->fd = -1;
+    api_quiesce(config->api);
+    handover->state = GIVEN;
+    if (handoff_send(handover->channel, HANDOFF_DONE) < 0)
+        log_error("the newer program cannot be told that it is its turn");
+}
+
+/* --- The channel ------------------------------------------------------------------------------ */
+
+static void set_timer(struct handover *handover, unsigned ms)
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    event_add(handover->timer, &wait);
+}
+
+/* Says why not, and closes. */
+static int refuse(struct handover *handover, const char *reason)
+{
+    log_warn("a takeover was refused: %s", reason);
+    handoff_send_refused(handover->channel, reason);
+    return -EPROTO;
+}
+
+static int on_hello(struct handover *handover, const struct channel_message *message)
+{
+    struct service *service = handover->config.service;
+    int error = handoff_read_hello(message);
+    if (error == -EPROTONOSUPPORT)
+        return refuse(handover, "the running program hands over in another way; restart it");
+    if (error || handover->state != IDLE)
+        return -EPROTO;
+    if (service_draining(service))
+        return refuse(handover, "the running program is ending");
+    log_info("a newer program prepares to take over");
+    handover->state = OFFERED;
+    service_freeze(service);
+    return offer_all(handover) < 0 ? refuse(handover, "out of memory or descriptors") : 0;
+}
+
+static int on_take(struct handover *handover, const struct channel_message *message)
+{
+    if (handover->state != OFFERED || handoff_read_empty(message) < 0)
+        return -EPROTO;
+    log_info("a newer program takes over");
+    handover->state = RETIRING;
+    event_del(handover->timer);
+    service_retire(handover->config.service, on_retired, handover);
+    return 0;
+}
+
+static int on_message(void *ctx, struct channel_message *message)
+{
+    switch (message->type) {
+    case HANDOFF_HELLO:
+        return on_hello(ctx, message);
+    case HANDOFF_TAKE:
+        return on_take(ctx, message);
+    default:
+        return -EPROTO;
+    }
+}
+
+static void hang_up(struct handover *handover)
+{
+    channel_free(handover->channel);
+    handover->channel = NULL;
+}
+
+static void on_closed(void *ctx, int error)
+{
+    (void)error;
+    struct handover *handover = ctx;
+    hang_up(handover);
+    switch (handover->state) {
+    case OFFERED:
+        log_warn("the newer program has not taken over; this one goes on");
+        event_del(handover->timer);
+        service_thaw(handover->config.service);
+        handover->state = IDLE;
+        break;
+    case RETIRING:
+        log_error("the newer program died while it took over; nothing works any more");
+        event_base_loopbreak(handover->base);
+        break;
+    case GIVEN:
+        set_timer(handover, HANDOVER_LINGER_MS);
+        break;
+    case IDLE:
+    case DONE:
+        break;
+    }
+}
+
+static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
+
+static void on_timer(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct handover *handover = arg;
+    if (handover->state == OFFERED) {
+        on_closed(handover, -ETIMEDOUT);
+        return;
+    }
+    handover->state = DONE;
+    event_base_loopbreak(handover->base);
+}
+
+static void on_acceptable(evutil_socket_t fd, short events, void *arg)
+{
+    (void)events;
+    struct handover *handover = arg;
+    uid_t uid;
+    int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client < 0)
+        return;
+    if (handover->channel || !unix_socket_peer_is_owner(client, &uid) ||
+        channel_new(handover->base, client, &channel_ops, handover, &handover->channel) < 0) {
+        close(client);
+        return;
+    }
+    set_timer(handover, HANDOVER_SECONDS * 1000);
+}
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
+
+int handover_new(struct event_base *base, const struct handover_config *config,
+                 struct handover **out)
+{
+    struct handover *handover = calloc(1, sizeof(*handover));
+    if (!handover)
+        return -ENOMEM;
+    handover->base = base;
+    handover->config = *config;
+    snprintf(handover->path, sizeof(handover->path), "%.4000s/%s", config->directory,
+             HANDOFF_SOCKET);
+    handover->fd = unix_socket_listen(handover->path, SOCK_SEQPACKET);
+    int error = handover->fd < 0 ? handover->fd : 0;
+    if (!error) {
+        handover->timer = evtimer_new(base, on_timer, handover);
+        handover->acceptable =
+            event_new(base, handover->fd, EV_READ | EV_PERSIST, on_acceptable, handover);
+        if (!handover->timer || !handover->acceptable || event_add(handover->acceptable, NULL) < 0)
+            error = -ENOMEM;
+    }
+    if (error) {
+        handover_free(handover);
+        return error;
+    }
+    *out = handover;
+    return 0;
+}
+
+void handover_free(struct handover *handover)
+{
+    if (!handover)
+        return;
+    channel_free(handover->channel);
+    if (handover->acceptable)
+        event_free(handover->acceptable);
+    if (handover->timer)
+        event_free(handover->timer);
+    if (handover->fd >= 0) {
+        unlink(handover->path);
+        close(handover->fd);
+    }
+    free(handover);
+}
+
+bool handover_is_done(const struct handover *handover)
+{
+    return handover && handover->state == DONE;
+}

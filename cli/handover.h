@@ -1,0 +1,41 @@
+/*
+ * handover: the older side of a takeover: waits on <data>/takeover.sock for a newer program
+ * (server/handoff.h), and gives it everything.
+ */
+#ifndef MANYTUN_CLI_HANDOVER_H
+#define MANYTUN_CLI_HANDOVER_H
+
+#include <stdbool.h>
+
+struct api;
+struct event_base;
+struct handover;
+struct retired;
+struct service;
+struct store;
+
+/* A newer program that has not taken over by then is given up. */
+#define HANDOVER_SECONDS 120
+/* How long those who are connected to the API may still be answered. */
+#define HANDOVER_LINGER_MS 1000
+
+struct handover_config {
+    const char *directory; /* all of it is borrowed */
+    struct service *service;
+    struct api *api;
+    struct store *store;
+    struct retired *retired;
+};
+
+/* 0 or -errno: then nobody can take over. */
+int handover_new(struct event_base *base, const struct handover_config *config,
+                 struct handover **out);
+void handover_free(struct handover *handover);
+
+/*
+ * Whether everything is another process's now: the loop was broken for it, and this process must
+ * end without unwinding anything.
+ */
+bool handover_is_done(const struct handover *handover);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * takeover: owns the channel to the older program and what came through it.
+ */
+#include "cli/takeover.h"
+
+#include "server/handoff.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct takeover {
+    struct event_base *base;
+    struct channel *channel;
+    struct inherited *inherited;
+    struct event *timer;
+    enum handoff_type awaited; /* ALL or DONE */
+    bool arrived;              /* what was awaited */
+    bool failed;               /* reason says why */
+    char reason[HANDOFF_REASON_MAX + 1];
+};
+
+static void fail(struct takeover *takeover, const char *reason)
+{
+    if (!takeover->failed && !takeover->arrived)
+        snprintf(takeover->reason, sizeof(takeover->reason), "%s", reason);
+    takeover->failed = true;
+}
+
+static int on_item(struct takeover *takeover, struct channel_message *message)
+{
+    struct inherited_item item;
+    int error = handoff_read_item(message, &item);
+    if (error)
+        return error;
+    error = inherited_add(takeover->inherited, &item);
+    for (int i = 0; i < INHERITED_FDS_MAX; i++) {
+        if (item.fds[i] >= 0)
+            close(item.fds[i]);
+    }
+    return error ? -EPROTO : 0;
+}
+
+static int on_message(void *ctx, struct channel_message *message)
+{
+    struct takeover *takeover = ctx;
+    char reason[HANDOFF_REASON_MAX + 1];
+    if (message->type == HANDOFF_ITEM)
+        return on_item(takeover, message);
+    if (message->type == HANDOFF_REFUSED && handoff_read_refused(message, reason) == 0) {
+        fail(takeover, reason);
+        return 0;
+    }
+    if (message->type != takeover->awaited || handoff_read_empty(message) < 0)
+        return -EPROTO;
+    takeover->arrived = true;
+    return 0;
+}
+
+static void on_closed(void *ctx, int error)
+{
+    fail(ctx, error ? "it does not speak as expected" : "it has ended, or hung up");
+}
+
+static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
+
+static void on_timer(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    fail(arg, "it does not answer");
+}
+
+/* Runs the loop until the message is there. */
+static int await(struct takeover *takeover, enum handoff_type type, char error[256])
+{
+    struct timeval wait = {.tv_sec = TAKEOVER_SECONDS};
+    takeover->awaited = type;
+    takeover->arrived = false;
+    event_add(takeover->timer, &wait);
+    while (!takeover->arrived && !takeover->failed) {
+        if (event_base_loop(takeover->base, EVLOOP_ONCE) < 0)
+            fail(takeover, "the event loop failed");
+    }
+    event_del(takeover->timer);
+    if (takeover->arrived)
+        return 0;
+    snprintf(error, 256, "cannot take over from the running program: %.200s", takeover->reason);
+    return -1;
+}
+
+/* Returns a descriptor, or -errno. */
+static int connect_to(const char *directory)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len =
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, HANDOFF_SOCKET);
+    if (len < 0 || (size_t)len >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static int open_channel(struct takeover *takeover, const char *directory)
+{
+    takeover->timer = evtimer_new(takeover->base, on_timer, takeover);
+    if (!takeover->timer || inherited_new(&takeover->inherited) < 0)
+        return -ENOMEM;
+    int fd = connect_to(directory);
+    if (fd < 0)
+        return fd;
+    int error = channel_new(takeover->base, fd, &channel_ops, takeover, &takeover->channel);
+    if (error) {
+        close(fd);
+        return error;
+    }
+    return handoff_send_hello(takeover->channel);
+}
+
+int takeover_begin(struct event_base *base, const char *directory, struct takeover **out,
+                   char error[256])
+{
+    struct takeover *takeover = calloc(1, sizeof(*takeover));
+    int rc = -ENOMEM;
+    if (takeover) {
+        takeover->base = base;
+        rc = open_channel(takeover, directory);
+    }
+    if (rc) {
+        snprintf(error, 256, "no program to take over from in %.150s: %s", directory,
+                 strerror(-rc));
+        takeover_free(takeover);
+        return -1;
+    }
+    if (await(takeover, HANDOFF_ALL, error) < 0) {
+        takeover_free(takeover);
+        return -1;
+    }
+    *out = takeover;
+    return 0;
+}
+
+int takeover_take(struct takeover *takeover, char error[256])
+{
+    if (takeover->failed || handoff_send(takeover->channel, HANDOFF_TAKE) < 0) {
+        snprintf(error, 256, "the running program is gone: %.200s", takeover->reason);
+        return -1;
+    }
+    return await(takeover, HANDOFF_DONE, error);
+}
+
+void takeover_free(struct takeover *takeover)
+{
+    if (!takeover)
+        return;
+    channel_free(takeover->channel);
+    inherited_free(takeover->inherited);
+    if (takeover->timer)
+        event_free(takeover->timer);
+    free(takeover);
+}
+
+struct inherited *takeover_inherited(struct takeover *takeover)
+{
+    return takeover->inherited;
+}

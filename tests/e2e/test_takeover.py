@@ -1,0 +1,262 @@
+"""A newer program takes over: listeners, sessions and open connections go on."""
+
+import os
+import signal
+import socket
+import struct
+import threading
+
+import pytest
+
+from support import files, manytun, servers, wait
+
+CONNECTIONS = 50
+
+
+@pytest.fixture(name="echoing")
+def echo_forward(tunnel, service, serve, far_host):
+    return service.forward((far_host, serve(servers.echo).port))
+
+
+def echoes(connection, text=b"hello"):
+    connection.sendall(text)
+    return servers.read_exactly(connection, len(text)) == text
+
+
+def workers_of(log):
+    """The process ids of all workers that were started."""
+    return [int(line.rsplit(" ", 1)[1]) for line in log.splitlines()
+            if "running as process" in line]
+
+
+class Clients(threading.Thread):
+    """Connects again and again until it is stopped; each connection must be served."""
+
+    def __init__(self, forward):
+        super().__init__(daemon=True)
+        self._forward = forward
+        self._stopped = threading.Event()
+        self.served = 0
+        self.failures = []
+
+    def run(self):
+        while not self._stopped.is_set():
+            try:
+                with self._forward.connect(timeout=30) as connection:
+                    assert echoes(connection)
+                self.served += 1
+            except (OSError, AssertionError) as failure:
+                self.failures.append(failure)
+
+    def stop(self):
+        self._stopped.set()
+        self.join()
+
+
+def test_connections_go_on(scene, service, echoing, nginx, far_host, tmp_path):
+    """A download, fifty echoes and a stream of new clients do not notice."""
+    web = service.forward((far_host, 80))
+    old = service.pid
+    connections = [echoing.connect() for _ in range(CONNECTIONS)]
+    for connection in connections:
+        assert echoes(connection)
+    clients = Clients(echoing)
+    clients.start()
+    with files.Download(scene.ours, web.url("/large"), tmp_path / "got", "--limit-rate", "40M"
+                        ) as download:
+        wait.until(lambda: web.status()["bytes_in_total"] > 0, "the download has begun")
+        service.take_over()
+        assert service.pid != old
+        before = clients.served
+        wait.until(lambda: clients.served > before + 10, "new clients are served by the new one")
+        for connection in connections:
+            assert echoes(connection)
+        assert download.running or download.sha256()
+        assert download.sha256() == nginx.large.sha256
+    clients.stop()
+    assert not clients.failures
+    for connection in connections:
+        with connection:
+            assert echoes(connection)
+
+
+def test_definitions_stay(service, echoing, account):
+    """The same objects at the same ports; the API at its own port; and everything can be changed."""
+    before = service.get("forwards", echoing.name)
+    service.take_over()
+    after = service.get("forwards", echoing.name)
+    assert after["status"]["bound"] == before["status"]["bound"]
+    assert after["generation"] == before["generation"]
+    with echoing.connect() as connection:
+        assert echoes(connection)
+    echoing.delete()
+    with pytest.raises(ConnectionRefusedError):
+        echoing.connect()
+    assert account.keys.private not in service.log
+
+
+def test_old_workers_end_with_their_connections(service, echoing):
+    old = service.workers()
+    with echoing.connect() as connection:
+        assert echoes(connection)
+        service.take_over()
+        wait.until(lambda: service.call("GET", "/v1/status")[1]["retired_workers"] == 1,
+                   "the idle worker has ended")
+        assert sum(map(manytun.alive, old)) == 1
+        assert echoes(connection)
+    wait.until(lambda: not any(map(manytun.alive, old)), "the old workers have ended")
+    wait.until(lambda: service.call("GET", "/v1/status")[1]["retired_workers"] == 0,
+               "and are not counted")
+
+
+def test_twice(service, echoing):
+    """Connections of the first program go on through the second to the third."""
+    with echoing.connect() as first:
+        assert echoes(first)
+        service.take_over()
+        with echoing.connect() as second:
+            assert echoes(second)
+            service.take_over()
+            with echoing.connect() as third:
+                for connection in (first, second, third, second, first):
+                    assert echoes(connection)
+    service.stop()
+    wait.until(lambda: not any(map(manytun.alive, workers_of(service.log))),
+               "no worker of any program is left")
+
+
+def test_time_of_old_connections_is_limited(make_service, account, serve, far_host):
+    service = make_service("--retire-seconds", "1")
+    service.create("tunnels", account.tunnel())
+    forward = service.forward((far_host, serve(servers.echo).port))
+    with forward.connect() as connection:
+        assert echoes(connection)
+        old = service.workers()
+        service.take_over()
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+        wait.until(lambda: not any(map(manytun.alive, old)), "the old workers have ended")
+    with forward.connect() as connection:
+        assert echoes(connection)
+
+
+def test_stop_cuts_old_connections(service, echoing):
+    """Nothing is left behind when the newer program is told to end."""
+    with echoing.connect() as connection:
+        assert echoes(connection)
+        old = service.workers()
+        service.take_over()
+        service.stop()
+        wait.until(lambda: not any(map(manytun.alive, old)), "the old workers have ended")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+class Newer:
+    """A newer program that speaks the protocol as far as the test wants (server/handoff.h)."""
+
+    HELLO, REFUSED, ITEM, ALL = 1, 2, 3, 4
+
+    def __init__(self, service):
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(10)
+        self._socket.connect(str(service.data / "takeover.sock"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def send(self, kind, body=b""):
+        self._socket.send(struct.pack("=IIHH", len(body), 0, kind, 0) + body)
+
+    def receive(self):
+        """(type, body, descriptors), or None at the end."""
+        frame, fds, _, _ = socket.recv_fds(self._socket, 65536, 4)
+        if not frame:
+            return None
+        _, _, kind, _ = struct.unpack("=IIHH", frame[:12])
+        return kind, frame[12:], fds
+
+
+def test_another_version_is_refused(service, echoing):
+    with Newer(service) as newer:
+        newer.send(Newer.HELLO, struct.pack("=I", 999))
+        kind, reason, _ = newer.receive()
+        assert kind == Newer.REFUSED
+        assert b"hands over in another way" in reason
+        assert newer.receive() is None
+    with echoing.connect() as connection:
+        assert echoes(connection)
+
+
+@pytest.mark.parametrize("frame", [b"", b"x", struct.pack("=IIHH", 1 << 30, 0, 1, 0),
+                                   struct.pack("=IIHH", 0, 0, 5, 0)])
+def test_nonsense_is_hung_up_on(service, echoing, frame):
+    with Newer(service) as newer:
+        newer._socket.send(frame or b"\0")  # pylint: disable=protected-access
+        assert newer.receive() is None
+    with echoing.connect() as connection:
+        assert echoes(connection)
+    service.take_over()
+
+
+def test_newer_program_dies(service, echoing):
+    """Before it takes over: then the older one goes on as if nothing had happened."""
+    with echoing.connect() as connection:
+        assert echoes(connection)
+        with Newer(service) as newer:
+            newer.send(Newer.HELLO, struct.pack("=I", 1))
+            kinds = set()
+            while Newer.ALL not in kinds:
+                kind, _, fds = newer.receive()
+                kinds.add(kind)
+                for fd in fds:
+                    os.close(fd)
+            # Meanwhile nothing can be changed, and traffic goes on.
+            status, answer = service.call("DELETE", f"/v1/forwards/{echoing.name}")
+            assert (status, answer["type"]) == (503, "/problems/draining")
+            assert echoes(connection)
+            with echoing.connect() as another:
+                assert echoes(another)
+        wait.until(lambda: service.call("PATCH", f"/v1/forwards/{echoing.name}",
+                                        {"idle_timeout_seconds": 77})[0] == 200,
+                   "it can be changed again")
+        assert echoes(connection)
+    service.take_over()
+    assert service.get("forwards", echoing.name)["idle_timeout_seconds"] == 77
+
+
+def test_newer_program_cannot_start(scene, service, echoing):
+    """A key file that is not there: it says so and ends, and the older one goes on."""
+    done = scene.ours.run(manytun.BINARY, "serve", "--data", service.data, "--takeover",
+                          "--master-key-file", "/nonexistent", check=False, timeout=30)
+    assert done.returncode == 1
+    with echoing.connect() as connection:
+        assert echoes(connection)
+    wait.until(lambda: service.call("PATCH", f"/v1/forwards/{echoing.name}",
+                                    {"idle_timeout_seconds": 78})[0] == 200,
+               "it can be changed")
+
+
+def test_nobody_to_take_over_from(scene, tmp_path):
+    done = scene.ours.run(manytun.BINARY, "serve", "--data", tmp_path, "--takeover", check=False,
+                          timeout=30)
+    assert done.returncode == 1
+
+
+def test_newer_worker_dies(service, echoing):
+    """Old connections went through it; new ones work, and nothing of the old is left."""
+    with echoing.connect() as connection:
+        assert echoes(connection)
+        old = service.workers()
+        service.take_over()
+        assert echoes(connection)
+        for worker in service.workers():
+            os.kill(worker, signal.SIGKILL)
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    wait.until(lambda: not any(map(manytun.alive, old)), "the old workers have ended")
+    with echoing.connect() as connection:
+        assert echoes(connection)
