@@ -220,6 +220,10 @@ void service_free(struct service *service)
     if (service == NULL)
         return;
     service_save_totals(service);
+    /* Where a start follows without it, the service before has crashed. */
+    if (service->restored)
+        service_emit(service,
+                     &(struct event_fact){.type = EVENT_SERVICE_STOPPED, .reason = "Stopped"});
     while (service->forwards.count > 0)
         service_drop_forward(service,
                              service->forwards.entries[service->forwards.count - 1].object);
@@ -235,7 +239,10 @@ void service_free(struct service *service)
     free(service);
 }
 
-/* One fact for all objects: one for each would push out what happened before. */
+/*
+ * One fact for all objects: one for each would push out what happened before. It is written at once:
+ * a service that dies soon has been started all the same.
+ */
 static void report_restored(struct service *service)
 {
     char message[EVENTS_MESSAGE_MAX + 1];
@@ -245,6 +252,8 @@ static void report_restored(struct service *service)
     service_emit(service, &(struct event_fact){.type = EVENT_SERVICE_STARTED,
                                                .reason = "Restored",
                                                .message = message});
+    if (events_flush(service->events) < 0)
+        log_warn("the start could not be recorded yet: %s", store_error(service->store));
 }
 
 int service_restore(struct service *service, struct problem *problem)
@@ -267,6 +276,9 @@ int service_restore(struct service *service, struct problem *problem)
 void service_drain(struct service *service, void (*done)(void *ctx), void *ctx)
 {
     service->draining = true;
+    service_emit(service, &(struct event_fact){.type = EVENT_SERVICE_DRAINING,
+                                               .reason = "Stopping",
+                                               .message = "open connections may finish"});
     event_del(service->retry);
     service_unlisten_idle_forwards(service);
     supervisor_drain(service->supervisor, done, ctx);

@@ -108,6 +108,11 @@ class Client:
         text = answer.read()
         return Response(answer.status, answer.headers, json.loads(text) if text else None)
 
+    def open(self, method, path, headers=None):
+        """The answer, whose body is still to be read."""
+        self._connection.request(method, path, headers={**self._headers, **(headers or {})})
+        return self._connection.getresponse()
+
     def list(self, kind):
         """All objects of a kind ("tunnels", "forwards"), by name, over all pages."""
         found, path = {}, f"/v1/{kind}?limit=500"
