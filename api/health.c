@@ -1,11 +1,14 @@
 /*
  * health: /livez, /readyz and /openapi.yaml.
  *
- * Neither probe looks at peers: a restart of this program cannot bring a peer back.
+ * /livez never looks at peers: a restart of this program cannot bring a peer back. /readyz does
+ * only where it was asked to, for those who must not send traffic before a tunnel is up.
  */
 #include "api/handlers.h"
 
 #include <stdio.h>
+
+#define DETAIL_TEXT 192
 
 extern const unsigned char embedded_openapi_yaml[];
 extern const size_t embedded_openapi_yaml_len;
@@ -32,6 +35,21 @@ static bool add_check(cJSON *array, const char *name, bool ok, const char *detai
            cJSON_AddStringToObject(check, "detail", detail) != NULL;
 }
 
+/* The tunnels that have to be up, if any have to. */
+static bool add_tunnels_check(cJSON *checks, const struct service *service)
+{
+    struct service_awaited awaited;
+    char detail[DETAIL_TEXT];
+    service_await(service, &awaited);
+    if (awaited.count == 0)
+        return true;
+    int len = snprintf(detail, sizeof(detail), "%zu of %zu tunnels that must be up are up",
+                       awaited.up, awaited.count);
+    if (awaited.missing != NULL)
+        snprintf(detail + len, sizeof(detail) - (size_t)len, "; \"%s\" is not", awaited.missing);
+    return add_check(checks, "tunnels", awaited.missing == NULL, detail);
+}
+
 static bool add_checks(cJSON *json, const struct service *service)
 {
     unsigned alive;
@@ -49,7 +67,8 @@ static bool add_checks(cJSON *json, const struct service *service)
            add_check(checks, "workers", alive > 0, workers) &&
            add_check(checks, "accepting", !draining,
                      draining ? "the service is ending: connections finish, new ones are refused"
-                              : "new connections are accepted");
+                              : "new connections are accepted") &&
+           add_tunnels_check(checks, service);
 }
 
 int api_get_readyz(struct api_call *call)

@@ -72,6 +72,10 @@ static const struct option_row {
                              "NAME",
                              "a host name by which the API may be called, besides localhost and IP "
                              "addresses; repeatable"},
+    [OPTION_READY_WHEN] =
+        {"ready-when", 0, 0, ON(COMMAND_SERVE), "READY_WHEN", "started|required|all",
+         "which tunnels must have made a handshake before /readyz says 200: none, those with "
+         "\"required\": true, or all (default started)"},
     [OPTION_PRIVATE_KEY] = {"private-key", 0, SECRET, ON(COMMAND_RUN), "PRIVATE_KEY", "KEY",
                             "our private key, in base64 (better: the file)"},
     [OPTION_PRIVATE_KEY_FILE] = {"private-key-file", 0, 0, ON(COMMAND_RUN), "PRIVATE_KEY_FILE",

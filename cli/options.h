@@ -39,6 +39,7 @@ enum option_id {
     OPTION_WORKERS,
     OPTION_AUTH,
     OPTION_ALLOWED_HOST,
+    OPTION_READY_WHEN,
     /* run */
     OPTION_PRIVATE_KEY,
     OPTION_PRIVATE_KEY_FILE,

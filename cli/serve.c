@@ -52,6 +52,7 @@ struct serve_config {
     unsigned drain_seconds;
     unsigned retire_seconds;
     bool take_over;
+    enum service_ready_when ready_when;
 };
 
 /* --- Configuration ---------------------------------------------------------------------------- */
@@ -119,6 +120,15 @@ static int read_log_level(const struct options *options)
     return 0;
 }
 
+static int read_ready_when(const struct options *options, enum service_ready_when *out)
+{
+    const char *value = options_get(options, OPTION_READY_WHEN);
+    if (!value || service_ready_when_parse(value, out) == 0)
+        return 0;
+    fprintf(stderr, "manytun: --ready-when: \"%s\" is none of started, required, all\n", value);
+    return -1;
+}
+
 static int read_config(const struct options *options, struct serve_config *config)
 {
     const char *auth = options_get(options, OPTION_AUTH);
@@ -144,6 +154,7 @@ static int read_config(const struct options *options, struct serve_config *confi
                           &config->drain_seconds) < 0 ||
         loop_read_seconds(options, OPTION_RETIRE_SECONDS, DEFAULT_RETIRE_SECONDS,
                           &config->retire_seconds) < 0 ||
+        read_ready_when(options, &config->ready_when) < 0 ||
         data_find(options, &config->data) < 0)
         return -1;
     return read_log_level(options);
@@ -277,6 +288,7 @@ static int start_service(struct serve *serve, const struct serve_config *config)
         log_error("%s", error);
         return -1;
     }
+    service_set_ready_when(serve->service, config->ready_when);
     service_inherit(serve->service, inherited);
     result = service_restore(serve->service, &problem);
     service_inherit(serve->service, NULL);

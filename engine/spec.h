@@ -50,6 +50,7 @@ struct spec_tunnel {
     uint16_t listen_port; /* outer UDP; 0 = any */
     /* Where the outer sockets are bound; AF_UNSPEC = the wildcard of both families. */
     struct inet_addr listen_address;
+    bool required; /* the service is not ready without it, if it is asked to look (--ready-when) */
     struct spec_peer *peers;
     size_t peers_count;
 };

@@ -74,6 +74,8 @@ unsigned spec_tunnel_diff(const struct spec_tunnel *before, const struct spec_tu
         changes |= SPEC_TUNNEL_LISTEN;
     if (!same_peers(before, after))
         changes |= SPEC_TUNNEL_PEERS;
+    if (before->required != after->required)
+        changes |= SPEC_TUNNEL_REQUIRED;
     return changes;
 }
 

@@ -460,6 +460,7 @@ static const struct field tunnel_fields[] = {
     {"listen_port", false, read_u16, offsetof(struct spec_tunnel, listen_port), 0, 65535},
     {"listen_address", false, read_listen_address, offsetof(struct spec_tunnel, listen_address), 0,
      0},
+    {"required", false, read_bool, offsetof(struct spec_tunnel, required), 0, 0},
     {"peers", false, read_peers, 0, 0, 0},
 };
 
@@ -671,6 +672,7 @@ static bool fill_tunnel(cJSON *object, const struct spec_tunnel *tunnel, enum sp
            add_number(object, "listen_port", tunnel->listen_port) &&
            (tunnel->listen_address.family == AF_UNSPEC ||
             add_address(object, "listen_address", &tunnel->listen_address)) &&
+           cJSON_AddBoolToObject(object, "required", tunnel->required) != NULL &&
            add_peers(object, tunnel, secrets);
 }
 

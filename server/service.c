@@ -312,8 +312,53 @@ bool service_restored(const struct service *service)
     return service->restored;
 }
 
+int service_ready_when_parse(const char *text, enum service_ready_when *out)
+{
+    static const char *const names[] = {
+        [SERVICE_READY_STARTED] = "started",
+        [SERVICE_READY_REQUIRED] = "required",
+        [SERVICE_READY_ALL] = "all",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum service_ready_when)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+void service_set_ready_when(struct service *service, enum service_ready_when when)
+{
+    service->ready_when = when;
+}
+
+static bool is_up(const struct service_tunnel *tunnel)
+{
+    return service_tunnel_is_ready(tunnel) && tunnel->supervised != NULL &&
+           counter_get(&supervisor_tunnel_counters(tunnel->supervised)->last_handshake_unix_ns) > 0;
+}
+
+void service_await(const struct service *service, struct service_awaited *out)
+{
+    *out = (struct service_awaited){0};
+    for (size_t i = 0; i < service->tunnels.count && service->ready_when != SERVICE_READY_STARTED;
+         i++) {
+        const struct service_tunnel *tunnel = service->tunnels.entries[i].object;
+        if (service->ready_when == SERVICE_READY_REQUIRED && !tunnel->spec.required)
+            continue;
+        out->count++;
+        if (is_up(tunnel))
+            out->up++;
+        else if (out->missing == NULL)
+            out->missing = tunnel->spec.name;
+    }
+}
+
 bool service_ready(const struct service *service)
 {
+    struct service_awaited awaited;
+    service_await(service, &awaited);
     return service->restored && !service->draining &&
-           supervisor_workers_alive(service->supervisor) > 0;
+           supervisor_workers_alive(service->supervisor) > 0 && awaited.up == awaited.count;
 }

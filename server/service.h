@@ -99,7 +99,21 @@ uint64_t service_connections(const struct service *service);
 #define SERVICE_SWEEP_MS 1000
 void service_sweep(struct service *service);
 bool service_restored(const struct service *service);
-/* Restored, not draining, and a worker is alive. */
+/* Which tunnels have to be up for the service to be ready. */
+enum service_ready_when { SERVICE_READY_STARTED, SERVICE_READY_REQUIRED, SERVICE_READY_ALL };
+/* "started" (none), "required" (those that say so) or "all". 0 or -EINVAL. */
+int service_ready_when_parse(const char *text, enum service_ready_when *out);
+void service_set_ready_when(struct service *service, enum service_ready_when when);
+struct service_awaited {
+    size_t count, up;
+    const char *missing; /* the name of the first that is not up, or NULL */
+};
+/*
+ * The tunnels that have to be up: Ready, and a handshake was made since the service was started.
+ * One that has become idle stays up.
+ */
+void service_await(const struct service *service, struct service_awaited *out);
+/* Restored, not draining, a worker is alive, and the tunnels that have to be up are. */
 bool service_ready(const struct service *service);
 void service_workers(const struct service *service, unsigned *alive, unsigned *total);
 

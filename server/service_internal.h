@@ -39,6 +39,7 @@ struct service {
     struct event *retry; /* pending while something could not be started */
     unsigned retry_delay_ms;
     bool restored;
+    enum service_ready_when ready_when;
     bool settled; /* the workers were all up once, or had the time to be: changes are told */
     bool draining;
     bool frozen;                 /* handing over: nothing may change */

@@ -1,5 +1,6 @@
 """Conditions: what is wrong with a tunnel or a forward is said, and that it is over too."""
 
+import json
 import os
 import signal
 
@@ -175,3 +176,28 @@ def test_killed_worker(service, tunnel):
     message = told()[down][3]
     assert f"process {victim} ended by signal 9" in message and "started again" in message
     wait.until(lambda: conditions(service, "tunnels", "home")["Ready"] == ("True", "Bound"), "ready")
+
+
+def test_ready_when_required(make_service, account):
+    """Who asks for it is told to wait for a tunnel, and for which one."""
+    service = make_service("--ready-when", "required")
+
+    def ready():
+        answer = service.request("GET", "/readyz?verbose", unix=True)
+        checks = {check["name"]: check for check in json.loads(answer.body)["checks"]}
+        return answer.status, checks.get("tunnels")
+
+    definition = account.tunnel("needed") | {"required": True}
+    peer = definition["peers"][0] | {"keepalive_seconds": 25}
+    host = peer["endpoint"].rpartition(":")[0]
+    definition["peers"] = [peer | {"endpoint": f"{host}:9"}]
+    service.create("tunnels", account.tunnel("other"))
+    assert ready() == (200, None)
+    service.create("tunnels", definition)
+    code, check = ready()
+    assert (code, check["ok"]) == (503, False) and '"needed" is not' in check["detail"]
+    definition["peers"] = [peer]
+    code, answer = service.call("PUT", "/v1/tunnels/needed", definition)
+    assert code == 200 and answer["required"] is True
+    wait.until(lambda: ready()[0] == 200, "the tunnel is up", timeout=NO_ANSWER)
+    assert ready()[1]["ok"] is True

@@ -47,6 +47,11 @@ static void change_prefix_length(struct spec_tunnel *t)
     inet_prefix_parse("10.9.0.2/24", &t->addresses[0]);
 }
 
+static void change_required(struct spec_tunnel *t)
+{
+    t->required = true;
+}
+
 static void change_listen_port(struct spec_tunnel *t)
 {
     t->listen_port = 7;
@@ -121,6 +126,7 @@ static const struct {
     {change_address, SPEC_TUNNEL_STACK},
     {change_prefix_length, SPEC_TUNNEL_STACK},
     {change_listen_port, SPEC_TUNNEL_LISTEN},
+    {change_required, SPEC_TUNNEL_REQUIRED},
     {change_listen_address, SPEC_TUNNEL_LISTEN},
     {change_peer_name, SPEC_TUNNEL_PEERS},
     {change_public_key, SPEC_TUNNEL_PEERS},

@@ -183,6 +183,58 @@ static void test_start(void **state)
     sockets_close_listener(fd);
 }
 
+/* --- Who must be up --------------------------------------------------------------------------- */
+
+static void require(bool required)
+{
+    struct spec_tunnel spec;
+    struct problem problem = {0};
+    assert_int_equal(spec_tunnel_copy(&spec, &home->spec), 0);
+    spec.required = required;
+    assert_int_equal(service_update_tunnel(fx.service, &spec, &home, &problem), 0);
+    assert_int_equal(home->spec.required, required);
+}
+
+static void expect_awaited(enum service_ready_when when, size_t count, const char *missing)
+{
+    struct service_awaited awaited;
+    service_set_ready_when(fx.service, when);
+    service_await(fx.service, &awaited);
+    assert_int_equal(awaited.count, count);
+    assert_int_equal(awaited.up, count - (missing != NULL));
+    assert_string_equal(awaited.missing != NULL ? awaited.missing : "", missing ? missing : "");
+    assert_int_equal(service_ready(fx.service), missing == NULL);
+}
+
+static void test_ready_when(void **state)
+{
+    (void)state;
+    enum service_ready_when when = SERVICE_READY_STARTED;
+    assert_int_equal(service_ready_when_parse("all", &when), 0);
+    assert_int_equal(when, SERVICE_READY_ALL);
+    assert_int_equal(service_ready_when_parse("required", &when), 0);
+    assert_int_equal(when, SERVICE_READY_REQUIRED);
+    assert_int_equal(service_ready_when_parse("", &when), -EINVAL);
+    make_objects();
+    expect_awaited(SERVICE_READY_STARTED, 0, NULL);
+    expect_awaited(SERVICE_READY_REQUIRED, 0, NULL);
+    expect_awaited(SERVICE_READY_ALL, 1, "home");
+    require(true);
+    expect_awaited(SERVICE_READY_REQUIRED, 1, "home");
+    expect_awaited(SERVICE_READY_STARTED, 0, NULL);
+    /* A handshake, and a long time ago: it is idle, and up. */
+    counter_set(&home->supervised->counters.last_handshake_unix_ns, 1);
+    expect_awaited(SERVICE_READY_REQUIRED, 1, NULL);
+    expect_awaited(SERVICE_READY_ALL, 1, NULL);
+    counter_set(&home->supervised->peers[0].unanswered, 3);
+    service_sweep(fx.service);
+    expect_awaited(SERVICE_READY_REQUIRED, 1, "home");
+    require(false);
+    expect_awaited(SERVICE_READY_REQUIRED, 0, NULL);
+    stop();
+    start();
+}
+
 /* --- Totals ----------------------------------------------------------------------------------- */
 
 static void count(const struct service_forward *forward, uint64_t n)
@@ -279,6 +331,7 @@ int main(void)
         TEST(test_name_that_cannot_be_looked_up),
         TEST(test_target),
         TEST(test_start),
+        TEST(test_ready_when),
         TEST(test_totals),
         TEST(test_totals_of_many),
     };
