@@ -224,11 +224,13 @@ export class ForwardsView {
   }
 
   #updatePager(found, first, shown, pages) {
-    const total = this.#model.forwards.size;
+    const { forwards, status } = this.#model;
+    const total = forwards.size;
+    const reading = status && total < status.forwards.total ? ', reading the others' : '';
     const isFiltered = found !== total;
     const which = shown === 0 ? 'none' : `${formatCount(first + 1)}–${formatCount(first + shown)}`;
-    const of = isFiltered ? `${formatCount(found)} found in ${formatCount(total)}` : formatCount(total);
-    setText(byId('forward-count'), shown === 0 ? `none of ${formatCount(total)}` : `${which} of ${of}`);
+    const of = isFiltered && shown > 0 ? `${formatCount(found)} found in ${formatCount(total)}` : formatCount(total);
+    setText(byId('forward-count'), `${which} of ${of}${reading}`);
     setHidden(byId('clear-filter'), !isFiltered);
     setHidden(byId('no-forwards'), shown > 0 || total === 0);
     byId('previous').disabled = this.#page === 0;
