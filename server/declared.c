@@ -34,7 +34,8 @@ struct declared {
     int watch; /* -1 = the folder is not there */
     struct event *changed;
     struct event *timer;
-    bool loaded; /* once at least */
+    bool loaded;   /* once at least */
+    bool is_retry; /* nobody has changed anything: what was told already is not told again */
     struct condition condition;
     char message[CONFIG_FILES_LINE];
 };
@@ -62,6 +63,8 @@ static int refuse(struct declared *declared, const char *reason, const char *fir
 {
     snprintf(declared->message, sizeof(declared->message), "%s", first);
     judge(declared, CONDITION_FALSE, reason);
+    if (declared->is_retry)
+        return -1;
     service_emit(declared->service, &(struct event_fact){.type = EVENT_CONFIG_FAILED,
                                                          .reason = reason,
                                                          .message = declared->message});
@@ -75,7 +78,7 @@ static int refuse_errors(struct declared *declared, const char *reason,
                          const struct config_files *files, const struct spec_errors *errors)
 {
     char line[CONFIG_FILES_LINE];
-    for (size_t i = 0; i < errors->count; i++)
+    for (size_t i = 0; i < errors->count && !declared->is_retry; i++)
         log_error("%s", config_files_print(files, &errors->items[i], line));
     return refuse(declared, reason, config_files_print(files, &errors->items[0], line));
 }
@@ -86,7 +89,8 @@ static int refuse_problem(struct declared *declared, const struct config_files *
     const char *reason = problem->status == 422 ? "Invalid" : "NotApplied";
     if (problem->errors.count > 0)
         return refuse_errors(declared, reason, files, &problem->errors);
-    log_error("the configuration: %s", problem->detail);
+    if (!declared->is_retry)
+        log_error("the configuration: %s", problem->detail);
     return refuse(declared, reason, problem->detail);
 }
 
@@ -94,6 +98,7 @@ static int refuse_problem(struct declared *declared, const struct config_files *
 
 static void start_timer(struct declared *declared, unsigned ms)
 {
+    declared->is_retry = ms == DECLARED_RETRY_MS;
     struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
     event_add(declared->timer, &delay);
 }
@@ -136,7 +141,7 @@ static int read_and_apply(struct declared *declared, struct config_files *files)
                   : apply(declared, files);
 }
 
-int declared_load(struct declared *declared)
+static int load(struct declared *declared)
 {
     struct config_files *files = calloc(1, sizeof(*files));
     if (files == NULL)
@@ -146,9 +151,15 @@ int declared_load(struct declared *declared)
     config_files_fini(files);
     free(files);
     declared->loaded |= rc == 0;
-    if (declared->loaded && declared->path != NULL && declared->watch < 0)
+    if (declared->path != NULL && declared->watch < 0)
         start_timer(declared, DECLARED_RETRY_MS);
     return rc;
+}
+
+int declared_load(struct declared *declared)
+{
+    declared->is_retry = false;
+    return load(declared);
 }
 
 /* --- Watching --------------------------------------------------------------------------------- */
@@ -194,7 +205,7 @@ static void on_changed(evutil_socket_t fd, short what, void *ctx)
         relevant |= look_at(declared, event);
         at += (ssize_t)(sizeof(*event) + event->len);
     }
-    if (relevant && declared->loaded)
+    if (relevant)
         start_timer(declared, DECLARED_SETTLE_MS);
 }
 
@@ -204,7 +215,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     struct declared *declared = ctx;
     if (!service_draining(declared->service))
-        declared_load(declared);
+        load(declared);
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */

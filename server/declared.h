@@ -33,10 +33,7 @@ int declared_new(struct event_base *base, struct service *service, const char *p
 /* What was applied stays. NULL is allowed. */
 void declared_free(struct declared *declared);
 
-/*
- * Reads and applies it now. 0, or -1, and every error was logged. Unless this has succeeded once,
- * changes on disk are not looked at.
- */
+/* Reads and applies it now. 0, or -1, and every error was logged. */
 int declared_load(struct declared *declared);
 
 /*

@@ -124,6 +124,9 @@ static void test_wrong_at_the_start(void **state)
     assert_non_null(strstr(declared_condition(declared)->is.message, "a.json:1:"));
     assert_int_equal(load(path_of("none.json")), -1);
     assert_null(service_find_tunnel(fx.service, "home"));
+    /* Whoever goes on nevertheless sees it when it is right. */
+    replace("none.json", TUNNEL FORWARD("web") "]}");
+    wait_until(there_is, "web");
 }
 
 /* Objects outlive a restart, with their generation and their port. */
