@@ -124,24 +124,45 @@ static bool fill_peer(cJSON *object, const struct spec_peer *spec,
             (add_peer_counters(object, peer->counters) && add_handshake(object, peer)));
 }
 
+/* What is seen of the peer at this place of the definition. */
+static cJSON *make_peer_status(const struct service_tunnel *tunnel, size_t place)
+{
+    struct supervised_peer supervised = {0};
+    if (tunnel->supervised != NULL)
+        supervisor_peer(tunnel->supervised, place, &supervised);
+    cJSON *status = cJSON_CreateObject();
+    if (status != NULL && !fill_peer(status, &tunnel->spec.peers[place], &supervised)) {
+        cJSON_Delete(status);
+        status = NULL;
+    }
+    return status;
+}
+
 static bool add_peers(cJSON *status, const struct service_tunnel *tunnel)
 {
     cJSON *array = cJSON_AddArrayToObject(status, "peers");
     if (array == NULL)
         return false;
     for (size_t i = 0; i < tunnel->spec.peers_count; i++) {
-        struct supervised_peer supervised = {0};
-        cJSON *peer = cJSON_CreateObject();
+        cJSON *peer = make_peer_status(tunnel, i);
         if (!cJSON_AddItemToArray(array, peer)) {
             cJSON_Delete(peer);
             return false;
         }
-        if (tunnel->supervised != NULL)
-            supervisor_peer(tunnel->supervised, i, &supervised);
-        if (!fill_peer(peer, &tunnel->spec.peers[i], &supervised))
-            return false;
     }
     return true;
+}
+
+cJSON *object_json_peer(const struct service_tunnel *tunnel, size_t place)
+{
+    cJSON *object = spec_peer_to_json(&tunnel->spec.peers[place], SPEC_REDACTED);
+    cJSON *status = make_peer_status(tunnel, place);
+    if (object == NULL || !cJSON_AddItemToObject(object, "status", status)) {
+        cJSON_Delete(status);
+        cJSON_Delete(object);
+        return NULL;
+    }
+    return object;
 }
 
 static bool add_tunnel_counters(cJSON *status, const struct service_tunnel *tunnel)

@@ -4,6 +4,7 @@
  */
 #include "api/document.h"
 #include "api/handlers.h"
+#include "api/object_json.h"
 #include "api/page.h"
 #include "api/precondition.h"
 #include "engine/json.h"
@@ -41,8 +42,7 @@ static int fail_not_found(struct api_call *call)
 static int answer_peer(struct api_call *call, int status, const struct service_tunnel *tunnel,
                        size_t place)
 {
-    cJSON *json = spec_peer_to_json(&tunnel->spec.peers[place], SPEC_REDACTED);
-    if (api_answer_json(call, status, json) < 0)
+    if (api_answer_json(call, status, object_json_peer(tunnel, place)) < 0)
         return -1;
     call->answer.etag = tunnel->generation;
     return 0;
@@ -84,7 +84,8 @@ int api_list_peers(struct api_call *call)
         if (strcmp(peers[i]->name, call->query.cursor) <= 0)
             continue;
         if (!api_page_wants(&page, peers[i]->name, 1 + peers[i]->allowed_ips_count) ||
-            api_page_add(&page, spec_peer_to_json(peers[i], SPEC_REDACTED)) < 0)
+            api_page_add(&page, object_json_peer(tunnel, (size_t)(peers[i] - tunnel->spec.peers))) <
+                0)
             break;
     }
     free(peers);

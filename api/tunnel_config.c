@@ -1,7 +1,6 @@
 /*
  * tunnel_config: /v1/tunnels/{name}/config, a tunnel as a wg-quick file.
  */
-#include "api/admission.h"
 #include "api/handlers.h"
 #include "api/json_add.h"
 #include "api/object_json.h"
@@ -13,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-_Static_assert(API_BODY_MAX <= WGQUICK_TEXT_MAX, "what is received can be read");
 
 int api_get_tunnel_config(struct api_call *call)
 {

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support import servers, topology, wgpeer
+from support import servers, topology, wait, wgpeer
 
 
 @pytest.fixture(name="account", params=[False, True], ids=["plain", "preshared"])
@@ -90,6 +90,9 @@ def test_peers_come_and_go_beside_a_connection(make_service, account, serve, far
     forward = service.forward((far_host, serve(servers.echo).port))
     with forward.connect() as connection:
         say(connection, b"before")
+        path = "/v1/tunnels/home/peers/gw"
+        wait.until(lambda: service.call("GET", path)[1]["status"]["handshakes_total"] == 1,
+                   "the peer's handshake was counted")
         other = {"public_key": wgpeer.KeyPair().public, "allowed_ips": ["10.77.0.0/16"]}
         for method, document, expected in (("PUT", other, 201), ("PUT", other, 200),
                                            ("PUT", {**other, "keepalive_seconds": 9}, 200),

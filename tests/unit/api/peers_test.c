@@ -40,6 +40,7 @@ static void test_one_peer(void **state)
     assert_string_equal(text_of(answer.json, "public_key"), KEY_C);
     assert_true(cJSON_IsTrue(json_member(answer.json, "has_preshared_key")));
     assert_string_equal(json_member(answer.json, "allowed_ips")->child->valuestring, "10.1.0.0/16");
+    assert_string_equal(text_of(json_member(answer.json, "status"), "name"), "office");
     free_answer(&answer);
 
     /* A secret that is not repeated stays; what changes nothing changes nothing. */
