@@ -10,7 +10,7 @@
 _Static_assert(sizeof(((struct guess_limit *)0)->hash_key) == crypto_shorthash_KEYBYTES, "");
 
 /* With more of it ahead than this, there is no guess left. */
-#define AHEAD_MAX ((GUESS_LIMIT_BURST - 1) * GUESS_LIMIT_SECONDS)
+#define AHEAD_MAX ((uint64_t)(GUESS_LIMIT_BURST - 1) * GUESS_LIMIT_SECONDS)
 
 void guess_limit_init(struct guess_limit *limit)
 {

@@ -387,7 +387,7 @@ int secrets_unlock(struct store *store, const char *directory, const char *key_f
     store->key_file = strdup(key_file != NULL ? key_file : path);
     if (store->directory == NULL || store->key_file == NULL)
         return explain(error, -ENOMEM, "the data directory", directory, "out of memory");
-    struct state state;
+    struct state state = {0};
     int rc = read_state(store, &state);
     if (rc < 0)
         return explain_database(store, rc, error);
