@@ -66,7 +66,8 @@ struct events {
     TAILQ_HEAD(queue, queued) queue;
     size_t queued;
     uint64_t lost; /* since the last fact that was written */
-    bool failing;  /* the last attempt to write the queue failed, which was logged */
+    bool handed_over;
+    bool failing; /* the last attempt to write the queue failed, which was logged */
     char actor[EVENTS_ACTOR_MAX + 1];
     TAILQ_HEAD(, events_watcher) watchers;
 };
@@ -148,7 +149,7 @@ int events_record(struct events *events, const struct event_fact *fact)
 
 void events_emit(struct events *events, const struct event_fact *fact)
 {
-    if (events == NULL)
+    if (events == NULL || events->handed_over)
         return;
     struct queued *queued = events->queued < EVENTS_KEPT ? malloc(sizeof(*queued)) : NULL;
     if (queued == NULL) {
@@ -206,6 +207,14 @@ int events_flush(struct events *events)
     while (events != NULL && rc == 0 && events->queued > 0)
         rc = write_slice(events);
     return rc;
+}
+
+void events_hand_over(struct events *events)
+{
+    if (events == NULL)
+        return;
+    note_outcome(events, events_flush(events));
+    events->handed_over = true;
 }
 
 static void on_batch(evutil_socket_t fd, short what, void *ctx)

@@ -103,6 +103,12 @@ int events_record(struct events *events, const struct event_fact *fact);
 /* Writes what is queued now. 0 or what the store returned; then it stays queued. */
 int events_flush(struct events *events);
 
+/*
+ * Writes what is queued. What is emitted from here on is not kept: another process, which takes
+ * over, writes the facts now.
+ */
+void events_hand_over(struct events *events);
+
 /* The ids of the oldest fact that is kept and of the newest; 0 = none. 0, or as the store failed.
  */
 int events_span(struct events *events, uint64_t *first, uint64_t *last);

@@ -49,6 +49,11 @@ int service_offer_sockets(struct service *service, service_offer *offer, void *c
 
 void service_retire(struct service *service, void (*done)(void *ctx), void *ctx)
 {
+    /* What the workers' retirement looks like from here is no news. */
+    service_emit(service, &(struct event_fact){.type = EVENT_SERVICE_STOPPED,
+                                               .reason = "HandedOver",
+                                               .message = "a newer program takes over"});
+    events_hand_over(service->events);
     supervisor_retire(service->supervisor, done, ctx);
 }
 

@@ -140,3 +140,21 @@ def test_a_stop_ends_the_streams_and_is_told_later(service):
     assert watcher.gaps == []
     assert service.stop() == 0
     watcher.join()
+
+
+def test_a_takeover_is_told_without_a_hole(service):
+    watcher = Watcher(service)
+    watcher.start()
+    service.take_over()
+    watcher.join()
+    watcher.start()
+    wait.until(lambda: "service.started" in [event["type"] for event in watcher.events],
+               "the start of the newer program is told")
+    ids = [event["id"] for event in watcher.events]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    types = [(event["type"], event.get("reason")) for event in watcher.events
+             if event["type"].startswith("service.")]
+    assert types == [("service.stopped", "HandedOver"), ("service.started", "Restored")]
+    assert watcher.gaps == []
+    assert service.stop() == 0
+    watcher.join()

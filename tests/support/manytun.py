@@ -217,12 +217,6 @@ class Service:
         """Sends it a signal."""
         self._process.send_signal(number)
 
-    def wait(self):
-        """Waits until it has ended by itself; the exit code."""
-        code = self._process.wait(timeout=20)
-        self._process = None
-        return code
-
     def _end(self, number):
         if self._process is None:
             return None

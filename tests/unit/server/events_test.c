@@ -175,6 +175,17 @@ static void test_facts_wait_while_the_store_refuses(void **state)
     assert_int_equal(last_id(), 2);
 }
 
+static void test_a_successor_writes_from_then_on(void **state)
+{
+    (void)state;
+    emit("before");
+    events_hand_over(events());
+    emit("after");
+    assert_int_equal(last_id(), 2);
+    assert_int_equal(events_flush(events()), 0);
+    assert_int_equal(last_id(), 2);
+}
+
 static void test_long_texts_are_cut_between_characters(void **state)
 {
     (void)state;
@@ -278,6 +289,7 @@ static void test_without_a_store_nothing_happens(void **state)
     assert_int_equal(events_span(NULL, &first, &last), 0);
     assert_int_equal(first, 0);
     assert_int_equal(last, 0);
+    events_hand_over(NULL);
     events_free(NULL);
 }
 
@@ -294,6 +306,7 @@ int main(void)
         TEST(test_lost_facts_leave_a_hole),
         TEST(test_facts_are_written_together),
         TEST(test_facts_wait_while_the_store_refuses),
+        TEST(test_a_successor_writes_from_then_on),
         TEST(test_long_texts_are_cut_between_characters),
         TEST(test_a_record_goes_with_its_transaction),
         TEST(test_changes_are_recorded_with_their_actor),
