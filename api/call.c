@@ -102,9 +102,12 @@ int api_answer_problem(struct api_call *call, const char *request_id, const char
 cJSON *api_call_read_json(struct api_call *call)
 {
     struct json_error error;
-    cJSON *json = json_read(call->body, call->body_len, &error);
+    cJSON *json = json_read_bounded(call->body, call->body_len, API_VALUES_MAX, &error);
     if (json == NULL && error.no_memory)
         problem_set(&call->problem, "exhausted", "out of memory");
+    else if (json == NULL && error.too_large)
+        problem_set(&call->problem, "too_large", "a body may have at most %d JSON values",
+                    API_VALUES_MAX);
     else if (json == NULL)
         problem_set(&call->problem, "invalid_json", "at byte %zu: %s", error.offset, error.detail);
     return json;

@@ -21,6 +21,9 @@ struct declared;
 struct event_stream;
 struct event_streams;
 
+/* The most JSON values that a body may have: each takes some 100 bytes of memory. */
+#define API_VALUES_MAX (1 << 20)
+
 /* What handlers may tell of this server; shared by all listeners. */
 struct api_server {
     const struct supervisor *supervisor;

@@ -21,6 +21,7 @@ struct scanner {
     size_t len;
     size_t at;
     unsigned depth;
+    size_t values_left; /* that may still come */
     struct json_error *error;
 };
 
@@ -252,6 +253,11 @@ static int scan_members(struct scanner *s, char close, bool named)
 static int scan_value(struct scanner *s)
 {
     skip_space(s);
+    if (s->values_left-- == 0) {
+        refuse(s, "too many values");
+        s->error->too_large = true;
+        return -1;
+    }
     int c = peek(s);
     if (c == '-' || is_digit(c))
         return scan_number(s);
@@ -347,7 +353,13 @@ static int check_duplicates(const cJSON *value, struct json_error *error)
 
 cJSON *json_read(const char *text, size_t len, struct json_error *error)
 {
-    struct scanner s = {.text = (const unsigned char *)text, .len = len, .error = error};
+    return json_read_bounded(text, len, SIZE_MAX, error);
+}
+
+cJSON *json_read_bounded(const char *text, size_t len, size_t max, struct json_error *error)
+{
+    struct scanner s = {
+        .text = (const unsigned char *)text, .len = len, .values_left = max, .error = error};
     if (scan_value(&s) < 0)
         return NULL;
     skip_space(&s);

@@ -26,6 +26,7 @@ struct json_error {
     size_t offset;    /* byte offset in the text */
     char detail[128]; /* what is wrong there */
     bool no_memory;   /* nothing is wrong with the text: there was no room for its value */
+    bool too_large;   /* the same: it has more values than are read */
 };
 
 /*
@@ -35,6 +36,8 @@ struct json_error {
  * Returns the value, which the caller frees with json_free(), or NULL with *error filled.
  */
 cJSON *json_read(const char *text, size_t len, struct json_error *error);
+/* The same for text from outside: also refuses more than max values, each of which takes memory. */
+cJSON *json_read_bounded(const char *text, size_t len, size_t max, struct json_error *error);
 
 /* Frees a tree, see json_wipe_freed(). NULL is allowed. */
 void json_free(cJSON *value);

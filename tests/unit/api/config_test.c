@@ -164,6 +164,13 @@ static void test_size(void **state)
     struct answer answer = put("", "", body, 200);
     assert_int_equal(cJSON_GetArraySize(NAMES(answer.json, "created", "forwards")), COUNT);
     free_answer(&answer);
+    for (size_t i = 0; i + 2 < room; i += 2)
+        memcpy(body + i, i == 0 ? "[1" : ",1", 2);
+    strcpy(body + (15 << 20), "]");
+    answer = call("PUT", CONFIG, "", body);
+    check_problem(&answer, 413, "too_large");
+    assert_non_null(strstr(answer.text, "JSON values"));
+    free_answer(&answer);
     memset(body, ' ', room - 1);
     body[room - 1] = '\0';
     answer = call("PUT", CONFIG, "", body);

@@ -268,11 +268,27 @@ static void test_freed_memory_is_wiped(void **state)
     cJSON_InitHooks(NULL);
 }
 
+static void test_values_are_counted(void **state)
+{
+    (void)state;
+    struct json_error error;
+    static const char text[] = "[1,{\"a\":[]}]"; /* four */
+    cJSON *json = json_read_bounded(text, sizeof(text) - 1, 4, &error);
+    assert_non_null(json);
+    json_free(json);
+    assert_null(json_read_bounded(text, sizeof(text) - 1, 3, &error));
+    assert_true(error.too_large);
+    assert_string_equal(error.detail, "too many values");
+    assert_null(json_read("[1,]", 4, &error));
+    assert_false(error.too_large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_depth_is_limited),
+        cmocka_unit_test(test_values_are_counted),
         cmocka_unit_test(test_depth_counts_open_values_only),
         cmocka_unit_test(test_error_has_an_offset),
         cmocka_unit_test(test_many_names),
