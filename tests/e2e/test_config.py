@@ -130,6 +130,30 @@ def test_a_config_map(make_service, account, far_host, serve, folder):
     assert service.get("forwards", "b")["generation"] == 1
 
 
+def test_a_takeover_keeps_what_is_applied(make_service, account, far_host, serve, folder):
+    """Also when the file is wrong at that moment; when it is right again, that is seen."""
+    server = serve(says(b"hello"))
+    path = folder / "all.json"
+    document = {"tunnels": [account.tunnel()], "forwards": [forward("a", (far_host, server.port))]}
+    replace(path, document)
+    service = make_service("--config", folder)
+    before = service.get("forwards", "a")
+    replace(path, "{")
+    wait.until(lambda: condition(service) == "Invalid", "the edit is refused")
+    old = service.pid
+    service.take_over()
+    assert service.pid != old
+    after = service.get("forwards", "a")
+    assert (after["generation"], after["status"]["bound"]) == \
+        (before["generation"], before["status"]["bound"])
+    assert answer_of(service, "a") == b"hello"
+    assert condition(service) == "Invalid"
+    replace(path, {**document, "forwards": [forward("b", (far_host, server.port))]})
+    wait.until(lambda: names(service) == ["b"], "the file is right again")
+    assert condition(service) is None
+    assert answer_of(service, "b") == b"hello"
+
+
 def test_hangup_reads_it_again(make_service, account, folder):
     """What is in a folder that is not watched; the service, told so, does not end."""
     peer = account.tunnel()["peers"][0]
