@@ -53,8 +53,15 @@ static void stop_deadline(struct connections *connections, struct connection *co
         TAILQ_REMOVE(&connections->list, connection, entry);
 }
 
+static void forget_answer(struct connections *connections, struct connection *connection)
+{
+    connections->answers -= connection->answer;
+    connection->answer = 0;
+}
+
 static void give_up(struct connections *connections, struct connection *connection)
 {
+    forget_answer(connections, connection);
     shutdown(connection->fd, SHUT_RDWR);
     if (connection->given_up)
         return;
@@ -137,6 +144,30 @@ static void make_room(struct connections *connections, const struct connection *
     give_up(connections, victim);
 }
 
+/* The one whose answer has been sent for longest. */
+static struct connection *find_slowest(struct connections *connections,
+                                       const struct connection *newcomer)
+{
+    struct connection *connection;
+    TAILQ_FOREACH(connection, &connections->list, entry)
+    {
+        if (connection != newcomer && connection->answer > 0)
+            return connection;
+    }
+    return NULL;
+}
+
+static void make_room_for_answer(struct connections *connections, const struct connection *newcomer)
+{
+    while (connections->answers > connections->answers_limit) {
+        struct connection *slowest = find_slowest(connections, newcomer);
+        if (slowest == NULL)
+            return;
+        log_debug("api: too much is being sent: a client that reads slowly is given up");
+        give_up(connections, slowest);
+    }
+}
+
 /* --- Connections ------------------------------------------------------------------------------ */
 
 struct connection *connections_add(struct connections *connections, int fd,
@@ -161,14 +192,21 @@ void connections_remove(struct connections *connections, struct connection *conn
         connections->count--;
         connections->of_address[connection->address]--;
     }
+    forget_answer(connections, connection);
     stop_deadline(connections, connection);
     free(connection);
     schedule(connections);
 }
 
-void connections_answering(struct connection *connection)
+void connections_answering(struct connections *connections, struct connection *connection,
+                           size_t len)
 {
     connection->answering = true;
+    if (connection->given_up)
+        return;
+    connection->answer = len;
+    connections->answers += len;
+    make_room_for_answer(connections, connection);
 }
 
 void connections_streaming(struct connections *connections, struct connection *connection)
@@ -181,6 +219,7 @@ void connections_streaming(struct connections *connections, struct connection *c
 void connections_answered(struct connections *connections, struct connection *connection)
 {
     stop_deadline(connections, connection);
+    forget_answer(connections, connection);
     connection->answering = false;
     connection->streaming = false;
     start_deadline(connections, connection);
@@ -188,11 +227,12 @@ void connections_answered(struct connections *connections, struct connection *co
 }
 
 int connections_init(struct connections *connections, struct event_base *base, unsigned limit,
-                     unsigned limit_per_address, unsigned seconds)
+                     unsigned limit_per_address, size_t answers_limit, unsigned seconds)
 {
     TAILQ_INIT(&connections->list);
     connections->limit = limit;
     connections->limit_per_address = limit_per_address;
+    connections->answers_limit = answers_limit;
     connections->deadline_ns = seconds * NS_PER_S;
     crypto_shorthash_keygen(connections->key);
     connections->late = evtimer_new(base, on_late, connections);

@@ -8,6 +8,9 @@
  * connections and leaves them loses its own first, and a client that comes now and asks at once is
  * answered, however many others there are.
  *
+ * Answers are in memory until they are sent. When there is too much of them, the one that has been
+ * sent for longest is given up: its client reads slowly, or not at all.
+ *
  * An address is an IPv4 address, an IPv6 /64, or all of the Unix socket's peers together.
  */
 #ifndef MANYTUN_API_CONNECTIONS_H
@@ -29,6 +32,7 @@ struct connection {
     uint64_t deadline; /* monotonic, in ns */
     unsigned address;  /* the hash */
     bool answering;
+    size_t answer;  /* bytes in memory that are being sent to it */
     bool streaming; /* in no list: it has no deadline, and is not given up for others */
     bool given_up;  /* shut down; it is about to end */
 };
@@ -39,6 +43,8 @@ struct connections {
     unsigned of_address[CONNECTIONS_ADDRESSES];   /* likewise */
     unsigned limit;
     unsigned limit_per_address;
+    size_t answers; /* bytes in memory that are being sent to those that are not given up */
+    size_t answers_limit;
     uint64_t deadline_ns;
     struct event *late; /* the first deadline */
     uint8_t key[crypto_shorthash_KEYBYTES];
@@ -46,7 +52,7 @@ struct connections {
 
 /* seconds: from a connection's start, or its previous answer, to the answer's end. 0 or -ENOMEM. */
 int connections_init(struct connections *connections, struct event_base *base, unsigned limit,
-                     unsigned limit_per_address, unsigned seconds);
+                     unsigned limit_per_address, size_t answers_limit, unsigned seconds);
 /* There are no connections any more. A zeroed struct is allowed. */
 void connections_fini(struct connections *connections);
 
@@ -58,8 +64,9 @@ struct connection *connections_add(struct connections *connections, int fd,
                                    const struct sockaddr *peer);
 void connections_remove(struct connections *connections, struct connection *connection);
 
-/* Its request is complete: an answer is being made or sent. */
-void connections_answering(struct connection *connection);
+/* An answer that takes len bytes of memory is being sent. Others may be given up. */
+void connections_answering(struct connections *connections, struct connection *connection,
+                           size_t len);
 /* Its answer has no end: it is bounded by whoever gives it. */
 void connections_streaming(struct connections *connections, struct connection *connection);
 /* It was answered, and waits; its time begins anew. */

@@ -28,6 +28,7 @@
 const struct api_limits api_limits_default = {
     .connections = 256,
     .connections_per_address = 128,
+    .answers = 64 << 20,
     /* More than 32 KiB: the library then maps it, and no token stays behind in freed memory. */
     .connection_memory = 36 << 10,
     .idle_seconds = 30,
@@ -133,15 +134,15 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
     struct connection *connection = find_connection(mhd);
     if (connection == NULL)
         return MHD_NO;
-    if (*state != NULL && *upload_data_size == 0)
-        connections_answering(connection);
-    else
-        notice_end(mhd);
     const struct api_peer peer = find_peer(listener, mhd);
     enum MHD_Result result = api_request_handle(listener->context, &peer, mhd, url, method, version,
                                                 upload_data, upload_data_size, state);
     if (api_request_is_stream(*state))
         connections_streaming(&listener->connections, connection);
+    else if (api_request_is_answered(*state))
+        connections_answering(&listener->connections, connection, api_request_answer_len(*state));
+    else
+        notice_end(mhd);
     return result;
 }
 
@@ -231,7 +232,7 @@ static int start(struct api_listener *listener, struct event_base *base, int fd)
     bool is_unix = listener->door == API_DOOR_UNIX;
     int rc = connections_init(&listener->connections, base, limits->connections,
                               is_unix ? limits->connections : limits->connections_per_address,
-                              limits->request_seconds);
+                              limits->answers, limits->request_seconds);
     if (rc < 0) {
         close(fd);
         return rc;

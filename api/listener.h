@@ -19,6 +19,7 @@
 struct api_limits {
     unsigned connections;             /* at one time; for more, see connections.h */
     unsigned connections_per_address; /* likewise; not for the Unix socket */
+    size_t answers;                   /* bytes that are being sent; for more, likewise */
     size_t connection_memory;         /* bytes; bounds the request line and the headers */
     unsigned idle_seconds;            /* without a byte in either direction */
     unsigned request_seconds;         /* not for streams of events */

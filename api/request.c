@@ -124,6 +124,17 @@ static void drop_body(struct api_request *request)
     request->body_room = 0;
 }
 
+bool api_request_is_answered(const struct api_request *request)
+{
+    return request != NULL && request->call.answer.status != 0;
+}
+
+size_t api_request_answer_len(const struct api_request *request)
+{
+    const struct api_answer *answer = &request->call.answer;
+    return answer->static_body == NULL ? answer->body_len : 0;
+}
+
 bool api_request_is_stream(const struct api_request *request)
 {
     return request != NULL && request->streams;

@@ -38,6 +38,10 @@ enum MHD_Result api_request_handle(const struct api_context *context, const stru
                                    struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *upload_data,
                                    size_t *upload_data_size, void **state);
+/* Whether its answer was queued. request may be NULL. */
+bool api_request_is_answered(const struct api_request *request);
+/* The bytes that the answer takes of memory. */
+size_t api_request_answer_len(const struct api_request *request);
 /* Whether it was answered with a stream, which has no end of its own. request may be NULL. */
 bool api_request_is_stream(const struct api_request *request);
 /* Wipes and frees. NULL is allowed. */
