@@ -192,6 +192,11 @@ void event_streams_end(struct event_streams *streams, const struct event *run)
     }
 }
 
+unsigned event_streams_count(const struct event_streams *streams)
+{
+    return streams->count;
+}
+
 int event_streams_new(struct event_base *base, struct events *events,
                       const struct event_streams_limits *limits, struct event_streams **out)
 {

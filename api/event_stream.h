@@ -34,6 +34,8 @@ int event_streams_new(struct event_base *base, struct events *events,
 /* The daemons must have ended. NULL is allowed. */
 void event_streams_free(struct event_streams *streams);
 
+unsigned event_streams_count(const struct event_streams *streams);
+
 /*
  * Ends the streams of the daemon with this event (below), which must be done before it is stopped:
  * they are told when it runs the next time. streams may be NULL.

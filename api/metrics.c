@@ -5,9 +5,11 @@
  * The format wants the samples of a family together, so every family walks its objects anew. What
  * has no value (a handshake that never was, an object in no worker) has no sample.
  */
+#include "api/event_stream.h"
 #include "api/exposition.h"
 #include "api/handlers.h"
 #include "api/process_stats.h"
+#include "server/events.h"
 #include "server/retired.h"
 
 #include <stdio.h>
@@ -90,6 +92,21 @@ static void write_auth_failures(struct exposition *out, const struct api_call *c
         return;
     exposition_integer(out, wrong, COUNT(wrong), guesses->failed);
     exposition_integer(out, limited, COUNT(limited), guesses->refused);
+}
+
+static void write_events_lost(struct exposition *out, const struct api_call *call,
+                              const struct metric *metric)
+{
+    (void)metric;
+    exposition_integer(out, NULL, 0, events_lost(service_events(call->service)));
+}
+
+static void write_event_subscribers(struct exposition *out, const struct api_call *call,
+                                    const struct metric *metric)
+{
+    (void)metric;
+    if (call->server->event_streams != NULL)
+        exposition_integer(out, NULL, 0, event_streams_count(call->server->event_streams));
 }
 
 static void write_process(struct exposition *out, const struct api_call *call,
@@ -294,6 +311,18 @@ static const struct metric metrics[] = {
         .type = "counter",
         .help = "API requests answered, by the route's template and the status.",
         .write = write_requests,
+    },
+    {
+        .name = "manytun_events_lost_total",
+        .type = "counter",
+        .help = "Events that could not be kept, which is a gap in /v1/events.",
+        .write = write_events_lost,
+    },
+    {
+        .name = "manytun_event_subscribers",
+        .type = "gauge",
+        .help = "Clients that are sent events as they happen.",
+        .write = write_event_subscribers,
     },
     {
         .name = "manytun_auth_failures_total",

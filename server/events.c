@@ -37,7 +37,6 @@ static const struct {
     [EVENT_WORKER_STARTED] = {"worker.started", "worker"},
     [EVENT_WORKER_DIED] = {"worker.died", "worker"},
     [EVENT_TOKEN_CREATED] = {"token.created", "token"},
-    [EVENT_TOKEN_CHANGED] = {"token.changed", "token"},
     [EVENT_TOKEN_DELETED] = {"token.deleted", "token"},
     [EVENT_AUTH_FAILED] = {"auth.failed", "auth"},
     [EVENT_CONFIG_APPLIED] = {"config.applied", "config"},
@@ -66,6 +65,7 @@ struct events {
     TAILQ_HEAD(queue, queued) queue;
     size_t queued;
     uint64_t lost; /* since the last fact that was written */
+    uint64_t lost_total;
     bool handed_over;
     bool failing; /* the last attempt to write the queue failed, which was logged */
     char actor[EVENTS_ACTOR_MAX + 1];
@@ -154,12 +154,18 @@ void events_emit(struct events *events, const struct event_fact *fact)
     struct queued *queued = events->queued < EVENTS_KEPT ? malloc(sizeof(*queued)) : NULL;
     if (queued == NULL) {
         events->lost++;
+        events->lost_total++;
         return;
     }
     fill(queued, events, fact);
     TAILQ_INSERT_TAIL(&events->queue, queued, entry);
     events->queued++;
     start_timer(events->batch, EVENTS_BATCH_MS);
+}
+
+uint64_t events_lost(const struct events *events)
+{
+    return events != NULL ? events->lost_total : 0;
 }
 
 /* Writes the first facts of the queue, and takes them out when they are on disk. */

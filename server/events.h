@@ -54,7 +54,6 @@ enum event_type {
     EVENT_WORKER_STARTED,
     EVENT_WORKER_DIED,
     EVENT_TOKEN_CREATED,
-    EVENT_TOKEN_CHANGED,
     EVENT_TOKEN_DELETED,
     EVENT_AUTH_FAILED,
     EVENT_CONFIG_APPLIED,
@@ -99,6 +98,9 @@ void events_emit(struct events *events, const struct event_fact *fact);
  * caller then undoes its change.
  */
 int events_record(struct events *events, const struct event_fact *fact);
+
+/* How many facts were lost since the start, because the queue was full or memory ran out. */
+uint64_t events_lost(const struct events *events);
 
 /* Writes what is queued now. 0 or what the store returned; then it stays queued. */
 int events_flush(struct events *events);

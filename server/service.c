@@ -240,8 +240,8 @@ void service_free(struct service *service)
 }
 
 /*
- * One fact for all objects: one for each would push out what happened before. It is written at once:
- * a service that dies soon has been started all the same.
+ * One fact for all objects: one for each would push out what happened before. It is written at
+ * once: a service that dies soon has been started all the same.
  */
 static void report_restored(struct service *service)
 {

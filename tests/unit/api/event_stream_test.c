@@ -256,6 +256,10 @@ static void test_streams_are_few_and_free_when_clients_leave(void **state)
     struct stream one = open_stream("", "");
     struct stream two = open_stream("", "");
     assert_false(is_served());
+    struct answer metrics = call("GET", "/metrics", "", "");
+    assert_non_null(strstr(metrics.text, "\nmanytun_event_subscribers 2\n"));
+    assert_non_null(strstr(metrics.text, "\nmanytun_events_lost_total 0\n"));
+    free_answer(&metrics);
     expect_status("GET", "/v1/info", "", 200);
     close_stream(&one);
     while (!is_served())

@@ -124,6 +124,7 @@ static void test_lost_facts_leave_a_hole(void **state)
         emit("a");
     assert_int_equal(events_flush(events()), 0);
     assert_int_equal(last_id(), 1 + EVENTS_KEPT + 5);
+    assert_int_equal(events_lost(events()), 5);
     read_after(EVENTS_KEPT - 1);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.ids[0], EVENTS_KEPT);
@@ -289,6 +290,7 @@ static void test_without_a_store_nothing_happens(void **state)
     assert_int_equal(events_span(NULL, &first, &last), 0);
     assert_int_equal(first, 0);
     assert_int_equal(last, 0);
+    assert_int_equal(events_lost(NULL), 0);
     events_hand_over(NULL);
     events_free(NULL);
 }
