@@ -30,6 +30,7 @@ let lastError = '';
 
 const refresh = new Refresh(api, model, {
   updated() {
+    document.body.classList.remove('signed-out');
     lastError = '';
     render();
   },
@@ -218,6 +219,7 @@ async function signIn(why) {
   feed.stop();
   forgetToken();
   setHidden(byId('main'), true);
+  document.body.classList.add('signed-out');
   api.token = await askToken(why);
   await begin();
 }

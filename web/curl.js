@@ -25,7 +25,7 @@ function tunnelDefinition(tunnel) {
  * The command for a request with a body. The token is read from a file by the shell, and is never part of it.
  * where: {base: the service's URL, auth: 'token'|'none'}
  */
-export function curlCommand(where, method, path, body) {
+function curlCommand(where, method, path, body) {
   const parts = [`curl -X ${method} ${shellQuote(where.base + path)}`];
   if (where.auth !== 'none') parts.push('-H "Authorization: Bearer $(cat data/admin.token)"');
   parts.push("-H 'Content-Type: application/json'", `-d ${shellQuote(JSON.stringify(body, null, 2))}`);

@@ -8,6 +8,7 @@ import { assignErrors, placeOf } from './fields.js';
  * data-pointer. Without submit there is only a button that closes the dialog.
  */
 export function openDialog({ title, content, submitLabel, submit, cancelLabel = 'Cancel', dangerous = false }) {
+  document.querySelector('dialog')?.close(); // as after a double click
   const heading = el('h2', { id: 'dialog-title', tabindex: '-1' }, title);
   const trouble = el('div', { class: 'trouble', role: 'alert' });
   const cancel = el('button', { type: 'button' }, cancelLabel);

@@ -25,19 +25,19 @@ export function placeOf({ line, pointer }) {
 }
 
 /** "a, b c" as ['a', 'b', 'c']. */
-export function splitList(text) {
+function splitList(text) {
   return text.split(/[\s,]+/).filter(Boolean);
 }
 
 /** A number where it looks like one; else the text, for the API to say what is wrong with it. */
-export function toNumber(text) {
+function toNumber(text) {
   return /^\d+$/.test(text.trim()) ? Number(text) : text;
 }
 
 const CONVERT = { text: (text) => text.trim(), number: toNumber, list: splitList };
 
 /** Puts a value at a JSON pointer of a document, making objects, and arrays for numbers. */
-export function setAt(document, pointer, value) {
+function setAt(document, pointer, value) {
   const keys = pointer.slice(1).split('/');
   let place = document;
   keys.slice(0, -1).forEach((key, i) => {

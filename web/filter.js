@@ -2,9 +2,6 @@
 import { formatAddress } from './format.js';
 import { stateOf } from './health.js';
 
-/** What a forward's state is filtered by; the first shows all. */
-export const STATES = ['all', 'ready', 'problem', 'disabled', 'active'];
-
 function searched(forward) {
   const { status } = forward;
   return [
@@ -32,6 +29,7 @@ function textOf(forward) {
   return text;
 }
 
+/** state: 'all', 'active' (it has connections), or a level, where a concern counts as a problem. */
 function isInState(forward, state) {
   if (state === 'all') return true;
   if (state === 'active') return forward.status.connections_active > 0;
