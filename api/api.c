@@ -154,6 +154,10 @@ static int load_tls(struct api *api, const struct api_config *config, char error
 {
     if (config->tls_cert_file == NULL)
         return 0;
+    if (MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) != MHD_YES) {
+        snprintf(error, 256, "TLS: the libmicrohttpd of this host was built without it");
+        return -ENOTSUP;
+    }
     int rc = tls_new(config->tls_cert_file, config->tls_key_file, &api->tls, error);
     api->context.tls = rc == 0;
     return rc;

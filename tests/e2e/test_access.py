@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import json
 import os
 import subprocess
 
@@ -28,6 +29,31 @@ def test_health_listener_needs_no_token(make_service):
         assert ask(service, HEALTH, path) == http.client.OK
         assert ask(service, service.address, path) == http.client.UNAUTHORIZED
     assert ask(service, HEALTH, "/v1/status") == http.client.NOT_FOUND
+
+
+def test_token_is_replaced_without_a_restart(service):
+    """The old one counts until it is deleted, the new one at once; the record says who did it."""
+    def status(token):
+        headers = {"Authorization": f"Bearer {token}"}
+        return service.request("GET", "/v1/tokens", None, headers).status
+
+    old = service.token
+    new = service.create("tokens", {"name": "next", "role": "admin"})["token"]
+    assert (status(old), status(new)) == (http.client.OK, http.client.OK)
+    headers = {"Authorization": f"Bearer {new}"}
+    assert service.request("DELETE", "/v1/tokens/admin", None, headers).status \
+        == http.client.NO_CONTENT
+    assert (status(old), status(new)) == (http.client.UNAUTHORIZED, http.client.OK)
+    answer = service.request("GET", "/v1/events", None, {**headers, "Accept": "application/json"})
+    records = [(event["type"], event["name"], event["actor"])
+               for event in json.loads(answer.body)["items"] if event["type"].startswith("token.")]
+    assert records == [("token.created", "next", "token:admin"),
+                       ("token.deleted", "admin", "token:next")]
+    assert service.stop() == 0
+    service.start()
+    assert (status(old), status(new)) == (http.client.UNAUTHORIZED, http.client.OK)
+    assert "holds a token that is not valid any more" in service.log
+    assert old not in service.log and new not in service.log
 
 
 def start_fails(service, part):
