@@ -67,6 +67,7 @@ static void on_retired(void *ctx)
     const struct handover_config *config = &handover->config;
     if (!handover->channel) /* it went meanwhile, see on_closed() */
         return;
+    service_save_totals(config->service); /* the successor counts on from there */
     int error = service_offer_bridges(config->service, offer, handover);
     if (!error)
         error = service_offer_workers(config->service, offer, handover);

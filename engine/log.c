@@ -237,31 +237,36 @@ static void write_line(enum log_level level, enum log_subject subject, const cha
     while (written < 0 && errno == EINTR);
 }
 
-static void write_message(enum log_level level, enum log_subject subject, const char *name,
-                          const char *format, va_list args)
+static bool is_wanted(enum log_level level)
 {
-    if (level == LOG_LEVEL_OFF || level > current_level)
-        return;
-    int saved = errno;
-    char message[LOG_TEXT_MAX];
-    vsnprintf(message, sizeof(message), format, args);
-    write_line(level, subject, name, message);
-    errno = saved;
+    return level != LOG_LEVEL_OFF && level <= current_level;
 }
 
 void log_write(enum log_level level, const char *format, ...)
 {
+    char message[LOG_TEXT_MAX];
     va_list args;
+    int saved = errno;
+    if (!is_wanted(level))
+        return;
     va_start(args, format);
-    write_message(level, LOG_NOTHING, NULL, format, args);
+    vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    write_line(level, LOG_NOTHING, NULL, message);
+    errno = saved;
 }
 
 void log_about(enum log_level level, enum log_subject subject, const char *name, const char *format,
                ...)
 {
+    char message[LOG_TEXT_MAX];
     va_list args;
+    int saved = errno;
+    if (!is_wanted(level))
+        return;
     va_start(args, format);
-    write_message(level, subject, name, format, args);
+    vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    write_line(level, subject, name, message);
+    errno = saved;
 }

@@ -442,6 +442,14 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out)
     return 0;
 }
 
+static void free_device(struct tunnel *tunnel)
+{
+    while (tunnel->peers_count > 0)
+        free(wg_peer_ctx(tunnel->peers[--tunnel->peers_count]));
+    wg_device_free(tunnel->device);
+    tunnel->device = NULL;
+}
+
 void tunnel_free(struct tunnel *tunnel)
 {
     if (!tunnel)
@@ -449,9 +457,7 @@ void tunnel_free(struct tunnel *tunnel)
     stack_free(tunnel->stack);
     if (tunnel->udp)
         udp_flush(tunnel->udp);
-    for (size_t i = 0; i < tunnel->peers_count; i++)
-        free(wg_peer_ctx(tunnel->peers[i]));
-    wg_device_free(tunnel->device);
+    free_device(tunnel);
     udp_free(tunnel->udp);
     bridge_free(tunnel->older);
     bridge_free(tunnel->newer);
@@ -735,9 +741,7 @@ int tunnel_hand_over(struct tunnel *tunnel, int fd)
         error = introduce(tunnel);
     publish(tunnel);
     udp_flush(tunnel->udp);
-    wg_device_free(tunnel->device);
-    tunnel->device = NULL;
-    tunnel->peers_count = 0;
+    free_device(tunnel);
     udp_free(tunnel->udp);
     tunnel->udp = NULL;
     stack_resume(tunnel->stack); /* it may have waited for the sockets */

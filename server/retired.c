@@ -131,8 +131,12 @@ void retired_free(struct retired *retired)
 {
     if (!retired)
         return;
-    while (!LIST_EMPTY(&retired->workers))
-        remove_worker(LIST_FIRST(&retired->workers));
+    struct worker *worker = LIST_FIRST(&retired->workers);
+    while (worker) {
+        struct worker *next = LIST_NEXT(worker, link);
+        worker_free(worker);
+        worker = next;
+    }
     free(retired);
 }
 

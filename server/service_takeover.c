@@ -54,6 +54,11 @@ void service_retire(struct service *service, void (*done)(void *ctx), void *ctx)
                                                .reason = "HandedOver",
                                                .message = "a newer program takes over"});
     events_hand_over(service->events);
+    /* From here on the successor looks after conditions and totals. */
+    supervisor_watch(service->supervisor, NULL);
+    event_del(service->sweep);
+    if (service->totals.timer != NULL)
+        event_del(service->totals.timer);
     supervisor_retire(service->supervisor, done, ctx);
 }
 

@@ -130,7 +130,7 @@ static void on_down(void *ctx, struct worker_link *link, const struct worker_end
 {
     const struct supervisor *supervisor = ctx;
     const struct supervisor_watcher *watcher = supervisor->watcher;
-    if (watcher && !supervisor->retire_late) /* else it has done what it was told */
+    if (watcher)
         watcher->down(watcher->ctx, worker_link_index(link), end);
 }
 

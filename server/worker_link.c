@@ -220,7 +220,8 @@ static void on_closed(void *ctx, int error)
     struct worker_link *link = ctx;
     if (error)
         log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "channel: %s", strerror(-error));
-    if (link->pid > 0) /* it is not reaped yet, so the number is still its own */
+    bool ends_by_itself = link->retiring && link->drained;
+    if (link->pid > 0 && !ends_by_itself) /* not reaped yet, so the number is still its own */
         kill(link->pid, SIGKILL);
 }
 
@@ -363,6 +364,8 @@ static unsigned start_later(struct worker_link *link)
 static void log_end(const struct worker_link *link, int status)
 {
     const char *next = link->draining || link->retiring ? "" : "; starting it again";
+    if (link->retiring && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return;
     if (WIFSIGNALED(status))
         log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "process %d ended by signal %d (%s)%s",
                   (int)link->pid, WTERMSIG(status), strsignal(WTERMSIG(status)), next);

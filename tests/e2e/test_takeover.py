@@ -109,6 +109,23 @@ def test_old_workers_end_with_their_connections(service, echoing):
                "and are not counted")
 
 
+def test_totals_and_events_go_on(service, echoing):
+    with echoing.connect() as connection:
+        assert echoes(connection, b"x" * 1000)
+        service.take_over()
+        status = echoing.status()
+        assert status["bytes_in_total"] == 1000
+        assert status["connections_total"] == 1
+        with echoing.connect() as another:
+            assert echoes(another)
+        wait.until(lambda: echoing.status()["connections_total"] == 2, "it counts on")
+    status, events = service.call("GET", "/v1/events?since=0")
+    assert status == 200
+    types = [event["type"] for event in events["items"]]
+    assert types.count("service.started") == 2
+    assert "worker.died" not in types
+
+
 def test_twice(service, echoing):
     """Connections of the first program go on through the second to the third."""
     with echoing.connect() as first:
