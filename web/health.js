@@ -8,6 +8,7 @@ const ADVICE = {
   ResourcesExhausted: 'Raise the limits of the service: descriptors or memory.',
   WorkerDown: 'It comes back by itself; if it does not, read the service’s log.',
   TunnelNotReady: 'Look at its tunnel first.',
+  Invalid: 'Correct it; “manytun validate” says everything that is wrong with it.',
 };
 
 export function adviceFor(reason, message) {
