@@ -442,6 +442,26 @@ static void test_store_refuses(void **state)
     assert_non_null(service_find_forward(fx.service, "b"));
 }
 
+/* Every row was written, and then the commit fails: a reference of our own leads nowhere. */
+static void test_commit_fails(void **state)
+{
+    (void)state;
+    uint16_t one = free_port();
+    uint16_t two = free_port();
+    prepare_scene(one, two);
+    corrupt(
+        "CREATE TABLE nowhere (id INTEGER PRIMARY KEY);"
+        "CREATE TABLE notes (id INTEGER REFERENCES nowhere DEFERRABLE INITIALLY DEFERRED);"
+        "CREATE TRIGGER refuse AFTER INSERT ON forwards BEGIN INSERT INTO notes VALUES (1); END");
+    char forwards[512];
+    snprintf(forwards, sizeof(forwards), "%s,%s", two_forwards(two, one), FORWARD("c", ""));
+    refuse(&api_prunes, TUNNEL("home", ",\"mtu\":1400") "," TUNNEL("new", ""), forwards, "storage",
+           NULL);
+    corrupt("DROP TRIGGER refuse");
+    apply_well(&api_prunes, TUNNEL("home", ",\"mtu\":1400") "," TUNNEL("new", ""), forwards);
+    assert_outcome("~home +new ~a ~b +c -work");
+}
+
 /* What the config does not speak of has a say, too. */
 static void test_bystanders(void **state)
 {
@@ -505,6 +525,7 @@ int main(void)
         TEST(test_port_taken),
         TEST(test_workers_refuse),
         TEST(test_store_refuses),
+        TEST(test_commit_fails),
         TEST(test_bystanders),
         TEST(test_sources_keep_apart),
     };
