@@ -129,6 +129,14 @@ def test_another_certificate_without_a_restart(make_service, certificate):
     assert kept.strip().splitlines()[1].decode() not in service.log
 
 
+def test_a_newer_program_speaks_it_too(make_service, certificate):
+    service = make_service(*certificate.options)
+    service.take_over()
+    with certificate.connect(service) as connection, connection.makefile("rb") as stream:
+        connection.sendall(head(service, "GET /livez"))
+        assert read_answer(stream)[0] == 200
+
+
 def test_no_start_with_a_wrong_pair(certificate, tmp_path):
     other = Certificate(tmp_path / "other")
 
