@@ -3,6 +3,7 @@
 // The service has the tunnel "home" and the forwards "web" (one open connection that talks all the
 // time, and one that has ended), "database", "metrics" and "spare".
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 
 import { call, checkAccessible, openPage, row, shoot, tunnel } from './page.js';
@@ -183,6 +184,23 @@ test('dark, and on a phone', async () => {
   await checkAccessible(phone);
 
   await shoot(watching, 'healthy');
+});
+
+test('a target that refuses is a problem of a forward that is ready', async () => {
+  const page = await openPage();
+  const { status } = await call('GET', '/v1/forwards/metrics');
+  const client = connect(status.bound.port, status.bound.address);
+  client.on('error', () => {}); // it is reset, as it should be
+  await new Promise((resolve) => client.once('close', resolve));
+  await row(page, 'metrics').getByText('▲ ConnectionRefused').waitFor();
+  await row(page, 'metrics').getByText('Ready', { exact: true }).waitFor();
+  assert.match(await row(page, 'metrics').locator('.column-error').innerText(), /refused\s*(just now|\d+ s ago)/);
+  await page.getByText('1 problem; 5 ready').waitFor();
+  const problem = await page.locator('#problem-list > li').innerText();
+  assert.match(problem, /forward\s+metrics\s+ConnectionRefused/);
+  await page.getByLabel('State', { exact: true }).selectOption('problem');
+  await row(page, 'web').waitFor({ state: 'detached' });
+  await row(page, 'metrics').waitFor();
 });
 
 test('deleting names the connections that it drops, and wants the version that was seen', async () => {
