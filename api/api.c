@@ -74,6 +74,14 @@ static int load_tokens(struct api *api, struct service *service, struct store *s
     return rc;
 }
 
+static void print_label(char label[API_LABEL_MAX], enum api_door door,
+                        const union inet_sockaddr *where)
+{
+    char text[INET_SOCKADDR_TEXT];
+    snprintf(label, API_LABEL_MAX, "%s/%s", door == API_DOOR_HEALTH ? "health" : "tcp",
+             inet_sockaddr_print(where, text));
+}
+
 /* A listener that a predecessor has, or -1. */
 static int inherit(struct api *api, const char *label)
 {
@@ -91,8 +99,7 @@ static int listen_tcp(struct api *api, enum api_door door, const union inet_sock
     char text[INET_SOCKADDR_TEXT];
     inet_sockaddr_split(where, &address, &port);
     char *label = api->labels[api->listeners_count];
-    snprintf(label, API_LABEL_MAX, "%s/%s", door == API_DOOR_HEALTH ? "health" : "tcp",
-             inet_sockaddr_print(where, text));
+    print_label(label, door, where);
     int fd = inherit(api, label);
     if (fd >= 0)
         port = sockets_port(fd);
@@ -172,6 +179,43 @@ void api_reload(struct api *api)
         log_error("%s; the certificate in use stays", error);
     else
         log_info("the certificate was read again");
+}
+
+static int bind_ahead(struct inherited *inherited, enum api_door door,
+                      const union inet_sockaddr *where, char error[256])
+{
+    struct inherited_item item = {.kind = INHERITED_API};
+    char label[API_LABEL_MAX];
+    char text[INET_SOCKADDR_TEXT];
+    struct inet_addr address;
+    uint16_t port;
+    print_label(label, door, where);
+    snprintf(item.name, sizeof(item.name), "%s", label);
+    int rc = 0;
+    if (!inherited_take(inherited, INHERITED_API, label, item.fds)) {
+        inet_sockaddr_split(where, &address, &port);
+        rc = item.fds[0] = sockets_listen(&address, port, &port);
+    }
+    if (rc >= 0)
+        rc = inherited_add(inherited, &item);
+    if (rc < 0)
+        snprintf(error, 256, "the API cannot listen on %s: %s", inet_sockaddr_print(where, text),
+                 strerror(-rc));
+    return rc;
+}
+
+int api_prepare(const struct api_config *config, char error[256])
+{
+    struct tls *tls = NULL;
+    int rc = check_config(config, error);
+    if (rc == 0 && config->tls_cert_file != NULL)
+        rc = tls_new(config->tls_cert_file, config->tls_key_file, &tls, error);
+    tls_free(tls);
+    for (size_t i = 0; i < config->listen_count && rc == 0; i++)
+        rc = bind_ahead(config->inherited, API_DOOR_TCP, &config->listen[i], error);
+    for (size_t i = 0; i < config->health_listen_count && rc == 0; i++)
+        rc = bind_ahead(config->inherited, API_DOOR_HEALTH, &config->health_listen[i], error);
+    return rc;
 }
 
 int api_new(struct event_base *base, struct service *service, struct store *store,

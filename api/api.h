@@ -46,6 +46,12 @@ struct api_config {
  */
 int api_new(struct event_base *base, struct service *service, struct store *store,
             const struct api_config *config, struct api **out, char error[256]);
+/*
+ * Does in advance what can fail of api_new() for reasons outside of the program: checks the
+ * configuration, reads the certificate, and binds what config->inherited does not have, into it. As
+ * api_new().
+ */
+int api_prepare(const struct api_config *config, char error[256]);
 void api_free(struct api *api);
 /* Reads the certificate and its key again; what cannot be read leaves those that are in use. */
 void api_reload(struct api *api);

@@ -154,8 +154,7 @@ static int read_config(const struct options *options, struct serve_config *confi
                           &config->drain_seconds) < 0 ||
         loop_read_seconds(options, OPTION_RETIRE_SECONDS, DEFAULT_RETIRE_SECONDS,
                           &config->retire_seconds) < 0 ||
-        read_ready_when(options, &config->ready_when) < 0 ||
-        data_find(options, &config->data) < 0)
+        read_ready_when(options, &config->ready_when) < 0 || data_find(options, &config->data) < 0)
         return -1;
     return read_log_level(options);
 }
@@ -251,9 +250,15 @@ static bool wait_for_workers(struct serve *serve)
 }
 
 /* The last moment at which the older program can go on; from here on it is on us. */
-static int take_over(struct serve *serve)
+static int take_over(struct serve *serve, const struct serve_config *config)
 {
     char error[256];
+    struct api_config api = config->api;
+    api.inherited = takeover_inherited(serve->takeover);
+    if (api_prepare(&api, error) < 0) {
+        log_error("cannot take over: %s", error);
+        return -1;
+    }
     if (!wait_for_workers(serve)) {
         log_error("cannot take over: the workers do not start");
         return -1;
@@ -325,7 +330,7 @@ static int start(struct serve *serve, const struct serve_config *config)
         log_error("cannot start: %s", strerror(-result));
         return -1;
     }
-    if ((serve->takeover && take_over(serve) < 0) || start_service(serve, config) < 0)
+    if ((serve->takeover && take_over(serve, config) < 0) || start_service(serve, config) < 0)
         return -1;
     takeover_free(serve->takeover); /* what nobody wanted of it is closed */
     serve->takeover = NULL;

@@ -95,6 +95,14 @@ def test_definitions_stay(service, echoing, account):
     assert account.keys.private not in service.log
 
 
+def test_api_moves(service, echoing):
+    """The newer program may listen elsewhere, and more."""
+    service.take_over("--listen", "127.0.0.1:8585", "--listen", "127.0.0.1:8586")
+    assert service.get("forwards", echoing.name)
+    service.address = ("127.0.0.1", 8586)
+    assert service.get("forwards", echoing.name)
+
+
 def test_old_workers_end_with_their_connections(service, echoing):
     old = service.workers()
     with echoing.connect() as connection:
@@ -245,10 +253,13 @@ def test_newer_program_dies(service, echoing):
     assert service.get("forwards", echoing.name)["idle_timeout_seconds"] == 77
 
 
-def test_newer_program_cannot_start(scene, service, echoing):
-    """A key file that is not there: it says so and ends, and the older one goes on."""
-    done = scene.ours.run(manytun.BINARY, "serve", "--data", service.data, "--takeover",
-                          "--master-key-file", "/nonexistent", check=False, timeout=30)
+@pytest.mark.parametrize("wrong", [("--master-key-file", "/nonexistent"),
+                                   ("--listen", "192.0.2.1:8585"),
+                                   ("--tls-cert", "/nonexistent", "--tls-key", "/nonexistent")])
+def test_newer_program_cannot_start(scene, service, echoing, wrong):
+    """It says so and ends, and the older one goes on."""
+    done = scene.ours.run(manytun.BINARY, "serve", "--data", service.data, "--takeover", *wrong,
+                          check=False, timeout=30)
     assert done.returncode == 1
     with echoing.connect() as connection:
         assert echoes(connection)
