@@ -54,6 +54,20 @@ def send(service, method, path, body, status, kind="application/json", **headers
     assert answer.status == status, answer
 
 
+def declare(keys, directory):
+    """A file that defines a tunnel with its secrets inside, and one with them in other files."""
+    outside = tunnel(keys, "outside")
+    for holder, name in ((outside, "private_key"), (outside["peers"][0], "preshared_key")):
+        path = directory / name
+        path.touch(mode=0o600)
+        path.write_text(holder.pop(name) + "\n")
+        holder[f"{name}_file"] = str(path)
+    path = directory / "declared.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"tunnels": [tunnel(keys, "declared"), outside]}))
+    return path
+
+
 def use(service, keys):
     """Every way in which a secret comes in and stays."""
     service.create("tunnels", tunnel(keys, "posted"))
@@ -144,7 +158,7 @@ def connections(service):
 def check_places(service, keys):
     """All that is found is where it belongs, when every connection has ended."""
     wait.until(lambda: connections(service) == 0, "the clients' connections have ended")
-    live = {f"{name} {what}" for name in ("posted", "put", "imported", "applied")
+    live = {f"{name} {what}" for name in ("posted", "put", "imported", "applied", "declared", "outside")
             for what in ("key", "psk")} | {"changed key", "extra psk"}
     control = keys.secrets.in_process(service.pid)
     belongs = {secrecy.Found(label, "raw") for label in live | {"master key"}}
@@ -160,8 +174,9 @@ def check_places(service, keys):
 
 
 @pytest.mark.plain_build
-def test_secrets_are_only_where_they_belong(make_service, keys):
-    service = make_service("--log", "debug", "--workers", "1")
+def test_secrets_are_only_where_they_belong(make_service, keys, tmp_path):
+    service = make_service("--log", "debug", "--workers", "1", "--config",
+                           declare(keys, tmp_path))
     keys.secrets.add_key("master key", (service.data / "master.key").read_text().strip())
     for step in (use, misuse, replace, tokens):
         step(service, keys)
