@@ -177,7 +177,8 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer);
 
 /*
  * What an object has counted since it was created, whatever was restarted since. Saved every
- * SERVICE_TOTALS_MS, and at the end: a crash loses what was counted after.
+ * SERVICE_TOTALS_MS, and at the end: a crash loses what was counted after, and a takeover what the
+ * connections that live on with the old workers count after it.
  */
 #define SERVICE_TOTALS_MS 30000
 struct tunnel_totals service_tunnel_totals(const struct service_tunnel *tunnel);

@@ -49,6 +49,7 @@ int service_offer_sockets(struct service *service, service_offer *offer, void *c
 
 void service_retire(struct service *service, void (*done)(void *ctx), void *ctx)
 {
+    service_save_totals(service); /* the successor begins with them */
     /* What the workers' retirement looks like from here is no news. */
     service_emit(service, &(struct event_fact){.type = EVENT_SERVICE_STOPPED,
                                                .reason = "HandedOver",

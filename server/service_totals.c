@@ -144,7 +144,7 @@ static void on_save(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     struct service *service = ctx;
-    bool more = service->restored && save_portion(service);
+    bool more = service->restored && !service->frozen && save_portion(service);
     save_later(service, more ? PORTION_WAIT_MS : SERVICE_TOTALS_MS);
 }
 

@@ -83,8 +83,12 @@ def test_connections_go_on(scene, service, echoing, nginx, far_host, tmp_path):
 def test_definitions_stay(service, echoing, account):
     """The same objects at the same ports; the API at its own port; and everything can be changed."""
     before = service.get("forwards", echoing.name)
+    with echoing.connect() as connection:
+        assert echoes(connection)
+    wait.until(lambda: echoing.status()["bytes_in_total"] == 5, "it was counted")
     service.take_over()
     after = service.get("forwards", echoing.name)
+    assert (after["status"]["connections_total"], after["status"]["bytes_in_total"]) == (1, 5)
     assert after["status"]["bound"] == before["status"]["bound"]
     assert after["generation"] == before["generation"]
     with echoing.connect() as connection:
