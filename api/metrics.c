@@ -9,6 +9,7 @@
 #include "api/exposition.h"
 #include "api/handlers.h"
 #include "api/process_stats.h"
+#include "engine/wg/device.h"
 #include "server/events.h"
 #include "server/retired.h"
 
@@ -30,10 +31,29 @@ struct metric {
     const char *help;
     void (*write)(struct exposition *out, const struct api_call *call, const struct metric *metric);
     size_t offsets[DIRECTIONS]; /* of counters, in the struct that the walk meets: in, then out */
-    int (*read)(uint64_t *out); /* of the process */
+    int (*read)(int pid, uint64_t *out); /* of a process */
+    int condition;                       /* of the object, an enum of conditions.h */
 };
 
 static const char *const directions[DIRECTIONS] = {"in", "out"};
+
+static const char *const drop_names[WG_DROP_COUNT] = {
+    [WG_DROP_MALFORMED] = "malformed",
+    [WG_DROP_BAD_MAC1] = "bad_mac1",
+    [WG_DROP_COOKIE_NEEDED] = "cookie_needed",
+    [WG_DROP_HANDSHAKE] = "handshake",
+    [WG_DROP_REPLAYED_HANDSHAKE] = "replayed_handshake",
+    [WG_DROP_RATE_LIMITED] = "rate_limited",
+    [WG_DROP_UNKNOWN_INDEX] = "unknown_index",
+    [WG_DROP_EXPIRED_KEY] = "expired_key",
+    [WG_DROP_BAD_TAG] = "bad_tag",
+    [WG_DROP_REPLAYED] = "replayed",
+    [WG_DROP_BAD_PACKET] = "bad_packet",
+    [WG_DROP_BAD_SOURCE] = "bad_source",
+    [WG_DROP_NO_ROUTE] = "no_route",
+    [WG_DROP_NO_ENDPOINT] = "no_endpoint",
+    [WG_DROP_STAGED_OVERFLOW] = "staged_overflow",
+};
 
 static uint64_t value_at(const void *counters, size_t offset)
 {
@@ -114,7 +134,7 @@ static void write_process(struct exposition *out, const struct api_call *call,
 {
     (void)call;
     uint64_t value;
-    if (metric->read(&value) == 0)
+    if (metric->read(0, &value) == 0)
         exposition_integer(out, NULL, 0, value);
 }
 
@@ -160,6 +180,51 @@ static void write_worker(struct exposition *out, const struct api_call *call,
     }
 }
 
+static void write_worker_starts(struct exposition *out, const struct api_call *call,
+                                const struct metric *metric)
+{
+    (void)metric;
+    const struct supervisor *supervisor = call->server->supervisor;
+    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
+        char worker[WORKER_TEXT];
+        snprintf(worker, sizeof(worker), "%u", i);
+        write_labelled(out, "worker", worker, supervisor_worker_starts(supervisor, i));
+    }
+}
+
+/* Of those that run. */
+static void write_worker_process(struct exposition *out, const struct api_call *call,
+                                 const struct metric *metric)
+{
+    const struct supervisor *supervisor = call->server->supervisor;
+    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
+        char worker[WORKER_TEXT];
+        uint64_t value;
+        int pid = supervisor_worker_pid(supervisor, i);
+        if (pid == 0 || metric->read(pid, &value) < 0)
+            continue;
+        snprintf(worker, sizeof(worker), "%u", i);
+        write_labelled(out, "worker", worker, value);
+    }
+}
+
+static void write_worker_drops(struct exposition *out, const struct api_call *call,
+                               const struct metric *metric)
+{
+    (void)metric;
+    const struct supervisor *supervisor = call->server->supervisor;
+    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
+        const struct counters_worker *counters = supervisor_worker_counters(supervisor, i);
+        char worker[WORKER_TEXT];
+        snprintf(worker, sizeof(worker), "%u", i);
+        for (size_t reason = 0; reason < COUNT(drop_names); reason++) {
+            const struct exposition_label labels[] = {{"worker", worker},
+                                                      {"reason", drop_names[reason]}};
+            exposition_integer(out, labels, COUNT(labels), counter_get(&counters->dropped[reason]));
+        }
+    }
+}
+
 /* --- Walks: tunnels --------------------------------------------------------------------------- */
 
 /* The first tunnel after this one (NULL = from the start) that a worker has. */
@@ -179,6 +244,18 @@ static void write_tunnel_ready(struct exposition *out, const struct api_call *ca
     const struct service_tunnel *tunnel = service_next_tunnel(call->service, "");
     for (; tunnel != NULL; tunnel = service_next_tunnel(call->service, tunnel->spec.name))
         write_labelled(out, "tunnel", tunnel->spec.name, service_tunnel_is_ready(tunnel));
+}
+
+/* What is not known has no sample. */
+static void write_tunnel_condition(struct exposition *out, const struct api_call *call,
+                                   const struct metric *metric)
+{
+    const struct service_tunnel *tunnel = service_next_tunnel(call->service, "");
+    for (; tunnel != NULL; tunnel = service_next_tunnel(call->service, tunnel->spec.name)) {
+        enum condition_status status = tunnel->conditions[metric->condition].is.status;
+        if (status != CONDITION_UNKNOWN)
+            write_labelled(out, "tunnel", tunnel->spec.name, status == CONDITION_TRUE);
+    }
 }
 
 static void write_tunnel(struct exposition *out, const struct api_call *call,
@@ -278,6 +355,17 @@ static void write_forward_ready(struct exposition *out, const struct api_call *c
     }
 }
 
+static void write_forward_condition(struct exposition *out, const struct api_call *call,
+                                    const struct metric *metric)
+{
+    const struct service_forward *forward = service_next_forward(call->service, "");
+    for (; forward != NULL; forward = service_next_forward(call->service, forward->spec.name)) {
+        enum condition_status status = forward->conditions[metric->condition].is.status;
+        if (status != CONDITION_UNKNOWN)
+            write_labelled(out, "forward", forward->spec.name, status == CONDITION_TRUE);
+    }
+}
+
 static void write_forward(struct exposition *out, const struct api_call *call,
                           const struct metric *metric)
 {
@@ -343,6 +431,39 @@ static const struct metric metrics[] = {
         .write = write_retired,
     },
     {
+        .name = "manytun_worker_starts_total",
+        .type = "counter",
+        .help = "Times the worker process was started.",
+        .write = write_worker_starts,
+    },
+    {
+        .name = "manytun_worker_resident_memory_bytes",
+        .type = "gauge",
+        .help = "Resident memory of the worker process.",
+        .write = write_worker_process,
+        .read = process_stats_resident_bytes,
+    },
+    {
+        .name = "manytun_worker_open_fds",
+        .type = "gauge",
+        .help = "Open file descriptors of the worker process.",
+        .write = write_worker_process,
+        .read = process_stats_open_fds,
+    },
+    {
+        .name = "manytun_worker_max_fds",
+        .type = "gauge",
+        .help = "Limit of the file descriptors of the worker process.",
+        .write = write_worker_process,
+        .read = process_stats_max_fds,
+    },
+    {
+        .name = "manytun_worker_dropped_packets_total",
+        .type = "counter",
+        .help = "Packets of the worker that were refused, by the reason.",
+        .write = write_worker_drops,
+    },
+    {
         .name = "manytun_worker_accept_paused_total",
         .type = "counter",
         .help = "Times a listener was paused for lack of descriptors or at a limit.",
@@ -366,8 +487,38 @@ static const struct metric metrics[] = {
     {
         .name = "manytun_tunnel_ready",
         .type = "gauge",
-        .help = "Whether the tunnel is bound and its worker is alive. Peers do not count.",
+        .help =
+            "Whether the tunnel is bound, its worker is alive, and not every peer is out of reach.",
         .write = write_tunnel_ready,
+    },
+    {
+        .name = "manytun_tunnel_endpoint_resolved",
+        .type = "gauge",
+        .help =
+            "Whether the endpoints that are names were looked up; absent while it is not known.",
+        .write = write_tunnel_condition,
+        .condition = TUNNEL_ENDPOINT_RESOLVED,
+    },
+    {
+        .name = "manytun_tunnel_handshake_fresh",
+        .type = "gauge",
+        .help = "Whether the peers answer handshakes; absent while nobody asks for one.",
+        .write = write_tunnel_condition,
+        .condition = TUNNEL_HANDSHAKE_FRESH,
+    },
+    {
+        .name = "manytun_tunnel_staged_packets",
+        .type = "gauge",
+        .help = "Packets that wait for a session with their peer.",
+        .write = write_tunnel,
+        .offsets = {TUNNEL(staged_packets)},
+    },
+    {
+        .name = "manytun_tunnel_queued_handshakes",
+        .type = "gauge",
+        .help = "Handshake messages that wait to be worked off.",
+        .write = write_tunnel,
+        .offsets = {TUNNEL(queued_handshakes)},
     },
     {
         .name = "manytun_tunnel_bytes_total",
@@ -446,6 +597,13 @@ static const struct metric metrics[] = {
         .help =
             "Whether the forward listens and its tunnel is ready. Absent while it is not enabled.",
         .write = write_forward_ready,
+    },
+    {
+        .name = "manytun_forward_target_reachable",
+        .type = "gauge",
+        .help = "What came of the last connection to the target; absent before the first.",
+        .write = write_forward_condition,
+        .condition = FORWARD_TARGET_REACHABLE,
     },
     {
         .name = "manytun_forward_bytes_total",

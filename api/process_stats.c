@@ -1,5 +1,5 @@
 /*
- * process_stats: reading /proc/self.
+ * process_stats: reading /proc.
  */
 #include "api/process_stats.h"
 
@@ -10,9 +10,22 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-int process_stats_open_fds(uint64_t *out)
+#define PATH_TEXT 48
+
+/* The name of a file of a process. */
+static const char *path_of(int pid, const char *file, char buf[PATH_TEXT])
 {
-    DIR *directory = opendir("/proc/self/fd");
+    if (pid == 0)
+        snprintf(buf, PATH_TEXT, "/proc/self/%s", file);
+    else
+        snprintf(buf, PATH_TEXT, "/proc/%d/%s", pid, file);
+    return buf;
+}
+
+int process_stats_open_fds(int pid, uint64_t *out)
+{
+    char path[PATH_TEXT];
+    DIR *directory = opendir(path_of(pid, "fd", path));
     if (directory == NULL)
         return -errno;
     uint64_t count = 0;
@@ -20,23 +33,24 @@ int process_stats_open_fds(uint64_t *out)
     while ((entry = readdir(directory)) != NULL)
         count += entry->d_name[0] != '.';
     closedir(directory);
-    /* The directory's own descriptor was among them. */
-    *out = count > 0 ? count - 1 : 0;
+    /* The directory's own descriptor is among ours. */
+    *out = pid == 0 && count > 0 ? count - 1 : count;
     return 0;
 }
 
-int process_stats_max_fds(uint64_t *out)
+int process_stats_max_fds(int pid, uint64_t *out)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+    if (prlimit(pid, RLIMIT_NOFILE, NULL, &limit) < 0)
         return -errno;
     *out = limit.rlim_cur;
     return 0;
 }
 
-int process_stats_resident_bytes(uint64_t *out)
+int process_stats_resident_bytes(int pid, uint64_t *out)
 {
-    FILE *file = fopen("/proc/self/statm", "re");
+    char path[PATH_TEXT];
+    FILE *file = fopen(path_of(pid, "statm", path), "re");
     if (file == NULL)
         return -errno;
     uint64_t pages;

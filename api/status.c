@@ -6,10 +6,10 @@
  */
 #include "api/handlers.h"
 #include "api/json_add.h"
-#include "server/retired.h"
 #include "api/object_json.h"
 #include "server/declared.h"
 #include "server/events.h"
+#include "server/retired.h"
 
 /* How many problems one answer lists; problems_total counts them all. */
 #define STATUS_PROBLEMS_MAX 1000

@@ -18,6 +18,8 @@ union inet_sockaddr;
 #define COUNTERS_FORWARDS_MAX 16384 /* per worker */
 #define COUNTERS_PEERS_MAX    32768 /* per worker; peers beyond that count for their tunnel only */
 
+#define COUNTERS_DROP_REASONS 16
+
 typedef _Atomic uint64_t counter;
 
 struct counters_tunnel {
@@ -27,7 +29,9 @@ struct counters_tunnel {
     counter last_handshake_unix_ns; /* newest of all peers; 0 = never */
     counter dropped_in;             /* packets refused on the way in, all reasons */
     counter dropped_out;
-    counter connections; /* gauge: virtual TCP connections, TIME_WAIT included */
+    counter connections;       /* gauge: virtual TCP connections, TIME_WAIT included */
+    counter staged_packets;    /* gauge: wait for a session */
+    counter queued_handshakes; /* gauge: handshake messages that wait to be worked off */
 };
 
 struct counters_forward {
@@ -56,6 +60,7 @@ struct counters_worker {
     counter accept_paused;  /* times a listener was paused for lack of descriptors or at a limit */
     counter udp_tx_blocked; /* times the outer socket's send buffer was full */
     counter udp_tx_errors;
+    counter dropped[COUNTERS_DROP_REASONS]; /* packets of all tunnels, by enum wg_drop */
 };
 
 struct counters {

@@ -12,6 +12,7 @@
 #include "engine/stack/stack.h"
 #include "engine/udp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -38,6 +39,8 @@ struct peer_counts {
     uint64_t rx_bytes, tx_bytes, handshakes, handshakes_given_up;
 };
 
+static_assert(WG_DROP_COUNT <= COUNTERS_DROP_REASONS, "each reason has a counter");
+
 struct tunnel {
     struct turn *turn;
     struct turn_item end_of_turn;
@@ -45,6 +48,7 @@ struct tunnel {
     struct counters_tunnel *counters;
     struct counters_worker *worker_counters;
     struct totals before;
+    uint64_t drops[WG_DROP_COUNT]; /* of the device, that the worker's counters have */
     const struct tunnel_ops *ops;
     void *ctx;
 
@@ -214,9 +218,11 @@ static void publish(struct tunnel *tunnel)
     if (!tunnel->device)
         return;
     struct wg_peer_stats sum = {0};
+    uint64_t staged = 0;
     for (size_t i = 0; i < tunnel->peers_count; i++) {
         const struct wg_peer_stats *stats = wg_peer_stats(tunnel->peers[i]);
         publish_peer(tunnel->peers[i]);
+        staged += wg_peer_staged(tunnel->peers[i]);
         sum.rx_bytes += stats->rx_bytes;
         sum.tx_bytes += stats->tx_bytes;
         sum.rx_packets += stats->rx_packets;
@@ -228,10 +234,14 @@ static void publish(struct tunnel *tunnel)
     uint64_t dropped_in = 0, dropped_out = 0;
     for (enum wg_drop reason = 0; reason < WG_DROP_COUNT; reason++) {
         uint64_t drops = wg_device_drops(tunnel->device, reason);
+        counter_add(&tunnel->worker_counters->dropped[reason], drops - tunnel->drops[reason]);
+        tunnel->drops[reason] = drops;
         *(reason >= WG_DROP_NO_ROUTE ? &dropped_out : &dropped_in) += drops;
     }
     struct counters_tunnel *counters = tunnel->counters;
     const struct totals *before = &tunnel->before;
+    counter_set(&counters->staged_packets, staged);
+    counter_set(&counters->queued_handshakes, wg_device_queued_handshakes(tunnel->device));
     counter_set(&counters->rx_bytes, before->rx_bytes + sum.rx_bytes);
     counter_set(&counters->tx_bytes, before->tx_bytes + sum.tx_bytes);
     counter_set(&counters->rx_packets, before->rx_packets + sum.rx_packets);

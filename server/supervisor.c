@@ -596,6 +596,11 @@ unsigned supervisor_workers_alive(const struct supervisor *supervisor)
     return alive;
 }
 
+uint64_t supervisor_worker_starts(const struct supervisor *supervisor, unsigned index)
+{
+    return worker_link_starts(supervisor->workers[index].link);
+}
+
 int supervisor_worker_pid(const struct supervisor *supervisor, unsigned index)
 {
     return worker_link_pid(supervisor->workers[index].link);

@@ -75,6 +75,7 @@ void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge);
 unsigned supervisor_workers(const struct supervisor *supervisor);
 unsigned supervisor_workers_alive(const struct supervisor *supervisor);
 /* One worker, by its number below supervisor_workers(). Its counters outlive its process. */
+uint64_t supervisor_worker_starts(const struct supervisor *supervisor, unsigned index);
 /* Its process, 0 = there is none now. */
 int supervisor_worker_pid(const struct supervisor *supervisor, unsigned index);
 bool supervisor_worker_alive(const struct supervisor *supervisor, unsigned index);

@@ -64,6 +64,7 @@ struct worker_link {
     pid_t pid;    /* 0 = no process */
     time_t started_at;
     unsigned failures; /* in a row */
+    uint64_t starts;
     struct channel *channel;
     struct event *timer; /* DOWN: start again; STARTING: HELLO is overdue */
     int counters_fd;
@@ -315,6 +316,7 @@ static int start(struct worker_link *link)
         return error;
     }
     link->state = STARTING;
+    link->starts++;
     link->started_at = time(NULL);
     struct timeval deadline = {.tv_sec = WORKER_LINK_HELLO_SECONDS};
     evtimer_add(link->timer, &deadline);
@@ -518,6 +520,11 @@ void worker_link_free(struct worker_link *link)
 unsigned worker_link_index(const struct worker_link *link)
 {
     return link->index;
+}
+
+uint64_t worker_link_starts(const struct worker_link *link)
+{
+    return link->starts;
 }
 
 int worker_link_pid(const struct worker_link *link)

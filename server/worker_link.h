@@ -67,6 +67,8 @@ int worker_link_new(struct event_base *base, unsigned index, const char *program
 void worker_link_free(struct worker_link *link);
 
 unsigned worker_link_index(const struct worker_link *link);
+/* How many times it was started. */
+uint64_t worker_link_starts(const struct worker_link *link);
 /* 0 = there is none now. */
 int worker_link_pid(const struct worker_link *link);
 bool worker_link_is_up(const struct worker_link *link);

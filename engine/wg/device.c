@@ -181,24 +181,7 @@ uint64_t wg_device_drops(const struct wg_device *device, enum wg_drop reason)
     return device->drops[reason];
 }
 
-const char *wg_drop_name(enum wg_drop reason)
+size_t wg_device_queued_handshakes(const struct wg_device *device)
 {
-    static const char *const names[WG_DROP_COUNT] = {
-        [WG_DROP_MALFORMED] = "malformed",
-        [WG_DROP_BAD_MAC1] = "bad_mac1",
-        [WG_DROP_COOKIE_NEEDED] = "cookie_needed",
-        [WG_DROP_HANDSHAKE] = "handshake",
-        [WG_DROP_REPLAYED_HANDSHAKE] = "replayed_handshake",
-        [WG_DROP_RATE_LIMITED] = "rate_limited",
-        [WG_DROP_UNKNOWN_INDEX] = "unknown_index",
-        [WG_DROP_EXPIRED_KEY] = "expired_key",
-        [WG_DROP_BAD_TAG] = "bad_tag",
-        [WG_DROP_REPLAYED] = "replayed",
-        [WG_DROP_BAD_PACKET] = "bad_packet",
-        [WG_DROP_BAD_SOURCE] = "bad_source",
-        [WG_DROP_NO_ROUTE] = "no_route",
-        [WG_DROP_NO_ENDPOINT] = "no_endpoint",
-        [WG_DROP_STAGED_OVERFLOW] = "staged_overflow",
-    };
-    return reason < WG_DROP_COUNT ? names[reason] : "unknown";
+    return device->handshakes.count;
 }

@@ -81,7 +81,7 @@ struct wg_peer_stats {
     int64_t last_handshake_unix_ns; /* 0 = never */
 };
 
-/* Why packets were dropped, device-wide; names for the table in wg_drop_name(). */
+/* Why packets were dropped, device-wide. */
 enum wg_drop {
     WG_DROP_MALFORMED, /* too short, unknown type, reserved bits */
     WG_DROP_BAD_MAC1,
@@ -179,8 +179,10 @@ uint64_t wg_device_deadline(const struct wg_device *device);
  */
 void wg_device_expire(struct wg_device *device);
 
+/* Packets that wait for a session with the peer, and handshake messages that wait for the device.
+ */
+size_t wg_peer_staged(const struct wg_peer *peer);
+size_t wg_device_queued_handshakes(const struct wg_device *device);
 uint64_t wg_device_drops(const struct wg_device *device, enum wg_drop reason);
-/* Stable snake_case name of a drop reason. */
-const char *wg_drop_name(enum wg_drop reason);
 
 #endif

@@ -163,6 +163,11 @@ const struct wg_peer_stats *wg_peer_stats(const struct wg_peer *peer)
     return &peer->stats;
 }
 
+size_t wg_peer_staged(const struct wg_peer *peer)
+{
+    return peer->staged.count;
+}
+
 /* --- For the rest of the folder ------------------------------------------------------------- */
 
 bool wg_peer_has_endpoint(const struct wg_peer *peer)

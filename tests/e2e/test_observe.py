@@ -76,6 +76,15 @@ def test_traffic_shows(scene, service, tunnel, serve, far_host):
     started = metrics["process_start_time_seconds"][""]
     assert metrics["wireguard_latest_handshake_seconds"][peer] >= started - 1
 
+    workers = {f'{{worker="{number}"}}' for number in range(len(service.workers()))}
+    for name in ("resident_memory_bytes", "open_fds", "max_fds", "starts_total"):
+        values = metrics[f"manytun_worker_{name}"]
+        assert set(values) == workers and all(values.values())
+    assert metrics["manytun_tunnel_handshake_fresh"] == {'{tunnel="home"}': 1}
+    assert metrics["manytun_forward_target_reachable"] == {'{forward="web"}': 1}
+    assert metrics["manytun_tunnel_staged_packets"] == {'{tunnel="home"}': 0}
+    assert not any(metrics["manytun_worker_dropped_packets_total"].values())
+
     answer = status(service)
     assert answer["tunnels"] == {"total": 1, "ready": 1}
     assert answer["forwards"] == {"total": 2, "ready": 2, "disabled": 0}

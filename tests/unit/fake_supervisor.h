@@ -48,7 +48,7 @@ static struct {
     size_t fail_after;          /* after so many more of them that succeed */
     void (*drained)(void *ctx); /* what a drain waits for, NULL = none was begun */
     void *drained_ctx;
-    size_t adopted; /* tunnels that got a bridge */
+    size_t adopted;                 /* tunnels that got a bridge */
     int left[FAKE_DESCRIPTORS_MAX]; /* duplicates of removed objects */
     size_t left_count;
 } fake = {.alive = 1};
@@ -77,6 +77,13 @@ unsigned supervisor_workers_alive(const struct supervisor *supervisor)
 {
     (void)supervisor;
     return fake.alive;
+}
+
+uint64_t supervisor_worker_starts(const struct supervisor *supervisor, unsigned index)
+{
+    (void)supervisor;
+    (void)index;
+    return 7;
 }
 
 int supervisor_worker_pid(const struct supervisor *supervisor, unsigned index)

@@ -75,6 +75,8 @@ static void test_tunnel(void **state)
     assert_false(has_series("manytun_tunnel_latest_handshake_seconds{"));
     struct supervised_tunnel *supervised = service_find_tunnel(fx.service, "home")->supervised;
     struct counters_tunnel *counters = &supervised->counters;
+    assert_false(has_series("manytun_tunnel_handshake_fresh{"));
+    counter_set(&supervised->peers[0].unanswered, 3);
     counter_set(&supervised->peers[0].rx_bytes, 901);
     counter_set(&supervised->peers[0].tx_bytes, 902);
     counter_set(&supervised->peers[0].handshakes_given_up, 4);
@@ -88,12 +90,14 @@ static void test_tunnel(void **state)
     counter_set(&counters->dropped_in, 21);
     counter_set(&counters->dropped_out, 22);
     counter_set(&counters->connections, 5);
+    counter_set(&counters->staged_packets, 6);
+    counter_set(&counters->queued_handshakes, 8);
 #define PEER "{interface=\"home\",public_key=\"" KEY_B "\",friendly_name=\"peer-1\"} "
     EXPECT_LINES("wireguard_sent_bytes_total" PEER "902",
                  "wireguard_received_bytes_total" PEER "901",
                  "wireguard_latest_handshake_seconds" PEER "1600000000.500000000",
                  "wireguard_handshakes_given_up_total" PEER "4",
-                 "manytun_tunnel_ready{tunnel=\"home\"} 1",
+                 "manytun_tunnel_ready{tunnel=\"home\"} 0",
                  "manytun_tunnel_bytes_total{tunnel=\"home\",direction=\"in\"} 1001",
                  "manytun_tunnel_bytes_total{tunnel=\"home\",direction=\"out\"} 1002",
                  "manytun_tunnel_packets_total{tunnel=\"home\",direction=\"in\"} 11",
@@ -102,6 +106,10 @@ static void test_tunnel(void **state)
                  "manytun_tunnel_dropped_packets_total{tunnel=\"home\",direction=\"out\"} 22",
                  "manytun_tunnel_handshakes_total{tunnel=\"home\"} 3",
                  "manytun_tunnel_latest_handshake_seconds{tunnel=\"home\"} 1700000000.500000000",
+                 "manytun_tunnel_staged_packets{tunnel=\"home\"} 6",
+                 "manytun_tunnel_queued_handshakes{tunnel=\"home\"} 8",
+                 "manytun_tunnel_endpoint_resolved{tunnel=\"home\"} 1",
+                 "manytun_tunnel_handshake_fresh{tunnel=\"home\"} 0",
                  "manytun_tunnel_connections{tunnel=\"home\"} 5");
 #undef PEER
 }
@@ -136,7 +144,10 @@ static void test_forward(void **state)
     counter_set(&counters->connect_failures, 1);
     counter_set(&counters->bytes_in, 1ULL << 40);
     counter_set(&counters->bytes_out, 200);
-    EXPECT_LINES("manytun_forward_ready{forward=\"web\"} 1",
+    assert_false(has_series("manytun_forward_target_reachable{"));
+    counter_set(&counters->last_error_unix_ns, 1);
+    EXPECT_LINES("manytun_forward_target_reachable{forward=\"web\"} 0",
+                 "manytun_forward_ready{forward=\"web\"} 1",
                  "manytun_forward_bytes_total{forward=\"web\",direction=\"in\"} 1099511627776",
                  "manytun_forward_bytes_total{forward=\"web\",direction=\"out\"} 200",
                  "manytun_forward_connections_active{forward=\"web\"} 2",
