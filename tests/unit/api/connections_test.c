@@ -102,7 +102,7 @@ static void test_longest_waiting_of_the_greediest_address(void **state)
     add("10.0.0.3");
     add("10.0.0.4");
     add("10.0.0.5");
-    assert_open("oooooooo");
+    assert_open(".ooo..oo");
     add("10.0.0.6");
     assert_open("o.ooooooo");
 }
@@ -131,6 +131,25 @@ static void test_one_that_is_being_answered_goes_last(void **state)
     answer(4, 10);
     add("10.0.0.1");
     assert_open(".oo.oo");
+}
+
+/* A stream is bounded by whoever sends it: it is counted, and never given up here. */
+static void test_a_stream_stays(void **state)
+{
+    (void)state;
+    for (int i = 0; i < LIMIT_PER_ADDRESS; i++) {
+        add("10.0.0.1");
+        connections_streaming(&fx.connections, fx.clients[i].connection);
+    }
+    add("10.0.0.1");
+    assert_open("ooooo");
+    add("10.0.0.1");
+    assert_open("oooo.o");
+    connections_answered(&fx.connections, fx.clients[0].connection); /* it has ended, and waits */
+    add("10.0.0.1");
+    assert_open("oooo..o");
+    add("10.0.0.1");
+    assert_open(".ooo..oo");
 }
 
 static void test_ipv6_addresses_of_one_network(void **state)
@@ -174,6 +193,7 @@ int main(void)
         TEST(test_longest_waiting_of_the_greediest_address),
         TEST(test_one_that_was_answered_has_not_waited_long),
         TEST(test_one_that_is_being_answered_goes_last),
+        TEST(test_a_stream_stays),
         TEST(test_ipv6_addresses_of_one_network),
         TEST(test_longest_sent_answer),
     };
