@@ -89,6 +89,12 @@ export function labelButton(button, label) {
   setAttribute(button, 'title', label);
 }
 
+/** A button for what a person may not change here, as the title says. */
+export function lockButton(button, isLocked) {
+  button.disabled = isLocked;
+  if (isLocked) setAttribute(button, 'title', 'It comes from a file: change it there');
+}
+
 export function changeIcon(button, icon) {
   if (button.dataset.icon === icon) return;
   button.dataset.icon = icon;

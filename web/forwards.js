@@ -1,6 +1,6 @@
 // The table of forwards: searched, filtered, sorted, and shown a page at a time, so that its cost
 // does not grow with their number.
-import { changeIcon, el, iconButton, labelButton, reconcile, setAttribute, setHidden, setText } from './dom.js';
+import { changeIcon, el, iconButton, labelButton, lockButton, reconcile, setAttribute, setHidden, setText } from './dom.js';
 import { firstDirection, makeFilter, sortForwards } from './filter.js';
 import { formatAddress, formatAge, formatBytes, formatCount, formatRate } from './format.js';
 import { stateOf } from './health.js';
@@ -85,9 +85,8 @@ function createRow(actions) {
     labelButton(toggle, `${forward.enabled ? 'Disable' : 'Enable'} ${forward.name}`);
     labelButton(curl, `Copy ${forward.name} as curl`);
     labelButton(remove, `Delete ${forward.name}`);
-    const readOnly = forward.source === 'file';
-    setAttribute(toggle, 'disabled', readOnly ? '' : null);
-    setAttribute(remove, 'disabled', readOnly ? '' : null);
+    lockButton(toggle, forward.source === 'file');
+    lockButton(remove, forward.source === 'file');
     setAttribute(element, 'data-name', forward.name);
   }
   return { element, update };

@@ -1,5 +1,5 @@
 // The tunnels, each with its peers.
-import { el, iconButton, labelButton, reconcile, setAttribute, setHidden, setText } from './dom.js';
+import { el, iconButton, labelButton, lockButton, reconcile, setAttribute, setHidden, setText } from './dom.js';
 import { formatAddress, formatAge, formatBytes, formatCount, formatRate, plural, shortKey } from './format.js';
 import { sessionOf, stateOf } from './health.js';
 import { createSparkline } from './sparkline.js';
@@ -114,7 +114,7 @@ function createTunnel(actions) {
     setText(traffic, `${formatRate(meters.in.rate)} in, ${formatRate(meters.out.rate)} out`);
     labelButton(curl, `Copy ${tunnel.name} as curl`);
     labelButton(remove, `Delete ${tunnel.name}`);
-    setAttribute(remove, 'disabled', tunnel.source === 'file' ? '' : null);
+    lockButton(remove, tunnel.source === 'file');
     setAttribute(element, 'data-name', tunnel.name);
     updatePeers(now);
   }

@@ -1,5 +1,6 @@
 """The status page in Chromium (tests/web/browser), each file with a service as it needs it."""
 
+import json
 import os
 import pathlib
 import re
@@ -70,6 +71,17 @@ def test_empty(service, run_browser):
 def test_open(make_service, run_browser):
     """Without authentication."""
     run_browser(make_service("--auth", "none"), "open")
+
+
+def test_declared(make_service, account, far_host, tmp_path, run_browser):
+    """What a file defines is read-only."""
+    document = tmp_path / "manytun.json"
+    document.write_text(json.dumps({
+        "tunnels": [account.tunnel()],
+        "forwards": [{"name": "web", "tunnel": "home", "target": {"host": far_host, "port": 80}}]}))
+    service = make_service("--config", document)
+    service.forward((far_host, 81), name="own")
+    run_browser(service, "declared")
 
 
 class Talker(threading.Thread):

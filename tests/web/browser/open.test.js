@@ -13,7 +13,7 @@ test('no token is asked for, and the page warns', async () => {
   await checkAccessible(page);
 });
 
-test('text from outside stays text', async () => {
+test('text from outside stays text; a service that drains says so', async () => {
   const hostile = '<img src=x onerror="document.title=1"><script>document.title=2</script>';
   const since = new Date().toISOString();
   const problem = { kind: 'forward', name: 'web', condition: 'Listening', reason: hostile, message: hostile, since };
@@ -26,7 +26,7 @@ test('text from outside stays text', async () => {
   const page = await openPage({
     as: null,
     async prepare(opening) {
-      await change('**/v1/status', (status) => ({ ...status, problems: [problem], problems_total: 1 }))(opening);
+      await change('**/v1/status', (status) => ({ ...status, problems: [problem], problems_total: 1, draining: true }))(opening);
       await opening.route('**/v1/events*', (route) => route.fulfill({ json: { items: [event], next_since: 1 } }));
     },
   });
@@ -34,4 +34,5 @@ test('text from outside stays text', async () => {
   await page.locator('#event-list').getByText(hostile).first().waitFor();
   assert.equal(await page.locator('main img, main script').count(), 0);
   assert.equal(await page.title(), '▲ 1 · manytun');
+  await page.getByText('The service is ending').waitFor();
 });
