@@ -1,6 +1,6 @@
 /*
- * object_json: tunnels, their peers and forwards as readers see them: the definition, without secrets, and the
- * status. Each returns an object that the caller frees, or NULL (out of memory).
+ * object_json: tunnels, their peers and forwards as readers see them: the definition, without
+ * secrets, and the status. Each returns an object that the caller frees, or NULL (out of memory).
  */
 #ifndef MANYTUN_API_OBJECT_JSON_H
 #define MANYTUN_API_OBJECT_JSON_H
