@@ -184,18 +184,17 @@ void api_reload(struct api *api)
 static int bind_ahead(struct inherited *inherited, enum api_door door,
                       const union inet_sockaddr *where, char error[256])
 {
-    struct inherited_item item = {.kind = INHERITED_API};
+    struct inherited_item item = {.kind = INHERITED_API, .fds = {-1, -1}};
     char label[API_LABEL_MAX];
     char text[INET_SOCKADDR_TEXT];
     struct inet_addr address;
     uint16_t port;
     print_label(label, door, where);
+    if (inherited_has(inherited, INHERITED_API, label))
+        return 0;
     snprintf(item.name, sizeof(item.name), "%s", label);
-    int rc = 0;
-    if (!inherited_take(inherited, INHERITED_API, label, item.fds)) {
-        inet_sockaddr_split(where, &address, &port);
-        rc = item.fds[0] = sockets_listen(&address, port, &port);
-    }
+    inet_sockaddr_split(where, &address, &port);
+    int rc = item.fds[0] = sockets_listen(&address, port, &port);
     if (rc >= 0)
         rc = inherited_add(inherited, &item);
     if (rc < 0)

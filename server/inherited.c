@@ -85,6 +85,12 @@ static struct inherited_item *find_any(struct inherited *inherited, enum inherit
     return NULL;
 }
 
+bool inherited_has(struct inherited *inherited, enum inherited_kind kind, const char *name)
+{
+    const struct inherited_item *item = inherited->count > 0 ? find(inherited, kind, name) : NULL;
+    return item != NULL && is_left(item);
+}
+
 bool inherited_take(struct inherited *inherited, enum inherited_kind kind, const char *name,
                     int fds[INHERITED_FDS_MAX])
 {

@@ -35,8 +35,10 @@ int inherited_new(struct inherited **out);
 /* Closes what nobody has taken. NULL is allowed. */
 void inherited_free(struct inherited *inherited);
 
-/* Takes the descriptors over, and sets them to -1. 0 or -ENOMEM. */
+/* Takes the descriptors over, and sets them to -1; the name must be new. 0 or -ENOMEM. */
 int inherited_add(struct inherited *inherited, struct inherited_item *item);
+/* Whether there is an item of that name to be taken. */
+bool inherited_has(struct inherited *inherited, enum inherited_kind kind, const char *name);
 /*
  * Takes an item out; its descriptors are the caller's then. name NULL = any. False: there is none,
  * and fds are -1. inherited NULL = there is nothing.

@@ -107,6 +107,16 @@ def test_api_moves(service, echoing):
     assert service.get("forwards", echoing.name)
 
 
+def test_many_forwards(service, echoing, far_host):
+    many = [service.forward((far_host, 80)) for _ in range(100)]
+    service.take_over()
+    for forward in many:
+        bound = forward.status()["bound"]
+        assert (bound["address"], bound["port"]) == forward.address
+    with echoing.connect() as connection:
+        assert echoes(connection)
+
+
 def test_old_workers_end_with_their_connections(service, echoing):
     old = service.workers()
     with echoing.connect() as connection:

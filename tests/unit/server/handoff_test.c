@@ -115,7 +115,9 @@ static void descriptors_arrive_by_name(void **state)
     for (int i = 0; i < COUNT; i += 3) {
         snprintf(name, sizeof(name), "forward-%d", i);
         assert_false(inherited_take(fx.inherited, INHERITED_TUNNEL, name, fds));
+        assert_true(inherited_has(fx.inherited, INHERITED_FORWARD, name));
         assert_true(inherited_take(fx.inherited, INHERITED_FORWARD, name, fds));
+        assert_false(inherited_has(fx.inherited, INHERITED_FORWARD, name));
         assert_int_equal(fds[0] >= 0, i % 2);
         assert_int_equal(inode(fds[1]), inodes[i]);
         if (fds[0] >= 0)
