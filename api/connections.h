@@ -28,9 +28,11 @@
 
 struct connection {
     TAILQ_ENTRY(connection) entry;
-    int fd;            /* borrowed */
-    uint64_t deadline; /* monotonic, in ns */
-    unsigned address;  /* the hash */
+    int fd;             /* borrowed */
+    uint64_t deadline;  /* monotonic, in ns */
+    unsigned address;   /* the hash */
+    const char *target; /* of the request line, with its query; gone once the request has begun */
+    size_t target_len;
     bool answering;
     size_t answer;  /* bytes in memory that are being sent to it */
     bool streaming; /* in no list: it has no deadline, and is not given up for others */

@@ -126,13 +126,45 @@ static void notice_end(struct MHD_Connection *mhd)
         MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, ENDED_SECONDS);
 }
 
+static void *on_target(void *ctx, const char *target, struct MHD_Connection *mhd)
+{
+    (void)ctx;
+    struct connection *connection = find_connection(mhd);
+    if (connection != NULL) {
+        connection->target = target;
+        connection->target_len = strlen(target);
+    }
+    return NULL;
+}
+
+/* How far behind the end of a text another one begins, as far as they are parts of one line. */
+static uintptr_t distance(const char *text, size_t len, const char *next)
+{
+    return (uintptr_t)next - ((uintptr_t)text + len);
+}
+
+/*
+ * Whether there is more between the parts of the request line than a space: what follows a NUL,
+ * which the library takes for the end. The whole line is in the connection's memory.
+ */
+static bool hides_bytes(const struct api_listener *listener, const struct connection *connection,
+                        const char *method, const char *version)
+{
+    const uintptr_t memory = listener->limits->connection_memory;
+    uintptr_t after_method = distance(method, strlen(method), connection->target);
+    uintptr_t after_target = distance(connection->target, connection->target_len, version);
+    return (after_method > 1 && after_method < memory) ||
+           (after_target > 1 && after_target < memory);
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_data_size, void **state)
 {
     struct api_listener *listener = ctx;
     struct connection *connection = find_connection(mhd);
-    if (connection == NULL)
+    if (connection == NULL ||
+        (*state == NULL && hides_bytes(listener, connection, method, version)))
         return MHD_NO;
     const struct api_peer peer = find_peer(listener, mhd);
     enum MHD_Result result = api_request_handle(listener->context, &peer, mhd, url, method, version,
@@ -211,6 +243,7 @@ static struct MHD_Daemon *start_daemon(struct api_listener *listener, int fd)
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)limits->connection_memory, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, limits->idle_seconds, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, NULL},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)keep_escapes, NULL},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, listener},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, listener},
