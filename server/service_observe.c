@@ -235,7 +235,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 int service_sweep_start(struct service *service)
 {
     const struct timeval interval = {.tv_sec = SERVICE_SWEEP_MS / 1000,
-                                     .tv_usec = SERVICE_SWEEP_MS % 1000 * 1000};
+                                     .tv_usec = SERVICE_SWEEP_MS % 1000 * 1000L};
     service->watcher =
         (struct supervisor_watcher){.up = on_worker_up, .down = on_worker_down, .ctx = service};
     supervisor_watch(service->supervisor, &service->watcher);
