@@ -2,8 +2,8 @@
  * handover: owns the socket that is listened on, and the channel to one newer program at a time.
  *
  *   IDLE ─ HELLO ─▶ OFFERED ─ TAKE ─▶ RETIRING ─ workers have retired ─▶ GIVEN ─ linger ─▶ done
- *     ▲               │                  └ no way back from here
- *     └─ channel ends, or HANDOVER_SECONDS
+ *     ▲               │                  │ no way back from here
+ *     └─ channel ends, or wait_ms        └─ channel ends ─▶ LOST
  */
 #include "cli/handover.h"
 
@@ -24,7 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum state { IDLE, OFFERED, RETIRING, GIVEN, DONE };
+enum state { IDLE, OFFERED, RETIRING, GIVEN, DONE, LOST };
 
 struct handover {
     struct event_base *base;
@@ -33,7 +33,7 @@ struct handover {
     int fd; /* -1 = nobody can take over any more */
     char path[PATH_MAX];
     struct event *acceptable;
-    struct event *timer;     /* OFFERED: it takes too long; GIVEN: the end of the lingering */
+    struct event *timer;     /* up to OFFERED: it takes too long; GIVEN: the end of lingering */
     struct channel *channel; /* to the newer program, or NULL */
 };
 
@@ -151,15 +151,16 @@ static void on_closed(void *ctx, int error)
     (void)error;
     struct handover *handover = ctx;
     hang_up(handover);
+    event_del(handover->timer);
     switch (handover->state) {
     case OFFERED:
         log_warn("the newer program has not taken over; this one goes on");
-        event_del(handover->timer);
         service_thaw(handover->config.service);
         handover->state = IDLE;
         break;
     case RETIRING:
         log_error("the newer program died while it took over; nothing works any more");
+        handover->state = LOST;
         event_base_loopbreak(handover->base);
         break;
     case GIVEN:
@@ -167,23 +168,28 @@ static void on_closed(void *ctx, int error)
         break;
     case IDLE:
     case DONE:
+    case LOST:
         break;
     }
 }
 
 static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
 
+static void end(struct handover *handover)
+{
+    handover->state = DONE;
+    event_base_loopbreak(handover->base);
+}
+
 static void on_timer(evutil_socket_t fd, short events, void *arg)
 {
     (void)fd;
     (void)events;
     struct handover *handover = arg;
-    if (handover->state == OFFERED) {
+    if (handover->state == GIVEN)
+        end(handover);
+    else
         on_closed(handover, -ETIMEDOUT);
-        return;
-    }
-    handover->state = DONE;
-    event_base_loopbreak(handover->base);
 }
 
 static void on_acceptable(evutil_socket_t fd, short events, void *arg)
@@ -199,7 +205,8 @@ static void on_acceptable(evutil_socket_t fd, short events, void *arg)
         close(client);
         return;
     }
-    set_timer(handover, HANDOVER_SECONDS * 1000);
+    set_timer(handover,
+              handover->config.wait_ms ? handover->config.wait_ms : HANDOVER_SECONDS * 1000);
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
@@ -250,4 +257,32 @@ void handover_free(struct handover *handover)
 bool handover_is_done(const struct handover *handover)
 {
     return handover && handover->state == DONE;
+}
+
+bool handover_is_lost(const struct handover *handover)
+{
+    return handover && handover->state == LOST;
+}
+
+bool handover_stop(struct handover *handover)
+{
+    if (!handover)
+        return false;
+    switch (handover->state) {
+    case RETIRING:
+    case GIVEN:
+        log_info("a newer program takes over; this one ends when that is done");
+        if (!handover->channel) /* it is: nobody needs to linger */
+            end(handover);
+        return true;
+    case IDLE:
+    case OFFERED:
+        if (handover->channel)
+            on_closed(handover, 0);
+        return false;
+    case DONE:
+    case LOST:
+        return false;
+    }
+    return false;
 }

@@ -25,6 +25,7 @@ struct handover_config {
     struct api *api;
     struct store *store;
     struct retired *retired;
+    unsigned wait_ms; /* for a newer program to take over, 0 = HANDOVER_SECONDS */
 };
 
 /* 0 or -errno: then nobody can take over. */
@@ -37,5 +38,14 @@ void handover_free(struct handover *handover);
  * end without unwinding anything.
  */
 bool handover_is_done(const struct handover *handover);
+/* Whether the newer program died when there was no way back: the loop was broken for it. */
+bool handover_is_lost(const struct handover *handover);
+
+/*
+ * The program is told to end. True: it ends by itself, because a newer one has what it had, or is
+ * about to; nothing of that may be shut down. False: whoever was preparing to take over was hung up
+ * on. NULL = false.
+ */
+bool handover_stop(struct handover *handover);
 
 #endif

@@ -1,6 +1,7 @@
 /* loop: owns the handlers of the signals that stop the program, and the drain, while it runs. */
 #include "cli/loop.h"
 
+#include "cli/handover.h"
 #include "cli/notify.h"
 #include "cli/options.h"
 #include "engine/log.h"
@@ -73,6 +74,8 @@ static void on_stop(evutil_socket_t signal_number, short events, void *arg)
     (void)events;
     struct loop *loop = arg;
     bool again = service_draining(loop->config->service);
+    if (handover_stop(loop->config->handover))
+        return;
     log_info("%s: stopping", strsignal(signal_number));
     if (!again && loop->config->drain_seconds > 0) {
         drain(loop);

@@ -366,8 +366,9 @@ int serve_command(const struct options *options)
     if (start(&serve, &config) == 0) {
         struct loop_config loop = {.service = serve.service,
                                    .notify = serve.notify,
+                                   .handover = serve.handover,
                                    .drain_seconds = config.drain_seconds};
-        status = loop_run(serve.base, &loop) < 0 ? 1 : 0;
+        status = loop_run(serve.base, &loop) < 0 || handover_is_lost(serve.handover) ? 1 : 0;
     }
     if (handover_is_done(serve.handover)) {
         log_info("a newer program has taken over");

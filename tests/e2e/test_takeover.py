@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -280,6 +281,31 @@ def test_newer_program_cannot_start(scene, service, echoing, wrong):
     wait.until(lambda: service.call("PATCH", f"/v1/forwards/{echoing.name}",
                                     {"idle_timeout_seconds": 78})[0] == 200,
                "it can be changed")
+
+
+def test_former_program_is_told_to_end(service, echoing):
+    """Also while it still answers whom it has: what the newer one has stays as it is."""
+    former = service.pid
+
+    def tell_again_and_again():
+        wait.until(lambda: "a newer program takes over" in service.log, "there is no way back")
+        try:
+            while manytun.alive(former):
+                os.kill(former, signal.SIGTERM)
+                time.sleep(0.005)
+        except ProcessLookupError:
+            pass
+
+    with echoing.connect() as connection:
+        assert echoes(connection)
+        teller = threading.Thread(target=tell_again_and_again, daemon=True)
+        teller.start()
+        service.take_over()
+        teller.join()
+        assert echoes(connection)
+        with echoing.connect() as another:
+            assert echoes(another)
+    assert service.get("forwards", echoing.name)
 
 
 def test_nobody_to_take_over_from(scene, tmp_path):
