@@ -3,7 +3,11 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
+import subprocess
+
+import pytest
 
 from support import manytun, servers, wait
 
@@ -174,3 +178,16 @@ def test_packaged_names_exist(service):
         text = pathlib.Path(PACKAGING, path).read_text()
         used = set(re.findall(r"\b(?:manytun|wireguard|process)_[a-z_]+", text))
         assert used and used <= served, used - served
+
+
+def test_promtool(service, tunnel):  # pylint: disable=unused-argument
+    """Prometheus' own tool finds nothing to say about the metrics, and the alert rules are right."""
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed")
+    service.forward(("10.9.0.1", 9), name="idle")
+    answer = service.request("GET", "/metrics", None, {"Authorization": f"Bearer {service.token}"})
+    told = subprocess.run(["promtool", "check", "metrics"], input=answer.body, capture_output=True)
+    assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
+    told = subprocess.run(["promtool", "check", "rules", PACKAGING / "prometheus/alerts.yml"],
+                          capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
