@@ -603,11 +603,16 @@ int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const i
 
 /* --- Takeover --------------------------------------------------------------------------------- */
 
+/* NULL also when the tunnel has been handed over, with all its peers. */
+static struct wg_peer *find_peer(const struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN])
+{
+    return tunnel->device ? wg_peer_find(tunnel->device, public_key) : NULL;
+}
+
 static void older_peer(void *ctx, const struct bridge_peer *introduced)
 {
     struct tunnel *tunnel = ctx;
-    struct wg_peer *peer =
-        tunnel->device ? wg_peer_find(tunnel->device, introduced->public_key) : NULL;
+    struct wg_peer *peer = find_peer(tunnel, introduced->public_key);
     if (!peer)
         return;
     wg_peer_set_endpoint(peer, &introduced->remote);
@@ -774,7 +779,7 @@ struct stack *tunnel_stack(struct tunnel *tunnel)
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                       struct counters_peer *counters)
 {
-    struct wg_peer *peer = wg_peer_find(tunnel->device, public_key);
+    struct wg_peer *peer = find_peer(tunnel, public_key);
     if (!peer)
         return -ENOENT;
     struct peer_counts *counts = wg_peer_ctx(peer);
@@ -792,7 +797,7 @@ int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN
 int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                         const union inet_sockaddr *remote)
 {
-    struct wg_peer *peer = wg_peer_find(tunnel->device, public_key);
+    struct wg_peer *peer = find_peer(tunnel, public_key);
     if (!peer)
         return -ENOENT;
     wg_peer_set_endpoint(peer, remote);

@@ -171,9 +171,9 @@ static int peer_endpoint(struct worker *worker, struct channel_message *message)
     if (error || endpoint.tunnel_slot >= COUNTERS_TUNNELS_MAX)
         return -EPROTO;
     struct tunnel *tunnel = worker->tunnels[endpoint.tunnel_slot].tunnel;
-    if (!tunnel)
-        return 0;
-    return tunnel_set_endpoint(tunnel, endpoint.public_key, &endpoint.remote) ? -EPROTO : 0;
+    if (tunnel) /* as peer_counters(); or it was handed over while the name was looked up */
+        tunnel_set_endpoint(tunnel, endpoint.public_key, &endpoint.remote);
+    return 0;
 }
 
 static int peer_counters(struct worker *worker, struct channel_message *message)

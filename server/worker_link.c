@@ -163,7 +163,11 @@ static int on_hello(struct worker_link *link, const struct channel_message *mess
         return -EPROTO;
     link->state = UP;
     evtimer_del(link->timer);
-    if (link->draining || link->retiring) { /* it has nothing, and gets nothing any more */
+    if (link->retiring) { /* it has nothing, and ends */
+        worker_link_send(link, MESSAGE_RETIRE, NULL, 0, NULL, NULL);
+        return 0;
+    }
+    if (link->draining) { /* it has nothing, and gets nothing any more */
         tell_drained(link);
         return 0;
     }
