@@ -27,7 +27,8 @@
  * DRAIN ends accepting: clients in the backlogs are taken, then the listeners are shut down for
  * every duplicate of them. DRAINED comes once, when no connection is left.
  *
- * In a takeover, the older worker is told to hand its tunnels over, and then to retire: it closes
+ * In a takeover, the older worker is told to hand its tunnels over (without a bridge where there
+ * could not be one: then their connections end), and then to retire: it closes
  * its duplicates of the listeners, says RETIRED, and ends by itself when no connection is left. The
  * newer one adopts a tunnel with the other end of its bridge (bridge.h).
  */

@@ -700,15 +700,20 @@ static void newer_writable(void *ctx)
     tunnel_touch(tunnel);
 }
 
-static void newer_closed(void *ctx, int error)
+/* There is no way to the newer worker, or none any more. */
+static void sever(struct tunnel *tunnel)
 {
-    (void)error;
-    struct tunnel *tunnel = ctx;
     bridge_free(tunnel->newer);
     tunnel->newer = NULL;
     bridge_free(tunnel->older); /* nor can those who came before us send any more */
     tunnel->older = NULL;
     tunnel->ops->severed(tunnel->ctx);
+}
+
+static void newer_closed(void *ctx, int error)
+{
+    (void)error;
+    sever(ctx);
 }
 
 static const struct bridge_ops newer_ops = {
@@ -751,7 +756,9 @@ static int introduce(struct tunnel *tunnel)
 
 int tunnel_hand_over(struct tunnel *tunnel, int fd)
 {
-    int error = bridge_new(event_get_base(tunnel->timer), fd, &newer_ops, tunnel, &tunnel->newer);
+    int error = -ENOTCONN;
+    if (fd >= 0)
+        error = bridge_new(event_get_base(tunnel->timer), fd, &newer_ops, tunnel, &tunnel->newer);
     if (!error)
         error = introduce(tunnel);
     publish(tunnel);
@@ -759,7 +766,10 @@ int tunnel_hand_over(struct tunnel *tunnel, int fd)
     free_device(tunnel);
     udp_free(tunnel->udp);
     tunnel->udp = NULL;
-    stack_resume(tunnel->stack); /* it may have waited for the sockets */
+    if (tunnel->newer)
+        stack_resume(tunnel->stack); /* it may have waited for the sockets */
+    else
+        sever(tunnel);
     tunnel_touch(tunnel);
     return error;
 }

@@ -27,7 +27,7 @@ struct tunnel;
 struct tunnel_ops {
     /* A fact about a peer, for people to read. */
     void (*event)(void *ctx, const uint8_t public_key[WG_KEY_LEN], enum wg_event event);
-    /* After tunnel_hand_over(): the newer worker is gone, and no packet leaves any more. */
+    /* In or after tunnel_hand_over(): the newer worker is gone, and no packet leaves any more. */
     void (*severed)(void *ctx);
 };
 
@@ -61,8 +61,8 @@ void tunnel_free(struct tunnel *tunnel);
 
 /*
  * Gives peers and sockets up to the newer worker at the other end of bridge, a SOCK_SEQPACKET
- * socket that is taken over. Keys are wiped. Open connections go on through it. 0 or -ENOMEM: then
- * they do not.
+ * socket that is taken over, also when this fails. Keys are wiped. Open connections go on through
+ * it. -1 = there is none: then nothing goes on, and severed() is called. 0, -ENOMEM or -ENOTCONN.
  */
 int tunnel_hand_over(struct tunnel *tunnel, int bridge);
 /*

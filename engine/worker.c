@@ -329,7 +329,7 @@ static int read_bridge(struct worker *worker, struct channel_message *message,
 {
     struct message_slot slot;
     int error = message_read(message, &slot, sizeof(slot));
-    if (error || slot.slot >= COUNTERS_TUNNELS_MAX || message->fds[0] < 0)
+    if (error || slot.slot >= COUNTERS_TUNNELS_MAX)
         return -EPROTO;
     *tunnel = worker->tunnels[slot.slot].tunnel;
     return 0;
@@ -357,7 +357,7 @@ static int tunnel_give_up(struct worker *worker, struct channel_message *message
 
 static int tunnel_take(struct worker *worker, struct channel_message *message)
 {
-    return give_bridge(worker, message, tunnel_adopt);
+    return message->fds[0] >= 0 ? give_bridge(worker, message, tunnel_adopt) : -EPROTO;
 }
 
 static int retire(struct worker *worker, struct channel_message *message)

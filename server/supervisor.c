@@ -205,22 +205,22 @@ static void on_retire_late(evutil_socket_t fd, short events, void *arg)
         worker_link_give_up(supervisor->workers[i].link);
 }
 
-/* Without a bridge the tunnel's connections end. */
+/* Without a bridge the tunnel's connections end: its sockets are the newer worker's all the same.
+ */
 static void hand_over(struct supervised_tunnel *tunnel)
 {
     struct message_slot message = {.slot = tunnel->slot};
-    int pair[2];
+    int pair[2] = {-1, -1};
     if (!tunnel->told || !worker_link_is_up(tunnel->worker->link))
         return;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec->name,
                   "its connections are lost in the takeover: %s", strerror(errno));
-        return;
-    }
     const int fds[CHANNEL_FDS_MAX] = {pair[0], -1};
     worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_HAND_OVER, &message, sizeof(message),
                      NULL, fds);
-    close(pair[0]);
+    if (pair[0] >= 0)
+        close(pair[0]);
     tunnel->bridge = pair[1];
 }
 

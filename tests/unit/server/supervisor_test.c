@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -240,6 +241,12 @@ static bool one_is_down(struct fixture *f, const void *arg)
 {
     (void)arg;
     return supervisor_worker_alive(f->supervisor, 0) != supervisor_worker_alive(f->supervisor, 1);
+}
+
+static bool all_down(struct fixture *f, const void *arg)
+{
+    (void)arg;
+    return supervisor_workers_alive(f->supervisor) == 0;
 }
 
 /* Each worker is seen by itself, and keeps its counters when its process is another. */
@@ -559,6 +566,38 @@ static void retires(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
+/*
+ * Where there is no descriptor for a bridge, a tunnel is let go of all the same: two workers at one
+ * socket would take each other's packets.
+ */
+static void retires_without_descriptors(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    struct rlimit limit;
+    int done = 0;
+    char byte;
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    int client = connect_client(f);
+    struct reaches one = {&supervisor_forward_counters(forward)->connections_active, 1};
+    run_until(f, reached, &one);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct rlimit none = {.rlim_cur = 3, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    supervisor_retire(f->supervisor, note_drained, &done);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    run_until(f, is_drained, &done);
+    assert_int_equal(supervisor_take_bridge(tunnel), -1);
+    run_until(f, all_down, NULL); /* none has anything left */
+    assert_int_equal(recv(client, &byte, 1, 0), -1);
+    assert_int_equal(errno, ECONNRESET);
+    close(client);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -570,6 +609,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(workers_accept_what_they_are_given, setup, teardown),
         cmocka_unit_test_setup_teardown(drains, setup, teardown),
         cmocka_unit_test_setup_teardown(retires, setup, teardown),
+        cmocka_unit_test_setup_teardown(retires_without_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(drains_without_workers, setup, teardown),
         cmocka_unit_test_setup_teardown(tunnels_are_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_worker_comes_back_with_the_same_listener, setup,
