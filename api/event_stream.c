@@ -30,7 +30,8 @@ struct event_streams {
     struct event_base *base;
     struct events *events;
     const struct event_streams_limits *limits;
-    struct event *heartbeat; /* pending while there are streams */
+    struct event *heartbeat;    /* pending while there are streams */
+    const struct event *ending; /* the daemon whose streams were ended, none of which may wait */
     struct events_watcher watcher;
     TAILQ_HEAD(, event_stream) streams;
     unsigned count;
@@ -146,6 +147,7 @@ struct MHD_Response *event_stream_response(struct event_stream *stream,
 {
     stream->connection = connection;
     stream->run = run;
+    stream->ended = run == stream->streams->ending;
     struct MHD_Response *response = NULL;
     if (watch_socket(stream) == 0 &&
         MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
@@ -185,6 +187,7 @@ void event_streams_end(struct event_streams *streams, const struct event *run)
     struct event_stream *stream;
     if (streams == NULL)
         return;
+    streams->ending = run;
     TAILQ_FOREACH(stream, &streams->streams, entry)
     {
         if (stream->run == run)

@@ -38,7 +38,8 @@ unsigned event_streams_count(const struct event_streams *streams);
 
 /*
  * Ends the streams of the daemon with this event (below), which must be done before it is stopped:
- * they are told when it runs the next time. streams may be NULL.
+ * they are told when it runs the next time. One that begins in that run has ended already. streams
+ * may be NULL.
  */
 void event_streams_end(struct event_streams *streams, const struct event *run);
 

@@ -327,6 +327,27 @@ static void test_stop_while_streaming(void **state)
     start(false);
 }
 
+/* Whatever a request for a stream has come to, its connection does not stop the stop. */
+static void test_stop_while_a_stream_begins(void **state)
+{
+    (void)state;
+    for (int turns = 0; turns < 6; turns++) {
+        int fd = connect_tcp();
+        event_base_loop(fx.base, EVLOOP_NONBLOCK);
+        char request[256];
+        int len = snprintf(request, sizeof(request),
+                           "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n"
+                           "Authorization: Bearer %s\r\n\r\n",
+                           fx.token);
+        assert_int_equal(send(fd, request, (size_t)len, MSG_NOSIGNAL), len);
+        for (int i = 0; i < turns; i++)
+            event_base_loop(fx.base, EVLOOP_NONBLOCK);
+        stop();
+        close(fd);
+        start(false);
+    }
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -346,6 +367,7 @@ int main(void)
         LIMITED_TEST(test_a_client_that_leaves_more_behind),
         LIMITED_TEST(test_a_client_that_does_not_read),
         LIMITED_TEST(test_stop_while_streaming),
+        LIMITED_TEST(test_stop_while_a_stream_begins),
     };
 #undef TEST
 #undef LIMITED_TEST
