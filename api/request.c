@@ -72,6 +72,15 @@ static void note_failure(const struct api_context *context, const struct api_req
                        (uint64_t)now.tv_sec);
 }
 
+static int check_change(const struct api_context *context, struct api_request *request)
+{
+    if (api_method_is_safe(request->head.method) ||
+        !(service_draining(context->service) || service_frozen(context->service)))
+        return 0;
+    return problem_set(&request->call.problem, "draining",
+                       "the service is ending or being replaced; nothing can be changed now");
+}
+
 static int judge(const struct api_context *context, struct api_request *request,
                  struct MHD_Connection *connection)
 {
@@ -79,10 +88,8 @@ static int judge(const struct api_context *context, struct api_request *request,
     MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, &request->head.headers);
     if (api_admit(&context->access, &request->head, &request->match, problem) < 0)
         return -1;
-    if (!api_method_is_safe(request->head.method) &&
-        (service_draining(context->service) || service_frozen(context->service)))
-        return problem_set(problem, "draining",
-                           "the service is ending or being replaced; nothing can be changed now");
+    if (check_change(context, request) < 0)
+        return -1;
     query_init(&request->call.query);
     MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, collect_parameter, request);
     if (problem->status != 0)
@@ -292,7 +299,8 @@ static enum MHD_Result respond(const struct api_context *context, const struct a
         request->call.body = request->body;
         request->call.body_len = request->body_len;
         service_set_actor(context->service, request->match.actor);
-        if (request->match.route->handle(&request->call) < 0)
+        /* Its body may have taken longer than the service had left. */
+        if (check_change(context, request) < 0 || request->match.route->handle(&request->call) < 0)
             request->refused = true;
         service_set_actor(context->service, EVENTS_ACTOR_SYSTEM);
     }

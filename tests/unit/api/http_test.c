@@ -673,6 +673,29 @@ static void test_clients_that_leave(void **state)
     expect_status("GET", "/livez", "", 200);
 }
 
+/* A successor has read everything when the body comes: what it would change is lost. */
+static void test_a_body_that_comes_too_late(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"name\":\"ci\",\"role\":\"read\"}";
+    char head[512];
+    int len = snprintf(head, sizeof(head),
+                       "POST /v1/tokens HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                       "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                       "Content-Length: %zu\r\n\r\n{",
+                       fx.token, sizeof(body) - 1);
+    int fd = connect_tcp();
+    assert_int_equal(send(fd, head, (size_t)len, MSG_NOSIGNAL), len);
+    /* The daemon has read the one when it answers the other. */
+    expect_status("GET", "/v1/info", "", 200);
+    service_freeze(fx.service);
+    struct answer answer = exchange(fd, body + 1, sizeof(body) - 2);
+    check_problem(&answer, 503, "draining");
+    free_answer(&answer);
+    service_thaw(fx.service);
+    expect_problem("GET", "/v1/tokens/ci", "", "", 404, "not_found");
+}
+
 static void test_stale_socket_is_replaced(void **state)
 {
     (void)state;
@@ -726,6 +749,7 @@ int main(void)
         TEST(test_openapi),
         TEST(test_keep_alive_and_pipelining),
         TEST(test_clients_that_leave),
+        TEST(test_a_body_that_comes_too_late),
         TEST(test_stale_socket_is_replaced),
     };
 #undef TEST
