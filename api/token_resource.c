@@ -66,6 +66,8 @@ static const char *read_expiry(struct input *input, const char *value)
     clock_gettime(CLOCK_REALTIME, &now);
     if (rfc3339_parse(value, &input->expires_at) < 0)
         return "must be a time such as 2030-01-31T12:00:00Z";
+    if (input->expires_at.tv_sec >= STORE_TIME_SECONDS_END)
+        return "must be before 2262-04-11T23:47:16Z; leave it out for a token that never expires";
     return input->expires_at.tv_sec > now.tv_sec ? NULL : "must be in the future";
 }
 

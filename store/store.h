@@ -127,13 +127,16 @@ int store_load_forward_totals(struct store *store,
 
 #define STORE_TOKEN_HASH_LEN 32
 
+/* Times are nanoseconds in 64 bits: the first second that is too late (2262-04-11T23:47:16Z). */
+#define STORE_TIME_SECONDS_END (INT64_MAX / 1000000000)
+
 enum store_role { STORE_ROLE_READ = 1, STORE_ROLE_ADMIN = 2 };
 
 struct store_token {
     char name[SPEC_NAME_MAX + 1];
     enum store_role role;
     struct timespec created_at;
-    struct timespec expires_at; /* zero = never */
+    struct timespec expires_at; /* zero = never; before STORE_TIME_SECONDS_END */
     uint8_t hash[STORE_TOKEN_HASH_LEN];
 };
 

@@ -177,6 +177,22 @@ static void test_last_admin_token_stays(void **state)
     free_answer(&answer);
 }
 
+/* The last moment that the database can tell is the same after a restart. */
+static void test_the_latest_expiry(void **state)
+{
+    (void)state;
+    struct answer answer = call("POST", "/v1/tokens", "",
+                                "{\"name\":\"ci\",\"role\":\"read\","
+                                "\"expires_at\":\"2262-04-11T23:47:15.999Z\"}");
+    assert_int_equal(answer.status, 201);
+    free_answer(&answer);
+    stop();
+    start(false);
+    answer = call("GET", "/v1/tokens/ci", "", "");
+    assert_string_equal(text_of(answer.json, "expires_at"), "2262-04-11T23:47:15.999Z");
+    free_answer(&answer);
+}
+
 static void test_what_is_no_token(void **state)
 {
     (void)state;
@@ -196,6 +212,10 @@ static void test_what_is_no_token(void **state)
         {"{\"name\":\"a\",\"role\":\"read\",\"expires_at\":\"soon\"}", "/expires_at",
          "invalid_time"},
         {"{\"name\":\"a\",\"role\":\"read\",\"expires_at\":\"2001-01-01T00:00:00Z\"}",
+         "/expires_at", "invalid_time"},
+        {"{\"name\":\"a\",\"role\":\"read\",\"expires_at\":\"2262-04-11T23:47:16Z\"}",
+         "/expires_at", "invalid_time"},
+        {"{\"name\":\"a\",\"role\":\"read\",\"expires_at\":\"9999-12-31T23:59:59Z\"}",
          "/expires_at", "invalid_time"},
         {"{\"name\":\"a\",\"role\":\"read\",\"token\":\"x\"}", "/token", "unknown_field"},
         {"{\"name\":\"admin\",\"role\":\"read\"}", "/name", "name_taken"},
@@ -297,13 +317,10 @@ int main(void)
     log_set_level(LOG_LEVEL_OFF);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_health_listener),
-        TEST(test_token_life),
-        TEST(test_token_rotation),
-        TEST(test_token_changes_are_audited),
-        TEST(test_last_admin_token_stays),
-        TEST(test_what_is_no_token),
-        TEST(test_as_many_tokens_as_there_may_be),
+        TEST(test_health_listener),        TEST(test_token_life),
+        TEST(test_token_rotation),         TEST(test_token_changes_are_audited),
+        TEST(test_last_admin_token_stays), TEST(test_the_latest_expiry),
+        TEST(test_what_is_no_token),       TEST(test_as_many_tokens_as_there_may_be),
         TEST(test_guessing_is_limited),
     };
 #undef TEST
