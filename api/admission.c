@@ -113,6 +113,7 @@ static int check_token(const struct api_access *access, const struct api_head *h
     }
     guess_limit_succeeded(access->guesses, &head->address, seconds);
     identify(match, token->role, "token:", token->name);
+    match->lease = token_lease_of(token);
     return 0;
 }
 

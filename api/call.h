@@ -53,6 +53,7 @@ struct api_call {
     struct tokens *tokens;
     enum api_caller caller;
     enum api_role role;           /* the caller's */
+    struct token_lease lease;     /* the caller's token */
     char name[SPEC_NAME_MAX + 1]; /* what {name} stood for in the path */
     char peer[SPEC_NAME_MAX + 1]; /* what {peer} stood for; "" = not in the path */
     struct query query;

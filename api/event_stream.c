@@ -14,11 +14,14 @@
 #include <event2/event.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct event_stream {
     TAILQ_ENTRY(event_stream) entry;
     struct event_streams *streams;
     struct event_feed feed;
+    const struct tokens *tokens;
+    struct token_lease lease;
     struct MHD_Connection *connection; /* NULL until there is a response */
     struct event *run;                 /* the daemon */
     struct event *socket;              /* tells when the client leaves */
@@ -55,11 +58,19 @@ static void end(struct event_stream *stream)
 
 /* --- One stream ------------------------------------------------------------------------------- */
 
+static bool may_go_on(const struct event_stream *stream)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return !stream->ended && tokens_lease_holds(stream->tokens, &stream->lease, &now);
+}
+
 /* libmicrohttpd's content reader. */
 static ssize_t read_stream(void *ctx, uint64_t pos, char *buf, size_t max)
 {
     (void)pos;
     struct event_stream *stream = ctx;
+    stream->ended = !may_go_on(stream);
     ssize_t len = stream->ended ? 0 : event_feed_read(&stream->feed, buf, max);
     if (stream->ended || len < 0)
         return MHD_CONTENT_READER_END_OF_STREAM;
@@ -89,21 +100,24 @@ static void start_heartbeat(struct event_streams *streams)
         event_add(streams->heartbeat, &interval);
 }
 
-int event_stream_new(struct event_streams *streams, const struct query *query,
-                     const uint64_t *since, struct event_stream **out, struct problem *problem)
+int event_stream_new(struct event_streams *streams, const struct event_stream_request *request,
+                     struct event_stream **out, struct problem *problem)
 {
     if (streams->count >= streams->limits->streams)
         return problem_set(problem, "exhausted", "%u clients are sent events already",
                            streams->count);
     struct event_stream *stream = calloc(1, sizeof(*stream));
-    int rc =
-        stream != NULL ? event_feed_init(&stream->feed, streams->events, query, since) : -ENOMEM;
+    int rc = stream != NULL
+                 ? event_feed_init(&stream->feed, streams->events, request->query, request->since)
+                 : -ENOMEM;
     if (rc < 0) {
         free(stream);
         return rc == -ENOMEM ? problem_set(problem, "exhausted", "out of memory")
                              : problem_set(problem, "internal", "the events cannot be read");
     }
     stream->streams = streams;
+    stream->tokens = request->tokens;
+    stream->lease = *request->lease;
     TAILQ_INSERT_TAIL(&streams->streams, stream, entry);
     streams->count++;
     start_heartbeat(streams);

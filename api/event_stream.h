@@ -10,6 +10,7 @@
 #define MANYTUN_API_EVENT_STREAM_H
 
 #include "api/query.h"
+#include "api/tokens.h"
 #include "server/events.h"
 #include "server/problem.h"
 
@@ -43,12 +44,17 @@ unsigned event_streams_count(const struct event_streams *streams);
  */
 void event_streams_end(struct event_streams *streams, const struct event *run);
 
-/*
- * Makes a stream of the events after `since` (NULL = of those to come) that the query wants. 0, or
- * -1 with the problem filled (too many).
- */
-int event_stream_new(struct event_streams *streams, const struct query *query,
-                     const uint64_t *since, struct event_stream **out, struct problem *problem);
+struct event_stream_request {
+    const struct query *query;   /* which events */
+    const uint64_t *since;       /* those after it; NULL = those to come */
+    const struct tokens *tokens; /* must outlive the stream */
+    const struct token_lease
+        *lease; /* it ends with this token, at the next heartbeat at the latest */
+};
+
+/* Makes a stream. 0, or -1 with the problem filled (too many). */
+int event_stream_new(struct event_streams *streams, const struct event_stream_request *request,
+                     struct event_stream **out, struct problem *problem);
 /* One that has not become a response. NULL is allowed. */
 void event_stream_free(struct event_stream *stream);
 

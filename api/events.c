@@ -118,7 +118,9 @@ static int answer_stream(struct api_call *call, const uint64_t *since)
     if ((call->query.present & QUERY_LIMIT) != 0)
         return problem_set(&call->problem, "invalid_parameter",
                            "a stream has no limit; a page needs \"Accept: application/json\"");
-    if (event_stream_new(call->server->event_streams, &call->query, since, &call->answer.stream,
+    const struct event_stream_request request = {
+        .query = &call->query, .since = since, .tokens = call->tokens, .lease = &call->lease};
+    if (event_stream_new(call->server->event_streams, &request, &call->answer.stream,
                          &call->problem) < 0)
         return -1;
     call->answer.status = 200;

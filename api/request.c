@@ -105,6 +105,7 @@ static int judge(const struct api_context *context, struct api_request *request,
     request->call.tokens = context->access.tokens;
     request->call.caller = request->head.caller;
     request->call.role = request->match.role;
+    request->call.lease = request->match.lease;
     return 0;
 }
 

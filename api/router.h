@@ -38,6 +38,7 @@ struct api_match {
     char peer[SPEC_NAME_MAX + 1];     /* … and {peer}; "" = not in the path */
     enum api_role role;               /* the caller's, filled by api_admit() … */
     char actor[EVENTS_ACTOR_MAX + 1]; /* … and who it is, see events_set_actor() */
+    struct token_lease lease;         /* … by which token */
     char allow[64];                   /* "GET, HEAD, POST" where the path exists */
     unsigned retry_seconds;           /* when too many wrong tokens came: how long to wait */
 };

@@ -139,6 +139,24 @@ const struct token *tokens_authenticate(struct tokens *tokens, const char *autho
     return found;
 }
 
+struct token_lease token_lease_of(const struct token *token)
+{
+    struct token_lease lease;
+    memcpy(lease.name, token->name, sizeof(lease.name));
+    memcpy(lease.hash, token->hash, sizeof(lease.hash));
+    return lease;
+}
+
+bool tokens_lease_holds(const struct tokens *tokens, const struct token_lease *lease,
+                        const struct timespec *now)
+{
+    if (lease->name[0] == '\0')
+        return true;
+    const struct token *token = tokens_find(tokens, lease->name);
+    return token != NULL && sodium_memcmp(token->hash, lease->hash, sizeof(lease->hash)) == 0 &&
+           !has_expired(token, now);
+}
+
 /* --- Changing --------------------------------------------------------------------------------- */
 
 /* The change and its audit record are on disk together, or neither is. */

@@ -40,6 +40,12 @@ struct tokens {
     size_t count;
 };
 
+/* By which token somebody is served for longer than one request. */
+struct token_lease {
+    char name[SPEC_NAME_MAX + 1]; /* "" = without a token: it never ends */
+    uint8_t hash[STORE_TOKEN_HASH_LEN];
+};
+
 /* Fills an empty (zeroed) list. events may be NULL. 0, -ENOMEM, -E2BIG (more than TOKENS_MAX) or
  * -EIO. */
 int tokens_load(struct tokens *tokens, struct store *store, struct events *events);
@@ -52,6 +58,10 @@ void tokens_fini(struct tokens *tokens);
  */
 const struct token *tokens_authenticate(struct tokens *tokens, const char *authorization,
                                         const struct timespec *now);
+struct token_lease token_lease_of(const struct token *token);
+/* Whether that token is still there at this time: neither deleted, replaced nor expired. */
+bool tokens_lease_holds(const struct tokens *tokens, const struct token_lease *lease,
+                        const struct timespec *now);
 const struct token *tokens_find(const struct tokens *tokens, const char *name);
 /* The first one with a name > after ("" = from the start), or NULL. */
 const struct token *tokens_next(const struct tokens *tokens, const char *after);

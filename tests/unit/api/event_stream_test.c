@@ -327,6 +327,54 @@ static void test_stop_while_streaming(void **state)
     start(false);
 }
 
+/* The text of a new token that ends in so many seconds, 0 = never. */
+static void use_new_token(const char *name, unsigned seconds)
+{
+    char body[160];
+    int len = snprintf(body, sizeof(body), "{\"name\":\"%s\",\"role\":\"read\"", name);
+    time_t end = time(NULL) + seconds;
+    struct tm utc;
+    if (seconds > 0)
+        len += (int)strftime(body + len, sizeof(body) - (size_t)len,
+                             ",\"expires_at\":\"%Y-%m-%dT%H:%M:%SZ\"", gmtime_r(&end, &utc));
+    snprintf(body + len, sizeof(body) - (size_t)len, "}");
+    struct answer answer = call("POST", "/v1/tokens", "", body);
+    assert_int_equal(answer.status, 201);
+    snprintf(fx.token, sizeof(fx.token), "%s", text_of(answer.json, "token"));
+    free_answer(&answer);
+}
+
+/* Who is not let in any more is not told any more either. */
+static void test_a_stream_ends_with_its_token(void **state)
+{
+    (void)state;
+    char admin[sizeof(fx.token)];
+    memcpy(admin, fx.token, sizeof(admin));
+    limits.events.heartbeat_seconds = 3600;
+    stop();
+    start(false);
+    struct stream other = open_stream("", "");
+    use_new_token("ci", 0);
+    struct stream stream = open_stream("", "");
+    memcpy(fx.token, admin, sizeof(admin));
+    expect_status("DELETE", "/v1/tokens/ci", "", 204);
+    use_new_token("ci", 0); /* of the same name, and another */
+    await(&stream, "\r\n0\r\n\r\n");
+    assert_null(strstr(stream.text, "token.deleted"));
+    await(&other, "token.deleted");
+    close_stream(&stream);
+    close_stream(&other);
+}
+
+static void test_a_stream_ends_when_its_token_expires(void **state)
+{
+    (void)state;
+    use_new_token("ci", 2);
+    struct stream stream = open_stream("", "");
+    await(&stream, "\r\n0\r\n\r\n");
+    close_stream(&stream);
+}
+
 /* Whatever a request for a stream has come to, its connection does not stop the stop. */
 static void test_stop_while_a_stream_begins(void **state)
 {
@@ -366,6 +414,8 @@ int main(void)
         LIMITED_TEST(test_streams_are_few_and_free_when_clients_leave),
         LIMITED_TEST(test_a_client_that_leaves_more_behind),
         LIMITED_TEST(test_a_client_that_does_not_read),
+        LIMITED_TEST(test_a_stream_ends_with_its_token),
+        LIMITED_TEST(test_a_stream_ends_when_its_token_expires),
         LIMITED_TEST(test_stop_while_streaming),
         LIMITED_TEST(test_stop_while_a_stream_begins),
     };
