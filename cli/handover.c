@@ -18,10 +18,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum state { IDLE, OFFERED, RETIRING, GIVEN, DONE, LOST };
@@ -35,6 +37,8 @@ struct handover {
     struct event *acceptable;
     struct event *timer;     /* up to OFFERED: it takes too long; GIVEN: the end of lingering */
     struct channel *channel; /* to the newer program, or NULL */
+    int newer;               /* a descriptor of its process, readable when that has ended, or -1 */
+    bool is_alone;           /* DONE: it has ended already */
 };
 
 /* --- Giving ----------------------------------------------------------------------------------- */
@@ -175,9 +179,31 @@ static void on_closed(void *ctx, int error)
 
 static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
 
+static void look_at(struct handover *handover, int client)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (handover->newer >= 0)
+        close(handover->newer);
+    handover->newer = -1;
+    if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0)
+        handover->newer = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+static bool has_ended(const struct handover *handover)
+{
+    struct pollfd newer = {.fd = handover->newer, .events = POLLIN};
+    return handover->newer >= 0 && poll(&newer, 1, 0) == 1;
+}
+
 static void end(struct handover *handover)
 {
     handover->state = DONE;
+    handover->is_alone = has_ended(handover);
+    if (handover->is_alone)
+        log_error("the newer program took over, and has ended");
+    else
+        log_info("a newer program has taken over");
     event_base_loopbreak(handover->base);
 }
 
@@ -205,6 +231,7 @@ static void on_acceptable(evutil_socket_t fd, short events, void *arg)
         close(client);
         return;
     }
+    look_at(handover, client);
     set_timer(handover,
               handover->config.wait_ms ? handover->config.wait_ms : HANDOVER_SECONDS * 1000);
 }
@@ -219,6 +246,7 @@ int handover_new(struct event_base *base, const struct handover_config *config,
         return -ENOMEM;
     handover->base = base;
     handover->config = *config;
+    handover->newer = -1;
     snprintf(handover->path, sizeof(handover->path), "%.4000s/%s", config->directory,
              HANDOFF_SOCKET);
     handover->fd = unix_socket_listen(handover->path, SOCK_SEQPACKET);
@@ -247,6 +275,8 @@ void handover_free(struct handover *handover)
         event_free(handover->acceptable);
     if (handover->timer)
         event_free(handover->timer);
+    if (handover->newer >= 0)
+        close(handover->newer);
     if (handover->fd >= 0) {
         unlink(handover->path);
         close(handover->fd);
@@ -261,7 +291,7 @@ bool handover_is_done(const struct handover *handover)
 
 bool handover_is_lost(const struct handover *handover)
 {
-    return handover && handover->state == LOST;
+    return handover && (handover->state == LOST || handover->is_alone);
 }
 
 bool handover_stop(struct handover *handover)

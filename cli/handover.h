@@ -38,7 +38,10 @@ void handover_free(struct handover *handover);
  * end without unwinding anything.
  */
 bool handover_is_done(const struct handover *handover);
-/* Whether the newer program died when there was no way back: the loop was broken for it. */
+/*
+ * Whether the newer program died when there was no way back, and nobody goes on: the loop was
+ * broken for it. When it is done as well, nothing is to be unwound all the same.
+ */
 bool handover_is_lost(const struct handover *handover);
 
 /*

@@ -370,10 +370,8 @@ int serve_command(const struct options *options)
                                    .drain_seconds = config.drain_seconds};
         status = loop_run(serve.base, &loop) < 0 || handover_is_lost(serve.handover) ? 1 : 0;
     }
-    if (handover_is_done(serve.handover)) {
-        log_info("a newer program has taken over");
-        _exit(0); /* sockets, workers and database are another's: there is nothing to unwind */
-    }
+    if (handover_is_done(serve.handover))
+        _exit(status); /* sockets, workers and database are another's: nothing is to be unwound */
     stop(&serve);
     return status;
 }

@@ -5,6 +5,9 @@
 #include "server/retired.h"
 #include "tests/unit/api/http_world.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 #define WAIT_MS 50
 
 static struct retired *retired;
@@ -12,6 +15,7 @@ static struct handover *handover;
 
 static int set_up_handover(void **state)
 {
+    fake.drained = NULL;
     if (set_up(state) != 0 || retired_new(fx.base, 60, &retired) < 0)
         return -1;
     const struct handover_config config = {
@@ -172,6 +176,42 @@ static void who_dies_without_a_way_back_is_missed(void **state)
     assert_true(handover_is_lost(handover));
 }
 
+/* After the hand-over, too: a service manager is to know that nobody is there. */
+static void who_dies_with_everything_is_missed(void **state)
+{
+    (void)state;
+    int news[2];
+    char byte;
+    assert_int_equal(pipe(news), 0);
+    pid_t newer = fork();
+    if (newer == 0) { /* the loop is the parent's: this one only connects, and waits for its end */
+        int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", fx.directory, HANDOFF_SOCKET);
+        const struct {
+            uint32_t len, offset;
+            uint16_t type, fds;
+            uint32_t version;
+        } hello = {4, 0, HANDOFF_HELLO, 0, HANDOFF_VERSION}, take = {0, 0, HANDOFF_TAKE, 0, 0};
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+            send(fd, &hello, 16, 0) == 16 && send(fd, &take, 12, 0) == 12 &&
+            write(news[1], "x", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    assert_int_equal(read(news[0], &byte, 1), 1);
+    while (fake.drained == NULL)
+        turn();
+    fake.drained(fake.drained_ctx);
+    kill(newer, SIGKILL);
+    assert_true(run_ms(10000));
+    assert_true(handover_is_done(handover));
+    assert_true(handover_is_lost(handover));
+    waitpid(newer, NULL, 0);
+    close(news[0]);
+    close(news[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_handover, tear_down_handover)
 
 int main(void)
@@ -180,7 +220,7 @@ int main(void)
         TEST(who_only_looks_changes_nothing),        TEST(who_says_nothing_is_hung_up_on),
         TEST(who_is_refused_changes_nothing),        TEST(who_takes_too_long_is_given_up),
         TEST(an_end_before_it_is_the_end),           TEST(an_end_after_it_shuts_nothing),
-        TEST(who_dies_without_a_way_back_is_missed),
+        TEST(who_dies_without_a_way_back_is_missed), TEST(who_dies_with_everything_is_missed),
     };
     log_set_level(LOG_LEVEL_OFF);
     return cmocka_run_group_tests(tests, NULL, NULL);
