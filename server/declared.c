@@ -3,6 +3,8 @@
  *
  *   settled ─ change on disk ─▶ waiting ─ timer ─▶ loaded: settled, or refused
  *   refused ─ change on disk, or (if the reason may pass) DECLARED_RETRY_MS ─▶ loaded again
+ *
+ * While the service is frozen it waits on.
  */
 #include "server/declared.h"
 
@@ -143,6 +145,10 @@ static int read_and_apply(struct declared *declared, struct config_files *files)
 
 static int load(struct declared *declared)
 {
+    if (service_frozen(declared->service)) {
+        start_timer(declared, DECLARED_SETTLE_MS);
+        return 0;
+    }
     struct config_files *files = calloc(1, sizeof(*files));
     if (files == NULL)
         return refuse(declared, "NotApplied", "out of memory");

@@ -33,7 +33,10 @@ int declared_new(struct event_base *base, struct service *service, const char *p
 /* What was applied stays. NULL is allowed. */
 void declared_free(struct declared *declared);
 
-/* Reads and applies it now. 0, or -1, and every error was logged. */
+/*
+ * Reads and applies it now, or as soon as the service is not frozen any more. 0, or -1, and every
+ * error was logged.
+ */
 int declared_load(struct declared *declared);
 
 /*

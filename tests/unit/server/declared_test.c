@@ -4,6 +4,7 @@
 #include "server/declared.h"
 
 #include "server/events.h"
+#include "server/service_takeover.h"
 #include "tests/unit/server/service_world.h"
 
 #include <fcntl.h>
@@ -260,6 +261,43 @@ static int note_event(void *ctx, const struct store_event *event)
     return 0;
 }
 
+static bool settled;
+
+static void note_settled(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    (void)arg;
+    settled = true;
+}
+
+static bool is_settled(const char *name)
+{
+    (void)name;
+    return settled;
+}
+
+/* While somebody else may take over nothing can be changed; that is no fault of the file. */
+static void test_waits_while_frozen(void **state)
+{
+    (void)state;
+    const struct timeval wait = {.tv_usec = 3 * DECLARED_SETTLE_MS * 1000};
+    replace("a.json", TUNNEL FORWARD("a") "]}");
+    assert_int_equal(load(path_of("a.json")), 0);
+    service_freeze(fx.service);
+    replace("a.json", TUNNEL FORWARD("b") "]}");
+    settled = false;
+    event_base_once(fx.base, -1, EV_TIMEOUT, note_settled, NULL, &wait);
+    wait_until(is_settled, "a look at the file");
+    assert_true(there_is("a"));
+    assert_true(is_condition("Applied"));
+    assert_int_equal(declared_load(declared), 0); /* on demand */
+    assert_true(is_condition("Applied"));
+    service_thaw(fx.service);
+    wait_until(there_is, "b");
+    assert_true(is_gone("a"));
+}
+
 static void test_events(void **state)
 {
     (void)state;
@@ -291,6 +329,7 @@ int main(void)
         TEST(test_wg_quick_file),
         TEST(test_conflicts),
         TEST(test_events),
+        TEST(test_waits_while_frozen),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
