@@ -549,26 +549,16 @@ static int update_peers(struct tunnel *tunnel, const struct spec_tunnel *spec)
     return error;
 }
 
-/* The older worker's connections have these ports. */
-static void leave_ports_alone(struct tunnel *tunnel, const uint8_t ports[BRIDGE_PORT_BYTES])
-{
-    if (stack_reserve_ports(tunnel->stack, ports) < 0)
-        log_about(LOG_LEVEL_WARN, LOG_TUNNEL, tunnel->spec.name,
-                  "out of memory: a new connection may meet one of the older worker");
-}
-
 static int update_stack(struct tunnel *tunnel, const struct spec_tunnel *spec)
 {
     struct stack *stack;
-    uint8_t ports[BRIDGE_PORT_BYTES];
     int error = make_stack(tunnel, spec, &stack);
     if (error)
         return error;
-    stack_used_ports(tunnel->stack, ports);
     stack_free(tunnel->stack);
     tunnel->stack = stack;
-    if (tunnel->older)
-        leave_ports_alone(tunnel, ports);
+    bridge_free(tunnel->older); /* those of older workers end, too */
+    tunnel->older = NULL;
     return 0;
 }
 
@@ -634,7 +624,10 @@ static void older_peer(void *ctx, const struct bridge_peer *introduced)
 
 static void older_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
 {
-    leave_ports_alone(ctx, ports);
+    struct tunnel *tunnel = ctx;
+    if (stack_reserve_ports(tunnel->stack, ports) < 0)
+        log_about(LOG_LEVEL_WARN, LOG_TUNNEL, tunnel->spec.name,
+                  "out of memory: a new connection may meet one of the older worker");
 }
 
 static void older_packet(void *ctx, uint8_t *packet, size_t len)

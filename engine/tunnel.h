@@ -50,8 +50,9 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out);
  * take the place of the present ones, and are taken over, also when this fails.
  *
  * Sessions go on: with peers that stay, and, when the private key changes, until they are renewed.
- * Other addresses or another MTU mean another stack: the connections of the present one are
- * aborted. An endpoint that is taken from a peer stays in use until the peer calls from elsewhere.
+ * Other addresses or another MTU mean another stack: the connections of the present one, and of
+ * older workers, are aborted. An endpoint that is taken from a peer stays in use until the peer
+ * calls from elsewhere.
  *
  * 0, -ENOMEM, or what stack_new() and wg_peer_add() say; then what could be changed was.
  */
