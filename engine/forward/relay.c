@@ -82,12 +82,24 @@ static void relay_end(struct relay *relay, enum end how, const char *reason)
     turn_defer(group->turn, &relay->end_of_turn);
 }
 
+/*
+ * Stamps the outcome of a dial with the wall clock, and with a later time than the other outcome
+ * has: which of the two came last is told from their times, also when the clock was set back
+ * between them.
+ */
+static void stamp(counter *outcome, const counter *other)
+{
+    uint64_t now = (uint64_t)clock_unix_ns();
+    uint64_t before = counter_get(other);
+    counter_set(outcome, now > before ? now : before + 1);
+}
+
 static void dial_failed(struct relay *relay, int error)
 {
     struct counters_forward *counters = relay->group->counters;
     counter_add(&counters->connect_failures, 1);
     counter_set(&counters->last_error, (uint64_t)-error);
-    counter_set(&counters->last_error_unix_ns, (uint64_t)clock_unix_ns());
+    stamp(&counters->last_error_unix_ns, &counters->last_connect_unix_ns);
     relay_end(relay, END_RESET, strerror(-error));
 }
 
@@ -167,8 +179,9 @@ static void on_client_readable(evutil_socket_t fd, short events, void *arg)
 static void conn_connected(void *ctx)
 {
     struct relay *relay = ctx;
+    struct counters_forward *counters = relay->group->counters;
     relay->connected = true;
-    counter_set(&relay->group->counters->last_connect_unix_ns, (uint64_t)clock_unix_ns());
+    stamp(&counters->last_connect_unix_ns, &counters->last_error_unix_ns);
     active(relay);
     if (relay->idle_timeout > 0)
         set_timer(relay, relay->idle_timeout);

@@ -487,6 +487,28 @@ static void resets_the_client_when_the_dial_is_refused(void **state)
     close(client.fd);
 }
 
+/* Which connection was the last shows in the times also after the wall clock was set back. */
+static void tells_the_last_connection_from_those_before(void **state)
+{
+    struct fixture *f = *state;
+    struct counters_forward *counters = &f->counters;
+    const uint64_t ahead = (uint64_t)clock_unix_ns() + 3600 * CLOCK_NS_PER_S;
+    start_listener(f);
+    counter_set(&counters->last_error_unix_ns, ahead);
+    struct client client = {.fd = connect_client(f), .to_send = 1, .shut = true};
+    run_until(f, client_at_end, &client);
+    close(client.fd);
+    assert_true(counter_get(&counters->last_connect_unix_ns) > ahead);
+
+    f->spec.target_port = TARGET_PORT + 1;
+    assert_int_equal(listener_update(f->listener, &f->spec, -1), 0);
+    client = (struct client){.fd = connect_client(f)};
+    run_until(f, client_at_end, &client);
+    close(client.fd);
+    assert_true(counter_get(&counters->last_error_unix_ns) >
+                counter_get(&counters->last_connect_unix_ns));
+}
+
 static void gives_a_dial_up_after_its_timeout(void **state)
 {
     struct fixture *f = *state;
@@ -776,6 +798,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(goes_on_after_the_target_has_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_no_more_than_the_target_takes, setup, teardown),
         cmocka_unit_test_setup_teardown(resets_the_client_when_the_dial_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(tells_the_last_connection_from_those_before, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(gives_a_dial_up_after_its_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_what_is_idle_if_asked_to, setup, teardown),
