@@ -2,6 +2,7 @@
 #include "engine/bridge.h"
 
 #include "engine/clock.h"
+#include "engine/spec.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -19,7 +20,7 @@
 /* Pieces of a packet. */
 #define PIECES_MAX 63
 
-enum frame_type { FRAME_HELLO = 1, FRAME_PEERS, FRAME_PORTS, FRAME_PACKET };
+enum frame_type { FRAME_HELLO = 1, FRAME_PEERS, FRAME_PORTS, FRAME_PACKET, FRAME_GONE };
 
 struct bridge {
     int fd;
@@ -84,6 +85,11 @@ int bridge_introduce(struct bridge *bridge, const struct bridge_peer *peers, siz
     return error;
 }
 
+int bridge_send_gone(struct bridge *bridge, const char *name)
+{
+    return send_bytes(bridge, FRAME_GONE, name, strlen(name));
+}
+
 static void on_writable(evutil_socket_t fd, short events, void *arg)
 {
     (void)fd;
@@ -117,6 +123,16 @@ static int take_peers(struct bridge *bridge, const uint8_t *body, size_t len)
     return 0;
 }
 
+static int take_gone(struct bridge *bridge, const uint8_t *body, size_t len)
+{
+    char name[SPEC_NAME_MAX + 1] = "";
+    if (len == 0 || len > SPEC_NAME_MAX)
+        return -EPROTO;
+    memcpy(name, body, len);
+    bridge->ops->gone(bridge->ctx, name);
+    return 0;
+}
+
 static int take_frame(struct bridge *bridge, uint8_t *frame, size_t len)
 {
     uint32_t version;
@@ -138,6 +154,8 @@ static int take_frame(struct bridge *bridge, uint8_t *frame, size_t len)
         return 0;
     case FRAME_PEERS:
         return take_peers(bridge, body, body_len);
+    case FRAME_GONE:
+        return take_gone(bridge, body, body_len);
     default:
         return -EPROTO;
     }

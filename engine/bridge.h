@@ -7,6 +7,7 @@
  * back.
  *
  *   older → newer, first     HELLO, PEERS (where they are), PORTS (which local ports are in use)
+ *   newer → older            GONE (the connections of a forward are to end)
  *   both ways, then          PACKET
  *
  * A SOCK_SEQPACKET socket pair carries one of them per frame. The two ends may be of different
@@ -25,7 +26,7 @@ struct bridge;
 struct event_base;
 
 /* Changes with every change of the frames. */
-#define BRIDGE_VERSION 1
+#define BRIDGE_VERSION 2
 
 #define BRIDGE_KEY_LEN    32
 #define BRIDGE_PORT_BYTES (65536 / 8) /* one bit per port, the lowest in each byte first */
@@ -44,6 +45,8 @@ struct bridge_peer {
 struct bridge_ops {
     void (*peer)(void *ctx, const struct bridge_peer *peer);
     void (*ports)(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES]);
+    /* A forward is gone; name is a string. */
+    void (*gone)(void *ctx, const char *name);
     /* It may be changed, and stays readable until received() returns. */
     void (*packet)(void *ctx, uint8_t *packet, size_t len);
     /* The batch is over. */
@@ -67,6 +70,8 @@ void bridge_free(struct bridge *bridge);
  */
 int bridge_introduce(struct bridge *bridge, const struct bridge_peer *peers, size_t count,
                      const uint8_t ports[BRIDGE_PORT_BYTES]);
+/* Says that a forward is gone. 0 or -errno: the other end will not hear of it. */
+int bridge_send_gone(struct bridge *bridge, const char *name);
 /* Works off what has come, without waiting for the loop. It may be closed after. */
 void bridge_receive(struct bridge *bridge);
 /* One inner packet in pieces. 0; -EAGAIN = full, see writable(); or -errno: it is dropped. */

@@ -652,9 +652,16 @@ static void older_closed(void *ctx, int error)
     stack_reserve_ports(tunnel->stack, NULL);
 }
 
+static void older_gone(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+}
+
 static const struct bridge_ops older_ops = {
     .peer = older_peer,
     .ports = older_ports,
+    .gone = older_gone,
     .packet = older_packet,
     .received = bridge_touched,
     .writable = bridge_touched,
@@ -680,6 +687,13 @@ static void newer_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
 {
     (void)ctx;
     (void)ports;
+}
+
+static void newer_gone(void *ctx, const char *name)
+{
+    struct tunnel *tunnel = ctx;
+    tunnel->ops->gone(tunnel->ctx, name);
+    tunnel_forward_gone(tunnel, name);
 }
 
 static void newer_packet(void *ctx, uint8_t *packet, size_t len)
@@ -721,6 +735,7 @@ static void newer_closed(void *ctx, int error)
 static const struct bridge_ops newer_ops = {
     .peer = newer_peer,
     .ports = newer_ports,
+    .gone = newer_gone,
     .packet = newer_packet,
     .received = newer_received,
     .writable = newer_writable,
@@ -774,6 +789,14 @@ int tunnel_hand_over(struct tunnel *tunnel, int fd)
         sever(tunnel);
     tunnel_touch(tunnel);
     return error;
+}
+
+void tunnel_forward_gone(struct tunnel *tunnel, const char *name)
+{
+    if (!tunnel->older || bridge_send_gone(tunnel->older, name) == 0)
+        return;
+    bridge_free(tunnel->older); /* rather all of them than none */
+    tunnel->older = NULL;
 }
 
 bool tunnel_is_quiet(const struct tunnel *tunnel)

@@ -29,6 +29,8 @@ struct tunnel_ops {
     void (*event)(void *ctx, const uint8_t public_key[WG_KEY_LEN], enum wg_event event);
     /* In or after tunnel_hand_over(): the newer worker is gone, and no packet leaves any more. */
     void (*severed)(void *ctx);
+    /* After tunnel_hand_over(): the newer worker's forward of this name is gone. */
+    void (*gone)(void *ctx, const char *name);
 };
 
 struct tunnel_config {
@@ -71,6 +73,8 @@ int tunnel_hand_over(struct tunnel *tunnel, int bridge);
  * over, also when this fails. 0 or -ENOMEM.
  */
 int tunnel_adopt(struct tunnel *tunnel, int bridge);
+/* A forward is gone: ends the connections through it that older workers have. */
+void tunnel_forward_gone(struct tunnel *tunnel, const char *name);
 /* Whether nothing is under way: its own connections are over, and those of older workers. */
 bool tunnel_is_quiet(const struct tunnel *tunnel);
 

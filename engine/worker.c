@@ -74,9 +74,23 @@ static void on_tunnel_severed(void *ctx)
     }
 }
 
+static void on_forward_gone(void *ctx, const char *name)
+{
+    const struct tunnel_slot *slot = ctx;
+    struct listener **listeners = slot->worker->listeners;
+    for (size_t i = 0; i < COUNTERS_FORWARDS_MAX; i++) {
+        if (!listeners[i] || listener_tunnel(listeners[i]) != slot->tunnel ||
+            strcmp(listener_name(listeners[i]), name) != 0)
+            continue;
+        listener_free(listeners[i]);
+        listeners[i] = NULL;
+    }
+}
+
 static const struct tunnel_ops tunnel_ops = {
     .event = on_tunnel_event,
     .severed = on_tunnel_severed,
+    .gone = on_forward_gone,
 };
 
 static int start_tunnel(struct worker *worker, uint32_t index, const cJSON *json,
@@ -272,7 +286,10 @@ static int forward_remove(struct worker *worker, struct channel_message *message
     int error = message_read(message, &remove, sizeof(remove));
     if (error || remove.slot >= COUNTERS_FORWARDS_MAX)
         return -EPROTO;
-    listener_free(worker->listeners[remove.slot]);
+    struct listener *listener = worker->listeners[remove.slot];
+    if (listener)
+        tunnel_forward_gone(listener_tunnel(listener), listener_name(listener));
+    listener_free(listener);
     worker->listeners[remove.slot] = NULL;
     memset(&worker->counters->forwards[remove.slot], 0, sizeof(struct counters_forward));
     return message_send(worker->channel, MESSAGE_FORWARD_REMOVED, &remove, sizeof(remove), NULL,

@@ -136,9 +136,14 @@ void listener_retire(struct listener *listener)
     listener->fd = -1;
 }
 
-const struct tunnel *listener_tunnel(const struct listener *listener)
+struct tunnel *listener_tunnel(const struct listener *listener)
 {
     return listener->group.tunnel;
+}
+
+const char *listener_name(const struct listener *listener)
+{
+    return listener->spec.name;
 }
 
 bool listener_is_idle(const struct listener *listener)

@@ -47,7 +47,9 @@ int listener_update(struct listener *listener, const struct spec_forward *spec, 
 void listener_drain(struct listener *listener);
 /* Stops accepting here only: the socket, which others have, stays open. Connections go on. */
 void listener_retire(struct listener *listener);
-const struct tunnel *listener_tunnel(const struct listener *listener);
+struct tunnel *listener_tunnel(const struct listener *listener);
+/* Of its forward. */
+const char *listener_name(const struct listener *listener);
 /* Whether it has no connection. */
 bool listener_is_idle(const struct listener *listener);
 /* Stops accepting and ends its connections. NULL is allowed. */

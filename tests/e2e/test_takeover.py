@@ -149,6 +149,31 @@ def test_totals_and_events_go_on(service, echoing):
     assert "worker.died" not in types
 
 
+@pytest.mark.parametrize("takeovers", [1, 2])
+def test_changes_reach_old_connections(service, echoing, serve, far_host, takeovers):
+    """What ends the connections of a forward or of a tunnel ends those of older programs, too."""
+    deleted, disabled = [service.forward((far_host, serve(servers.echo).port)) for _ in range(2)]
+    with (echoing.connect() as stays, deleted.connect() as first, disabled.connect() as second):
+        for connection in (stays, first, second):
+            assert echoes(connection)
+        for _ in range(takeovers):
+            service.take_over()
+        deleted.delete()
+        with pytest.raises(ConnectionResetError):
+            first.recv(1)
+        assert echoes(second)
+        status, _ = service.call("PATCH", f"/v1/forwards/{disabled.name}", {"enabled": False})
+        assert status == 200
+        with pytest.raises(ConnectionResetError):
+            second.recv(1)
+        assert echoes(stays)
+        assert service.call("PATCH", "/v1/tunnels/home", {"mtu": 1300})[0] == 200
+        with pytest.raises(ConnectionResetError):
+            stays.recv(1)
+    wait.until(lambda: service.call("GET", "/v1/status")[1]["retired_workers"] == 0,
+               "the old workers have ended")
+
+
 def test_twice(service, echoing):
     """Connections of the first program go on through the second to the third."""
     with echoing.connect() as first:

@@ -18,6 +18,7 @@ struct end {
     size_t packets, bytes, batches, peers, live, ports, writable;
     uint8_t first[16]; /* of the last packet */
     struct bridge_peer last;
+    char gone[64]; /* the last forward */
     bool closed;
     int error;
 };
@@ -41,6 +42,12 @@ static void on_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
     struct end *end = ctx;
     for (int i = 0; i < BRIDGE_PORT_BYTES; i++)
         end->ports += (size_t)__builtin_popcount(ports[i]);
+}
+
+static void on_gone(void *ctx, const char *name)
+{
+    struct end *end = ctx;
+    strcpy(end->gone, name);
 }
 
 static void on_packet(void *ctx, uint8_t *packet, size_t len)
@@ -72,6 +79,7 @@ static void on_closed(void *ctx, int error)
 static const struct bridge_ops ops = {
     .peer = on_peer,
     .ports = on_ports,
+    .gone = on_gone,
     .packet = on_packet,
     .received = on_received,
     .writable = on_writable,
@@ -162,6 +170,19 @@ static void carries_packets_both_ways(void **state)
     assert_int_equal(fx.newer.bytes, 8 + sizeof(large));
 }
 
+static void tells_what_is_gone(void **state)
+{
+    (void)state;
+    static const char longest[] = "a23456789012345678901234567890123456789012345678901234567890123";
+    assert_int_equal(bridge_send_gone(fx.newer.bridge, "web"), 0);
+    turn();
+    assert_string_equal(fx.older.gone, "web");
+    assert_int_equal(bridge_send_gone(fx.newer.bridge, longest), 0);
+    turn();
+    assert_string_equal(fx.older.gone, longest);
+    assert_false(fx.older.closed);
+}
+
 static void full_is_told_and_over(void **state)
 {
     (void)state;
@@ -205,7 +226,11 @@ static void other_versions_and_nonsense_end_it(void **state)
         {"\1\1\0", 3},       /* cut */
         {"\2x", 2},          /* PEERS that are none */
         {"\3x", 2},          /* PORTS that are too few */
-        {"\0", 1},           {"\5", 1}, {"\xff", 1},
+        {"\5", 1},           /* GONE without a name, and with one that is too long */
+        {"\5a23456789012345678901234567890123456789012345678901234567890123x", 65},
+        {"\0", 1},
+        {"\6", 1},
+        {"\xff", 1},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (i > 0)
@@ -224,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(introduces_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(carries_packets_both_ways, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_what_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(full_is_told_and_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_end_is_told_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_versions_and_nonsense_end_it, set_up_raw, tear_down),
