@@ -67,7 +67,7 @@ static void say(int fd, enum handoff_type type, uint32_t version)
         uint32_t len, offset;
         uint16_t type, fds;
         uint32_t version;
-    } frame = {.len = type == HANDOFF_HELLO ? 4 : 0, .type = type, .version = version};
+    } frame = {.len = type == HANDOFF_HELLO ? 4 : 0, .type = (uint16_t)type, .version = version};
     size_t len = type == HANDOFF_HELLO ? 16 : 12;
     assert_int_equal(send(fd, &frame, len, MSG_NOSIGNAL), (ssize_t)len);
     turn();
