@@ -371,16 +371,20 @@ static int parse_key(const char *text, size_t len, uint8_t out[SPEC_KEY_LEN])
     if (len != SPEC_KEY_TEXT - 1)
         return -EINVAL;
     uint8_t key[SPEC_KEY_LEN];
+    char printed[SPEC_KEY_TEXT];
     size_t key_len = 0;
     const char *end = NULL;
     int rc = -EINVAL;
+    /* libsodium takes some bytes outside ASCII for digits: only the key's own text is the key. */
     if (sodium_base642bin(key, sizeof(key), text, len, NULL, &key_len, &end,
                           sodium_base64_VARIANT_ORIGINAL) == 0 &&
-        key_len == SPEC_KEY_LEN && end == text + len) {
+        key_len == SPEC_KEY_LEN && end == text + len &&
+        sodium_memcmp(text, spec_key_print(key, printed), len) == 0) {
         memcpy(out, key, SPEC_KEY_LEN);
         rc = 0;
     }
     sodium_memzero(key, sizeof(key));
+    sodium_memzero(printed, sizeof(printed));
     return rc;
 }
 

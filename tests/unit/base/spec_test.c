@@ -406,6 +406,7 @@ static void test_keys(void **state)
         "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAA==",  /* 31 bytes */
         "AQEBAQEBAQEBAQEBAQEBAQEBAQEB_QEBAQEBAQEBAQE=",  /* the URL alphabet */
         " QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+        "AQE\276\272QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", /* bytes outside ASCII */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(spec_key_parse(bad[i], key), -EINVAL);
