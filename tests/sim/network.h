@@ -216,18 +216,24 @@ static inline struct node *node_add(struct network *network, const char *address
     return node;
 }
 
+static inline struct network *network_new_seeded(uint64_t seed)
+{
+    struct network *network = calloc(1, sizeof(*network));
+    assert_non_null(network);
+    network->seed = seed;
+    network->random = seed;
+    network->now = S(1000);
+    network->delay = MS(10);
+    return network;
+}
+
 static inline struct network *network_new(void)
 {
     static uint64_t runs;
-    struct network *network = calloc(1, sizeof(*network));
-    assert_non_null(network);
     const char *text = getenv("SIM_SEED");
-    network->seed = text ? strtoull(text, NULL, 10) : 20240229 + runs++;
-    network->random = network->seed;
-    network->now = S(1000);
-    network->delay = MS(10);
-    print_message("seed %" PRIu64 "\n", network->seed);
-    return network;
+    uint64_t seed = text ? strtoull(text, NULL, 10) : 20240229 + runs++;
+    print_message("seed %" PRIu64 "\n", seed);
+    return network_new_seeded(seed);
 }
 
 /* Frees everything, and checks that nothing was left behind in a device without peers. */
