@@ -58,16 +58,47 @@ static int push_forward(struct service_forward *forward)
     return rc;
 }
 
-static void save_port(struct service *service, struct service_forward *forward)
+static int write_ports(struct service *service)
 {
-    if (!forward->port_unsaved || service->store == NULL)
-        return;
-    if (store_set_bound_port(service->store, forward->spec.name, forward->bound_port) < 0)
-        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, forward->spec.name,
-                  "its port %u could not be stored: %s", (unsigned)forward->bound_port,
+    int rc = store_begin(service->store);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < service->forwards.count && rc == 0; i++) {
+        const struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->port_unsaved)
+            rc = store_set_bound_port(service->store, forward->spec.name, forward->bound_port);
+    }
+    return store_end(service->store, rc);
+}
+
+static bool has_unsaved_port(const struct service *service)
+{
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        const struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->port_unsaved)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Stores all that are not, as one change: thousands of them are one wait for the disk. False when
+ * that is to be tried again.
+ */
+static bool save_ports(struct service *service)
+{
+    if (service->store == NULL || !has_unsaved_port(service))
+        return true;
+    if (write_ports(service) < 0) {
+        log_error("ports that were chosen could not be stored: %s; it is tried again",
                   store_error(service->store));
-    else
+        return false;
+    }
+    for (size_t i = 0; i < service->forwards.count; i++) {
+        struct service_forward *forward = service->forwards.entries[i].object;
         forward->port_unsaved = false;
+    }
+    return true;
 }
 
 /* Starts a forward that the store knows; a failure is noted in it, and logged when it is new. */
@@ -95,9 +126,8 @@ bool service_retry_forwards(struct service *service)
         else
             log_about(LOG_LEVEL_INFO, LOG_FORWARD, forward->spec.name, "listening on port %u",
                       (unsigned)forward->bound_port);
-        save_port(service, forward);
     }
-    return left;
+    return !save_ports(service) || left;
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
@@ -302,8 +332,8 @@ int service_restore_forwards(struct service *service)
     if (rc < 0)
         return rc;
     /* Only now: the table is not written while it is being read. */
-    for (size_t i = 0; i < service->forwards.count; i++)
-        save_port(service, service->forwards.entries[i].object);
+    if (!save_ports(service))
+        service_retry_later(service);
     return 0;
 }
 
