@@ -179,6 +179,13 @@ void service_retry_later(struct service *service)
         service->retry_delay_ms = RETRY_MAX_MS;
 }
 
+void service_retry_soon(struct service *service)
+{
+    event_del(service->retry);
+    service->retry_delay_ms = RETRY_MIN_MS;
+    service_retry_later(service);
+}
+
 static void on_retry(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd;

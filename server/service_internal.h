@@ -86,6 +86,8 @@ int service_record(struct service *service, const struct event_fact *fact);
 
 /* Tries again, later, to start what is not started. */
 void service_retry_later(struct service *service);
+/* The same, without the delay that has grown: what was in the way is gone. */
+void service_retry_soon(struct service *service);
 
 /* Loads and starts every stored object. 0 or a negative errno. */
 int service_restore_tunnels(struct service *service);

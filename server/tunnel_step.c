@@ -199,6 +199,8 @@ static void finish_update(struct change *change, struct tunnel_step *step)
     *step->tunnel = step->next;
     if (step->tunnel->supervised != NULL)
         supervisor_tell_tunnel(step->tunnel->supervised);
+    if (step->tunnel->supervised != NULL && before.supervised == NULL)
+        service_retry_soon(change->service); /* its forwards could not start without it */
     if (!same_sockets(step->tunnel, &before) && !step->passed)
         sockets_close_udp(before.sockets, before.port, &change->service->released);
     spec_tunnel_fini(&before.spec);

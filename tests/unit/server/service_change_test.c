@@ -329,6 +329,31 @@ static void test_what_a_file_defines(void **state)
     assert_int_equal(service_find_forward(fx.service, "xmpp")->source, SPEC_SOURCE_API);
 }
 
+static void run_ms(unsigned ms)
+{
+    const struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    event_base_loopexit(fx.base, &wait);
+    event_base_dispatch(fx.base);
+}
+
+/* Its forwards do not wait for the next attempt, which comes later and later. */
+static void test_change_starts_what_could_not_start(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    create_forward(make_forward("web", 0));
+    stop();
+    fake.fail = -ENOMEM;
+    start();
+    run_ms(1900); /* after 250, 500 and 1000; the next is in 2000 */
+    fake.fail = 0;
+    struct spec_tunnel spec = make_tunnel("home");
+    inet_addr_parse("127.0.0.2", &spec.listen_address);
+    update_tunnel(spec, 2);
+    run_ms(800);
+    assert_true(service_forward_is_ready(service_find_forward(fx.service, "web")));
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -348,6 +373,7 @@ int main(void)
         TEST(test_change_of_addresses_in_use),
         TEST(test_change_of_what_did_not_start),
         TEST(test_what_a_file_defines),
+        TEST(test_change_starts_what_could_not_start),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
