@@ -69,7 +69,7 @@ static int read_port(int fd, uint16_t *out)
 
 uint16_t sockets_port(int fd)
 {
-    uint16_t port;
+    uint16_t port = 0;
     return read_port(fd, &port) == 0 ? port : 0;
 }
 
