@@ -96,7 +96,8 @@ struct craft_peer {
     /* The TCP segments that the stack has sent since craft_peer_clear(). */
     struct segment log[CRAFT_LOG_MAX];
     size_t log_count;
-    size_t others; /* packets that are not TCP */
+    bool forgetful; /* a full log begins again, and is no failure */
+    size_t others;  /* packets that are not TCP */
     uint8_t last[2048];
     size_t last_len;
 
@@ -126,6 +127,8 @@ static inline int craft_output(void *ctx, const struct iovec *pieces, int count,
         peer->others++;
         return 0;
     }
+    if (peer->forgetful && peer->log_count == CRAFT_LOG_MAX)
+        peer->log_count = 0;
     assert_true(peer->log_count < CRAFT_LOG_MAX);
     assert_true(packet_parse_tcp(&packet, &peer->log[peer->log_count]));
     /* Seen from the receiver: its local port is the destination. */
