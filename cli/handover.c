@@ -218,14 +218,9 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
         on_closed(handover, -ETIMEDOUT);
 }
 
-static void on_acceptable(evutil_socket_t fd, short events, void *arg)
+static void admit(struct handover *handover, int client)
 {
-    (void)events;
-    struct handover *handover = arg;
     uid_t uid;
-    int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (client < 0)
-        return;
     if (handover->channel || !unix_socket_peer_is_owner(client, &uid) ||
         channel_new(handover->base, client, &channel_ops, handover, &handover->channel) < 0) {
         close(client);
@@ -234,6 +229,15 @@ static void on_acceptable(evutil_socket_t fd, short events, void *arg)
     look_at(handover, client);
     set_timer(handover,
               handover->config.wait_ms ? handover->config.wait_ms : HANDOVER_SECONDS * 1000);
+}
+
+/* An edge: who finds no descriptor left waits for the next one, and does not keep us busy. */
+static void on_acceptable(evutil_socket_t fd, short events, void *arg)
+{
+    (void)events;
+    int client;
+    while ((client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+        admit(arg, client);
 }
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
@@ -254,7 +258,7 @@ int handover_new(struct event_base *base, const struct handover_config *config,
     if (!error) {
         handover->timer = evtimer_new(base, on_timer, handover);
         handover->acceptable =
-            event_new(base, handover->fd, EV_READ | EV_PERSIST, on_acceptable, handover);
+            event_new(base, handover->fd, EV_READ | EV_ET | EV_PERSIST, on_acceptable, handover);
         if (!handover->timer || !handover->acceptable || event_add(handover->acceptable, NULL) < 0)
             error = -ENOMEM;
     }

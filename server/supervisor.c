@@ -74,6 +74,7 @@ struct supervisor {
         void *ctx;
         unsigned left; /* workers that have connections, or have not answered */
     } drain;
+    bool retiring;
     struct event *retire_late; /* pending while workers retire */
     unsigned workers_count;    /* of those that were started */
     struct worker workers[];
@@ -175,7 +176,7 @@ static void shut_listeners(const struct worker *worker)
 static void on_drained(void *ctx, struct worker_link *link)
 {
     struct supervisor *supervisor = ctx;
-    if (!supervisor->retire_late) /* else the listeners are to stay */
+    if (!supervisor->retiring) /* else the listeners are to stay */
         shut_listeners(&supervisor->workers[worker_link_index(link)]);
     if (--supervisor->drain.left == 0)
         supervisor->drain.done(supervisor->drain.ctx);
@@ -230,6 +231,7 @@ void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), v
     supervisor->drain.done = done;
     supervisor->drain.ctx = ctx;
     supervisor->drain.left = supervisor->workers_count;
+    supervisor->retiring = true;
     supervisor->retire_late = evtimer_new(supervisor->base, on_retire_late, supervisor);
     if (supervisor->retire_late)
         evtimer_add(supervisor->retire_late, &wait);
