@@ -179,12 +179,13 @@ static void run_busy(struct timers *timers, bool slow)
     }
 }
 
-/* Those that go back to sleep go to a later slot. */
-static void run_slot(struct timers *timers, struct timers_list *slot)
+/* One that goes back to sleep may come to the end of the same list, for a turn of the wheel. */
+static void run_slot(struct timers *timers, uint64_t second)
 {
+    struct timers_list *slot = &timers->wheel[second % TIMERS_WHEEL_SLOTS];
     struct stack_conn *conn;
 
-    while ((conn = TAILQ_FIRST(&slot->conns)) != NULL) {
+    while ((conn = TAILQ_FIRST(&slot->conns)) != NULL && conn->timer.slot <= second) {
         timers_remove(timers, conn);
         conn_tick(conn, true);
     }
@@ -205,6 +206,6 @@ void timers_expire(struct timers *timers, uint64_t now)
         timers->second = second - TIMERS_WHEEL_SLOTS;
     while (timers->second < second) {
         timers->second++;
-        run_slot(timers, &timers->wheel[timers->second % TIMERS_WHEEL_SLOTS]);
+        run_slot(timers, timers->second);
     }
 }
