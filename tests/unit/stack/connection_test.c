@@ -1,7 +1,7 @@
 /*
  * How connections begin and end: refused, timed out, half closed, aborted, lingering, limited.
  */
-#include "tests/unit/stack/world.h"
+#include "tests/unit/stack/craft.h"
 
 #define PORT 80
 
@@ -597,6 +597,34 @@ static void test_syn_flood(void **state)
     world_fini(&world);
 }
 
+/*
+ * A connection sleeps, receives something on the way, and its timer runs late, as after the machine
+ * was suspended: it may sleep again for a whole turn of the wheel, and the wheel still stops.
+ */
+static void test_late_timers(void **state)
+{
+    static struct craft_peer peer;
+
+    (void)state;
+    for (uint64_t received = 90; received < 110; received++) {
+        struct end end = {.keep_open = true};
+
+        craft_peer_init(&peer, 41, AF_INET);
+        craft_peer_connect(&peer, &end);
+        peer.now += SECOND;
+        stack_expire(peer.stack);
+        uint64_t deadline = stack_deadline(peer.stack);
+        peer.now += received * SECOND;
+        const struct craft nothing = craft_segment(&peer, PACKET_ACK, NULL, 0);
+        craft_peer_send(&peer, &nothing);
+        craft_peer_flush(&peer);
+        peer.now = deadline + 100 * SECOND;
+        stack_expire(peer.stack);
+        assert_true(stack_deadline(peer.stack) > peer.now);
+        craft_peer_fini(&peer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -621,6 +649,7 @@ int main(void)
         cmocka_unit_test(test_listener),
         cmocka_unit_test(test_close_in_accepted),
         cmocka_unit_test(test_syn_flood),
+        cmocka_unit_test(test_late_timers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
