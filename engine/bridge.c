@@ -114,7 +114,7 @@ static void end(struct bridge *bridge, int error)
 static int take_peers(struct bridge *bridge, const uint8_t *body, size_t len)
 {
     struct bridge_peer peer;
-    if (len % sizeof(peer) != 0)
+    if (len % sizeof(peer) != 0 || !bridge->ops->peer)
         return -EPROTO;
     for (size_t at = 0; at < len; at += sizeof(peer)) {
         memcpy(&peer, body + at, sizeof(peer));
@@ -126,7 +126,7 @@ static int take_peers(struct bridge *bridge, const uint8_t *body, size_t len)
 static int take_gone(struct bridge *bridge, const uint8_t *body, size_t len)
 {
     char name[SPEC_NAME_MAX + 1] = "";
-    if (len == 0 || len > SPEC_NAME_MAX)
+    if (len == 0 || len > SPEC_NAME_MAX || !bridge->ops->gone)
         return -EPROTO;
     memcpy(name, body, len);
     bridge->ops->gone(bridge->ctx, name);
@@ -148,7 +148,7 @@ static int take_frame(struct bridge *bridge, uint8_t *frame, size_t len)
         memcpy(&version, body, sizeof(version));
         return version == BRIDGE_VERSION ? 0 : -EPROTO;
     case FRAME_PORTS:
-        if (body_len != BRIDGE_PORT_BYTES)
+        if (body_len != BRIDGE_PORT_BYTES || !bridge->ops->ports)
             return -EPROTO;
         bridge->ops->ports(bridge->ctx, body);
         return 0;

@@ -42,6 +42,7 @@ struct bridge_peer {
     uint8_t live; /* 1 = there was a session: one is to be made at once */
 };
 
+/* peer and ports are for the newer end, gone for the older: NULL at the other, a breach there. */
 struct bridge_ops {
     void (*peer)(void *ctx, const struct bridge_peer *peer);
     void (*ports)(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES]);

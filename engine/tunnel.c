@@ -1,9 +1,9 @@
 /*
  * tunnel: owns one device, one stack, one pair of outer sockets, and one timer that stands for the
  * deadlines of all of them; a copy of its definition, to know what an update changes; and its
- * bridges. Once it is handed over, device and udp are NULL.
+ * bridges (tunnel_takeover.c). Once it is handed over, device and udp are NULL.
  */
-#include "engine/tunnel.h"
+#include "engine/tunnel_internal.h"
 
 #include "engine/bridge.h"
 #include "engine/clock.h"
@@ -22,16 +22,8 @@
 /* How stale the shared counters may get while there is traffic. */
 #define PUBLISH_INTERVAL (200 * CLOCK_NS_PER_MS)
 
-/* A peer whose handshake is younger has a session. */
-#define SESSION_SECONDS 180
-
 /* How often roaming is told of, per tunnel. */
 #define ROAMING_EVENT_INTERVAL CLOCK_NS_PER_S
-
-/* What a worker before this one, and peers that were removed, had counted. */
-struct totals {
-    uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets, handshakes, dropped_in, dropped_out;
-};
 
 /* A peer's context: where it is counted, and what was counted there before. */
 struct peer_counts {
@@ -40,32 +32,6 @@ struct peer_counts {
 };
 
 static_assert(WG_DROP_COUNT <= COUNTERS_DROP_REASONS, "each reason has a counter");
-
-struct tunnel {
-    struct turn *turn;
-    struct turn_item end_of_turn;
-    struct spec_tunnel spec;
-    struct counters_tunnel *counters;
-    struct counters_worker *worker_counters;
-    struct totals before;
-    uint64_t drops[WG_DROP_COUNT]; /* of the device, that the worker's counters have */
-    const struct tunnel_ops *ops;
-    void *ctx;
-
-    struct udp *udp;
-    struct wg_device *device;
-    struct stack *stack;
-    struct bridge *older; /* to the worker before this one, or NULL */
-    struct bridge *newer; /* to the worker after this one, or NULL */
-    struct wg_peer **peers;
-    size_t peers_count;
-    size_t peers_room;
-
-    struct event *timer;
-    uint64_t timer_at; /* when the timer fires; WG_NEVER = not set */
-    uint64_t next_roaming_event_at;
-    uint64_t publish_at; /* when the counters are published next; WG_NEVER = they are up to date */
-};
 
 /* --- Between the parts ------------------------------------------------------------------------ */
 
@@ -130,12 +96,16 @@ static const struct wg_device_ops device_ops = {
     .random = device_random,
 };
 
-static int stack_output(void *ctx, const struct iovec *pieces, int count, size_t len)
+int tunnel_output(struct tunnel *tunnel, const struct iovec *pieces, int count, size_t len)
 {
-    struct tunnel *tunnel = ctx;
     if (tunnel->device)
         return wg_device_send(tunnel->device, pieces, count, len);
     return tunnel->newer ? bridge_send(tunnel->newer, pieces, count) : -EPIPE;
+}
+
+static int stack_output(void *ctx, const struct iovec *pieces, int count, size_t len)
+{
+    return tunnel_output(ctx, pieces, count, len);
 }
 
 /* A connection that this stack does not know may be the older worker's. */
@@ -212,7 +182,7 @@ static void publish_peer(const struct wg_peer *peer)
     counters_set_endpoint(counters, &wg_peer_endpoint(peer)->remote);
 }
 
-static void publish(struct tunnel *tunnel)
+void tunnel_publish(struct tunnel *tunnel)
 {
     counter_set(&tunnel->counters->connections, stack_stats(tunnel->stack)->connections);
     if (!tunnel->device)
@@ -292,7 +262,7 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
     if (stack_deadline(tunnel->stack) <= clock_now())
         stack_expire(tunnel->stack);
     if (tunnel->publish_at <= clock_now()) {
-        publish(tunnel);
+        tunnel_publish(tunnel);
         tunnel->publish_at = WG_NEVER;
     }
     set_timer(tunnel);
@@ -452,7 +422,7 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out)
     return 0;
 }
 
-static void free_device(struct tunnel *tunnel)
+void tunnel_free_device(struct tunnel *tunnel)
 {
     while (tunnel->peers_count > 0)
         free(wg_peer_ctx(tunnel->peers[--tunnel->peers_count]));
@@ -467,7 +437,7 @@ void tunnel_free(struct tunnel *tunnel)
     stack_free(tunnel->stack);
     if (tunnel->udp)
         udp_flush(tunnel->udp);
-    free_device(tunnel);
+    tunnel_free_device(tunnel);
     udp_free(tunnel->udp);
     bridge_free(tunnel->older);
     bridge_free(tunnel->newer);
@@ -603,208 +573,12 @@ int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const i
     return restacked ? restacked : peered;
 }
 
-/* --- Takeover --------------------------------------------------------------------------------- */
+/* --- Use -------------------------------------------------------------------------------------- */
 
-/* NULL also when the tunnel has been handed over, with all its peers. */
-static struct wg_peer *find_peer(const struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN])
+struct wg_peer *tunnel_find_peer(const struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN])
 {
     return tunnel->device ? wg_peer_find(tunnel->device, public_key) : NULL;
 }
-
-static void older_peer(void *ctx, const struct bridge_peer *introduced)
-{
-    struct tunnel *tunnel = ctx;
-    struct wg_peer *peer = find_peer(tunnel, introduced->public_key);
-    if (!peer)
-        return;
-    wg_peer_set_endpoint(peer, &introduced->remote);
-    if (introduced->live)
-        wg_peer_send_keepalive(peer);
-}
-
-static void older_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
-{
-    struct tunnel *tunnel = ctx;
-    if (stack_reserve_ports(tunnel->stack, ports) < 0)
-        log_about(LOG_LEVEL_WARN, LOG_TUNNEL, tunnel->spec.name,
-                  "out of memory: a new connection may meet one of the older worker");
-}
-
-static void older_packet(void *ctx, uint8_t *packet, size_t len)
-{
-    struct iovec piece = {.iov_base = packet, .iov_len = len};
-    stack_output(ctx, &piece, 1, len); /* what does not fit is lost, as any packet may be */
-}
-
-static void bridge_touched(void *ctx)
-{
-    tunnel_touch(ctx);
-}
-
-static void older_closed(void *ctx, int error)
-{
-    struct tunnel *tunnel = ctx;
-    if (error)
-        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec.name,
-                  "the connections of the older worker are lost: it is of another version");
-    bridge_free(tunnel->older);
-    tunnel->older = NULL;
-    stack_reserve_ports(tunnel->stack, NULL);
-}
-
-static void older_gone(void *ctx, const char *name)
-{
-    (void)ctx;
-    (void)name;
-}
-
-static const struct bridge_ops older_ops = {
-    .peer = older_peer,
-    .ports = older_ports,
-    .gone = older_gone,
-    .packet = older_packet,
-    .received = bridge_touched,
-    .writable = bridge_touched,
-    .closed = older_closed,
-};
-
-int tunnel_adopt(struct tunnel *tunnel, int fd)
-{
-    int error = bridge_new(event_get_base(tunnel->timer), fd, &older_ops, tunnel, &tunnel->older);
-    if (error)
-        return error;
-    bridge_receive(tunnel->older); /* before a connection is made: which ports are in use */
-    return 0;
-}
-
-static void newer_peer(void *ctx, const struct bridge_peer *peer)
-{
-    (void)ctx;
-    (void)peer;
-}
-
-static void newer_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
-{
-    (void)ctx;
-    (void)ports;
-}
-
-static void newer_gone(void *ctx, const char *name)
-{
-    struct tunnel *tunnel = ctx;
-    tunnel->ops->gone(tunnel->ctx, name);
-    tunnel_forward_gone(tunnel, name);
-}
-
-static void newer_packet(void *ctx, uint8_t *packet, size_t len)
-{
-    struct tunnel *tunnel = ctx;
-    stack_receive(tunnel->stack, packet, len);
-}
-
-static void newer_received(void *ctx)
-{
-    struct tunnel *tunnel = ctx;
-    stack_flush(tunnel->stack);
-    tunnel_touch(tunnel);
-}
-
-static void newer_writable(void *ctx)
-{
-    struct tunnel *tunnel = ctx;
-    stack_resume(tunnel->stack);
-    tunnel_touch(tunnel);
-}
-
-/* There is no way to the newer worker, or none any more. */
-static void sever(struct tunnel *tunnel)
-{
-    bridge_free(tunnel->newer);
-    tunnel->newer = NULL;
-    bridge_free(tunnel->older); /* nor can those who came before us send any more */
-    tunnel->older = NULL;
-    tunnel->ops->severed(tunnel->ctx);
-}
-
-static void newer_closed(void *ctx, int error)
-{
-    (void)error;
-    sever(ctx);
-}
-
-static const struct bridge_ops newer_ops = {
-    .peer = newer_peer,
-    .ports = newer_ports,
-    .gone = newer_gone,
-    .packet = newer_packet,
-    .received = newer_received,
-    .writable = newer_writable,
-    .closed = newer_closed,
-};
-
-static size_t list_peers(const struct tunnel *tunnel, struct bridge_peer *out)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < tunnel->peers_count; i++) {
-        const struct wg_peer *peer = tunnel->peers[i];
-        const struct wg_endpoint *endpoint = wg_peer_endpoint(peer);
-        int64_t age = clock_unix_ns() - wg_peer_stats(peer)->last_handshake_unix_ns;
-        if (endpoint->remote.sa.sa_family == AF_UNSPEC)
-            continue;
-        struct bridge_peer *item = &out[count++];
-        *item = (struct bridge_peer){.remote = endpoint->remote};
-        item->live = age < SESSION_SECONDS * (int64_t)CLOCK_NS_PER_S;
-        memcpy(item->public_key, wg_peer_public_key(peer), BRIDGE_KEY_LEN);
-    }
-    return count;
-}
-
-static int introduce(struct tunnel *tunnel)
-{
-    uint8_t ports[BRIDGE_PORT_BYTES];
-    struct bridge_peer *peers = calloc(tunnel->peers_count + 1, sizeof(*peers));
-    if (!peers)
-        return -ENOMEM;
-    stack_used_ports(tunnel->stack, ports);
-    int error = bridge_introduce(tunnel->newer, peers, list_peers(tunnel, peers), ports);
-    free(peers);
-    return error;
-}
-
-int tunnel_hand_over(struct tunnel *tunnel, int fd)
-{
-    int error = -ENOTCONN;
-    if (fd >= 0)
-        error = bridge_new(event_get_base(tunnel->timer), fd, &newer_ops, tunnel, &tunnel->newer);
-    if (!error)
-        error = introduce(tunnel);
-    publish(tunnel);
-    udp_flush(tunnel->udp);
-    free_device(tunnel);
-    udp_free(tunnel->udp);
-    tunnel->udp = NULL;
-    if (tunnel->newer)
-        stack_resume(tunnel->stack); /* it may have waited for the sockets */
-    else
-        sever(tunnel);
-    tunnel_touch(tunnel);
-    return error;
-}
-
-void tunnel_forward_gone(struct tunnel *tunnel, const char *name)
-{
-    if (!tunnel->older || bridge_send_gone(tunnel->older, name) == 0)
-        return;
-    bridge_free(tunnel->older); /* rather all of them than none */
-    tunnel->older = NULL;
-}
-
-bool tunnel_is_quiet(const struct tunnel *tunnel)
-{
-    return !tunnel->older && stack_is_quiet(tunnel->stack);
-}
-
-/* --- Use -------------------------------------------------------------------------------------- */
 
 struct stack *tunnel_stack(struct tunnel *tunnel)
 {
@@ -814,7 +588,7 @@ struct stack *tunnel_stack(struct tunnel *tunnel)
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                       struct counters_peer *counters)
 {
-    struct wg_peer *peer = find_peer(tunnel, public_key);
+    struct wg_peer *peer = tunnel_find_peer(tunnel, public_key);
     if (!peer)
         return -ENOENT;
     struct peer_counts *counts = wg_peer_ctx(peer);
@@ -832,7 +606,7 @@ int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN
 int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                         const union inet_sockaddr *remote)
 {
-    struct wg_peer *peer = find_peer(tunnel, public_key);
+    struct wg_peer *peer = tunnel_find_peer(tunnel, public_key);
     if (!peer)
         return -ENOENT;
     wg_peer_set_endpoint(peer, remote);

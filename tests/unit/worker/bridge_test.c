@@ -244,6 +244,37 @@ static void other_versions_and_nonsense_end_it(void **state)
     }
 }
 
+/* Frames that come from one end only are a breach when they come from the other. */
+static void refuses_what_is_for_the_other_end(void **state)
+{
+    (void)state;
+    static const struct bridge_ops deaf = {
+        .packet = on_packet,
+        .received = on_received,
+        .writable = on_writable,
+        .closed = on_closed,
+    };
+    const struct bridge_peer peer = {.remote.sa.sa_family = AF_INET};
+    const uint8_t ports[BRIDGE_PORT_BYTES] = {0};
+    for (int i = 0; i < 2; i++) {
+        int pair[2];
+        struct end end = {0};
+        struct end speaker = {0};
+        assert_int_equal(
+            socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(bridge_new(fx.base, pair[0], &ops, &speaker, &speaker.bridge), 0);
+        assert_int_equal(bridge_new(fx.base, pair[1], &deaf, &end, &end.bridge), 0);
+        assert_int_equal(i == 0 ? bridge_send_gone(speaker.bridge, "web")
+                                : bridge_introduce(speaker.bridge, &peer, 1, ports),
+                         0);
+        turn();
+        assert_true(end.closed);
+        assert_int_equal(end.error, -EPROTO);
+        bridge_free(speaker.bridge);
+        bridge_free(end.bridge);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(full_is_told_and_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_end_is_told_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_versions_and_nonsense_end_it, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_what_is_for_the_other_end, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,195 @@
+/*
+ * tunnel_takeover: a tunnel's bridges to the workers before and after its own. `older` carries the
+ * connections that the worker before still has; with `newer` the tunnel was handed over, and has
+ * neither device nor sockets any more.
+ */
+#include "engine/tunnel_internal.h"
+
+#include "engine/bridge.h"
+#include "engine/clock.h"
+#include "engine/log.h"
+#include "engine/stack/stack.h"
+#include "engine/udp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A peer whose handshake is younger has a session. */
+#define SESSION_SECONDS 180
+
+/* --- The worker before this one --------------------------------------------------------------- */
+
+static void older_peer(void *ctx, const struct bridge_peer *introduced)
+{
+    struct tunnel *tunnel = ctx;
+    struct wg_peer *peer = tunnel_find_peer(tunnel, introduced->public_key);
+    if (!peer)
+        return;
+    wg_peer_set_endpoint(peer, &introduced->remote);
+    if (introduced->live)
+        wg_peer_send_keepalive(peer);
+}
+
+static void older_ports(void *ctx, const uint8_t ports[BRIDGE_PORT_BYTES])
+{
+    struct tunnel *tunnel = ctx;
+    if (stack_reserve_ports(tunnel->stack, ports) < 0)
+        log_about(LOG_LEVEL_WARN, LOG_TUNNEL, tunnel->spec.name,
+                  "out of memory: a new connection may meet one of the older worker");
+}
+
+static void older_packet(void *ctx, uint8_t *packet, size_t len)
+{
+    struct iovec piece = {.iov_base = packet, .iov_len = len};
+    tunnel_output(ctx, &piece, 1, len); /* what does not fit is lost, as any packet may be */
+}
+
+static void bridge_touched(void *ctx)
+{
+    tunnel_touch(ctx);
+}
+
+static void older_closed(void *ctx, int error)
+{
+    struct tunnel *tunnel = ctx;
+    if (error)
+        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec.name,
+                  "the connections of the older worker are lost: it is of another version");
+    bridge_free(tunnel->older);
+    tunnel->older = NULL;
+    stack_reserve_ports(tunnel->stack, NULL);
+}
+
+static const struct bridge_ops older_ops = {
+    .peer = older_peer,
+    .ports = older_ports,
+    .packet = older_packet,
+    .received = bridge_touched,
+    .writable = bridge_touched,
+    .closed = older_closed,
+};
+
+int tunnel_adopt(struct tunnel *tunnel, int fd)
+{
+    int error = bridge_new(event_get_base(tunnel->timer), fd, &older_ops, tunnel, &tunnel->older);
+    if (error)
+        return error;
+    bridge_receive(tunnel->older); /* before a connection is made: which ports are in use */
+    return 0;
+}
+
+void tunnel_forward_gone(struct tunnel *tunnel, const char *name)
+{
+    if (!tunnel->older || bridge_send_gone(tunnel->older, name) == 0)
+        return;
+    bridge_free(tunnel->older); /* rather all of them than none */
+    tunnel->older = NULL;
+}
+
+/* --- The worker after this one ---------------------------------------------------------------- */
+
+static void newer_gone(void *ctx, const char *name)
+{
+    struct tunnel *tunnel = ctx;
+    tunnel->ops->gone(tunnel->ctx, name);
+    tunnel_forward_gone(tunnel, name);
+}
+
+static void newer_packet(void *ctx, uint8_t *packet, size_t len)
+{
+    struct tunnel *tunnel = ctx;
+    stack_receive(tunnel->stack, packet, len);
+}
+
+static void newer_received(void *ctx)
+{
+    struct tunnel *tunnel = ctx;
+    stack_flush(tunnel->stack);
+    tunnel_touch(tunnel);
+}
+
+static void newer_writable(void *ctx)
+{
+    struct tunnel *tunnel = ctx;
+    stack_resume(tunnel->stack);
+    tunnel_touch(tunnel);
+}
+
+/* There is no way to the newer worker, or none any more. */
+static void sever(struct tunnel *tunnel)
+{
+    bridge_free(tunnel->newer);
+    tunnel->newer = NULL;
+    bridge_free(tunnel->older); /* nor can those who came before us send any more */
+    tunnel->older = NULL;
+    tunnel->ops->severed(tunnel->ctx);
+}
+
+static void newer_closed(void *ctx, int error)
+{
+    (void)error;
+    sever(ctx);
+}
+
+static const struct bridge_ops newer_ops = {
+    .gone = newer_gone,
+    .packet = newer_packet,
+    .received = newer_received,
+    .writable = newer_writable,
+    .closed = newer_closed,
+};
+
+static size_t list_peers(const struct tunnel *tunnel, struct bridge_peer *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < tunnel->peers_count; i++) {
+        const struct wg_peer *peer = tunnel->peers[i];
+        const struct wg_endpoint *endpoint = wg_peer_endpoint(peer);
+        int64_t age = clock_unix_ns() - wg_peer_stats(peer)->last_handshake_unix_ns;
+        if (endpoint->remote.sa.sa_family == AF_UNSPEC)
+            continue;
+        struct bridge_peer *item = &out[count++];
+        *item = (struct bridge_peer){.remote = endpoint->remote};
+        item->live = age < SESSION_SECONDS * (int64_t)CLOCK_NS_PER_S;
+        memcpy(item->public_key, wg_peer_public_key(peer), BRIDGE_KEY_LEN);
+    }
+    return count;
+}
+
+static int introduce(struct tunnel *tunnel)
+{
+    uint8_t ports[BRIDGE_PORT_BYTES];
+    struct bridge_peer *peers = calloc(tunnel->peers_count + 1, sizeof(*peers));
+    if (!peers)
+        return -ENOMEM;
+    stack_used_ports(tunnel->stack, ports);
+    int error = bridge_introduce(tunnel->newer, peers, list_peers(tunnel, peers), ports);
+    free(peers);
+    return error;
+}
+
+int tunnel_hand_over(struct tunnel *tunnel, int fd)
+{
+    int error = -ENOTCONN;
+    if (fd >= 0)
+        error = bridge_new(event_get_base(tunnel->timer), fd, &newer_ops, tunnel, &tunnel->newer);
+    if (!error)
+        error = introduce(tunnel);
+    tunnel_publish(tunnel);
+    udp_flush(tunnel->udp);
+    tunnel_free_device(tunnel);
+    udp_free(tunnel->udp);
+    tunnel->udp = NULL;
+    if (tunnel->newer)
+        stack_resume(tunnel->stack); /* it may have waited for the sockets */
+    else
+        sever(tunnel);
+    tunnel_touch(tunnel);
+    return error;
+}
+
+bool tunnel_is_quiet(const struct tunnel *tunnel)
+{
+    return !tunnel->older && stack_is_quiet(tunnel->stack);
+}
