@@ -110,9 +110,28 @@ class Peer:
         host, _, port = self._show("endpoints", key).rpartition(":")
         return host.strip("[]"), int(port)
 
+    def transfer(self, key):
+        """Bytes (received from, sent to) the peer with that public key."""
+        received, sent = self._show("transfer", key).split("\t")
+        return int(received), int(sent)
+
+    def allowed_ips(self, key):
+        """The allowed IPs of the peer with that public key, in the order in which wg has them."""
+        return self._show("allowed-ips", key).split()
+
+    def move(self, port):
+        """Listens on another port; what it knows of its peers stays."""
+        self.port = port
+        self._wg("set", INTERFACE, "listen-port", port)
+
+    def change_keys(self, keys):
+        """Takes on another private key; its peers stay."""
+        self.keys = keys
+        self._wg("set", INTERFACE, "private-key", self._secret(keys.private))
+
     def _show(self, what, key):
         for line in self._wg("show", INTERFACE, what).stdout.splitlines():
-            name, value = line.split("\t")
+            name, value = line.split("\t", 1)
             if name == key:
                 return value
         raise KeyError(key)
