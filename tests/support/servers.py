@@ -17,9 +17,9 @@ class Server:
     An exception in a handler is kept in .failures, except that the other side went away.
     """
 
-    def __init__(self, namespace, handler, host="::"):
+    def __init__(self, namespace, handler, host="::", port=0):
         self._handler = handler
-        self._listener = namespace.listen(host)
+        self._listener = namespace.listen(host, port)
         self.port = self._listener.getsockname()[1]
         self.failures = []
         self._lock = threading.Lock()

@@ -95,6 +95,13 @@ class Peer:
         self._allowed[key] = arguments
         self._wg("set", INTERFACE, "peer", key, *arguments)
 
+    def allow_many(self, key, allowed_ips):
+        """Adds more allowed IPs to a peer than a command line holds."""
+        path = self._directory / "allowed-ips.conf"
+        lines = "".join(f"AllowedIPs = {prefix}\n" for prefix in allowed_ips)
+        path.write_text(f"[Peer]\nPublicKey = {key}\n{lines}")
+        self._wg("addconf", INTERFACE, path)
+
     def forget(self, key):
         """Removes the peer with that public key."""
         self._allowed.pop(key, None)
@@ -123,6 +130,10 @@ class Peer:
         """Listens on another port; what it knows of its peers stays."""
         self.port = port
         self._wg("set", INTERFACE, "listen-port", port)
+
+    def tell_endpoint(self, key, endpoint):
+        """Where the peer with that public key is to be reached from now on."""
+        self._wg("set", INTERFACE, "peer", key, "endpoint", endpoint)
 
     def change_keys(self, keys):
         """Takes on another private key; its peers stay."""
