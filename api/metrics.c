@@ -50,6 +50,7 @@ static const char *const drop_names[WG_DROP_COUNT] = {
     [WG_DROP_REPLAYED] = "replayed",
     [WG_DROP_BAD_PACKET] = "bad_packet",
     [WG_DROP_BAD_SOURCE] = "bad_source",
+    [WG_DROP_CONGESTED] = "congested",
     [WG_DROP_NO_ROUTE] = "no_route",
     [WG_DROP_NO_ENDPOINT] = "no_endpoint",
     [WG_DROP_STAGED_OVERFLOW] = "staged_overflow",

@@ -18,7 +18,7 @@ union inet_sockaddr;
 #define COUNTERS_FORWARDS_MAX 16384 /* per worker */
 #define COUNTERS_PEERS_MAX    32768 /* per worker; peers beyond that count for their tunnel only */
 
-#define COUNTERS_DROP_REASONS 16
+#define COUNTERS_DROP_REASONS 24
 
 typedef _Atomic uint64_t counter;
 

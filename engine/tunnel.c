@@ -125,10 +125,11 @@ static const struct stack_ops stack_ops = {
     .stranger = stack_stranger,
 };
 
-static void udp_datagram(void *ctx, const struct wg_endpoint *from, uint8_t *data, size_t len)
+static void udp_datagram(void *ctx, const struct wg_endpoint *from, uint8_t tos, uint8_t *data,
+                         size_t len)
 {
     struct tunnel *tunnel = ctx;
-    wg_device_receive(tunnel->device, from, data, len);
+    wg_device_receive(tunnel->device, from, tos, data, len);
 }
 
 static void udp_received(void *ctx)

@@ -139,15 +139,22 @@ static void rx_prepare(struct mmsghdr *message, size_t i)
     };
 }
 
-/* Reads what the kernel says about a datagram: our own address, and the size of merged ones. */
-static void rx_control(struct msghdr *msg, struct wg_endpoint *from, size_t *segment)
+/* What the kernel says about a buffer of one datagram or of several that it merged. */
+struct arrival {
+    struct wg_endpoint from; /* with the address of ours that it was sent to */
+    size_t segment;          /* size of each datagram but the last */
+    uint8_t tos;             /* of all: the kernel merges none that differ in it */
+};
+
+static void rx_control(struct msghdr *msg, struct arrival *arrival)
 {
+    struct wg_endpoint *from = &arrival->from;
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
         if (cmsg->cmsg_level == SOL_UDP && cmsg->cmsg_type == UDP_GRO) {
             int size;
             memcpy(&size, CMSG_DATA(cmsg), sizeof(size));
             if (size > 0)
-                *segment = (size_t)size;
+                arrival->segment = (size_t)size;
         } else if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
             struct in_pktinfo info;
             memcpy(&info, CMSG_DATA(cmsg), sizeof(info));
@@ -160,6 +167,12 @@ static void rx_control(struct msghdr *msg, struct wg_endpoint *from, size_t *seg
             from->local.family = AF_INET6;
             memcpy(from->local.bytes, &info.ipi6_addr, 16);
             from->local_ifindex = info.ipi6_ifindex;
+        } else if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_TOS) {
+            arrival->tos = *CMSG_DATA(cmsg);
+        } else if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_TCLASS) {
+            int tclass;
+            memcpy(&tclass, CMSG_DATA(cmsg), sizeof(tclass));
+            arrival->tos = (uint8_t)tclass;
         }
     }
 }
@@ -169,12 +182,11 @@ static void rx_deliver(struct udp *udp, struct mmsghdr *message, size_t i)
     size_t len = message->msg_len;
     if (len == 0 || (message->msg_hdr.msg_flags & MSG_TRUNC))
         return;
-    struct wg_endpoint from = {.remote = rx->from[i]};
-    size_t segment = len;
-    rx_control(&message->msg_hdr, &from, &segment);
-    for (size_t offset = 0; offset < len; offset += segment) {
-        size_t size = len - offset < segment ? len - offset : segment;
-        udp->ops->datagram(udp->ctx, &from, rx->data[i] + offset, size);
+    struct arrival arrival = {.from.remote = rx->from[i], .segment = len};
+    rx_control(&message->msg_hdr, &arrival);
+    for (size_t offset = 0; offset < len; offset += arrival.segment) {
+        size_t size = len - offset < arrival.segment ? len - offset : arrival.segment;
+        udp->ops->datagram(udp->ctx, &arrival.from, arrival.tos, rx->data[i] + offset, size);
     }
 }
 

@@ -32,8 +32,12 @@
 struct udp;
 
 struct udp_ops {
-    /* One datagram; it may be changed, and stays readable until received() returns. */
-    void (*datagram)(void *ctx, const struct wg_endpoint *from, uint8_t *data, size_t len);
+    /*
+     * One datagram, with the TOS byte (or traffic class) of its IP header, 0 if the socket does
+     * not tell. It may be changed, and stays readable until received() returns.
+     */
+    void (*datagram)(void *ctx, const struct wg_endpoint *from, uint8_t tos, uint8_t *data,
+                     size_t len);
     /* The batch is over: let go of its buffers. */
     void (*received)(void *ctx);
     /* After udp_reserve() had returned NULL: there is room again. */

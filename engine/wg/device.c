@@ -100,16 +100,18 @@ void wg_device_set_mtu(struct wg_device *device, uint16_t mtu)
 
 /* --- What comes in -------------------------------------------------------------------------- */
 
-static void receive_handshake(struct wg_device *device, const struct wg_endpoint *from,
+static void receive_handshake(struct wg_device *device, const struct wg_endpoint *from, uint8_t tos,
                               uint8_t *message, size_t len)
 {
+    (void)tos;
     wg_exchange_receive(device, from, message, len);
 }
 
-static void receive_cookie(struct wg_device *device, const struct wg_endpoint *from,
+static void receive_cookie(struct wg_device *device, const struct wg_endpoint *from, uint8_t tos,
                            uint8_t *message, size_t len)
 {
     (void)from; /* a cookie says nothing about where the peer is */
+    (void)tos;
     (void)len;
     wg_exchange_receive_cookie(device, message);
 }
@@ -118,8 +120,8 @@ static void receive_cookie(struct wg_device *device, const struct wg_endpoint *f
 static const struct {
     size_t len_min;
     size_t len_max;
-    void (*receive)(struct wg_device *device, const struct wg_endpoint *from, uint8_t *message,
-                    size_t len);
+    void (*receive)(struct wg_device *device, const struct wg_endpoint *from, uint8_t tos,
+                    uint8_t *message, size_t len);
 } message_types[] = {
     [MESSAGE_INITIATION] = {INITIATION_LEN, INITIATION_LEN, receive_handshake},
     [MESSAGE_RESPONSE] = {RESPONSE_LEN, RESPONSE_LEN, receive_handshake},
@@ -129,8 +131,8 @@ static const struct {
 
 #define MESSAGE_TYPES_COUNT (sizeof(message_types) / sizeof(message_types[0]))
 
-void wg_device_receive(struct wg_device *device, const struct wg_endpoint *from, uint8_t *datagram,
-                       size_t len)
+void wg_device_receive(struct wg_device *device, const struct wg_endpoint *from, uint8_t tos,
+                       uint8_t *datagram, size_t len)
 {
     const uint32_t type = len >= MESSAGE_TYPE_LEN ? load_le32(datagram + MESSAGE_TYPE) : 0;
 
@@ -139,7 +141,7 @@ void wg_device_receive(struct wg_device *device, const struct wg_endpoint *from,
         wg_device_drop(device, WG_DROP_MALFORMED);
         return;
     }
-    message_types[type].receive(device, from, datagram, len);
+    message_types[type].receive(device, from, tos, datagram, len);
 }
 
 /* --- What goes out -------------------------------------------------------------------------- */

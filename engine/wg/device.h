@@ -95,6 +95,7 @@ enum wg_drop {
     WG_DROP_REPLAYED,
     WG_DROP_BAD_PACKET,      /* inner IP version or length */
     WG_DROP_BAD_SOURCE,      /* inner source not allowed for this peer */
+    WG_DROP_CONGESTED,       /* marked on the way, and nobody inside would hear of it (RFC 6040) */
     WG_DROP_NO_ROUTE,        /* sending: no peer has this destination */
     WG_DROP_NO_ENDPOINT,     /* sending: the peer's address is unknown */
     WG_DROP_STAGED_OVERFLOW, /* sending: waited for a session that did not come, or too many */
@@ -152,10 +153,11 @@ const struct wg_peer_stats *wg_peer_stats(const struct wg_peer *peer);
 /*
  * A datagram of any length from the network. Data is decrypted in place and delivered before the
  * call returns. Handshake messages are queued, so that they never come before data; they are worked
- * off by wg_device_expire(), for which the deadline is then past. from is copied where needed.
+ * off by wg_device_expire(), for which the deadline is then past. from is copied where needed. tos
+ * is the TOS byte or traffic class of the datagram's IP header, for the ECN of what is inside.
  */
-void wg_device_receive(struct wg_device *device, const struct wg_endpoint *from, uint8_t *datagram,
-                       size_t len);
+void wg_device_receive(struct wg_device *device, const struct wg_endpoint *from, uint8_t tos,
+                       uint8_t *datagram, size_t len);
 
 /*
  * Sends one inner IP packet, given in pieces (total length len, the IP header whole in the first

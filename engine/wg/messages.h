@@ -71,7 +71,6 @@ enum message_type {
 
 #define WG_PADDING       16
 #define WG_TOS_HANDSHAKE 0x88 /* DSCP AF41 */
-#define WG_TOS_ECN       0x03 /* the bits of the TOS byte that are copied outwards */
 
 /* --- Bounds of our own ---------------------------------------------------------------------- */
 

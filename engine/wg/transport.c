@@ -6,6 +6,7 @@
 #include "engine/wg/transport.h"
 
 #include "engine/wg/container.h"
+#include "engine/wg/ecn.h"
 #include "engine/wg/exchange.h"
 #include "engine/wg/interface.h"
 #include "engine/wg/messages.h"
@@ -86,12 +87,6 @@ static int seal(struct wg_peer *peer, struct keypair *keypair, const struct outg
     return 0;
 }
 
-/* Of the TOS of a packet, only the ECN bits are let out (RFC 6040). */
-static uint8_t outer_tos(const struct packet_info *info)
-{
-    return info->tos & WG_TOS_ECN;
-}
-
 /* Sends what is staged on a session there is. 0, or -EAGAIN: some is left, and will be tried. */
 static int flush_on_sessions(struct wg_peer *peer)
 {
@@ -104,7 +99,7 @@ static int flush_on_sessions(struct wg_peer *peer)
         struct outgoing outgoing = {.pieces = &piece, .count = 1, .len = packet->len};
         struct packet_info info;
         if (packet_info_read(&info, packet->data, packet->len) == 0)
-            outgoing.tos = outer_tos(&info);
+            outgoing.tos = ecn_encapsulate(info.tos);
         if (seal(peer, keypair, &outgoing) < 0) {
             wg_timers_flush_wanted(peer, wg_device_now(peer->device) + WG_SEND_RETRY);
             return -EAGAIN;
@@ -137,7 +132,7 @@ int wg_transport_send(struct wg_peer *peer, const struct packet_info *info,
         .pieces = pieces,
         .count = count,
         .len = len,
-        .tos = outer_tos(info),
+        .tos = ecn_encapsulate(info->tos),
     };
     return seal(peer, keypair, &outgoing);
 }
@@ -208,7 +203,7 @@ static bool source_is_impossible(const struct wg_device *device, const struct in
     return false;
 }
 
-static void deliver(struct wg_peer *peer, uint8_t *packet, size_t len)
+static void deliver(struct wg_peer *peer, uint8_t tos, uint8_t *packet, size_t len)
 {
     struct wg_device *device = peer->device;
     struct packet_info info;
@@ -222,10 +217,14 @@ static void deliver(struct wg_peer *peer, uint8_t *packet, size_t len)
         wg_device_drop(device, WG_DROP_BAD_SOURCE);
         return;
     }
+    if (!ecn_decapsulate(packet, tos)) {
+        wg_device_drop(device, WG_DROP_CONGESTED);
+        return;
+    }
     device->ops->deliver(device->ctx, peer, packet, info.len);
 }
 
-void wg_transport_receive(struct wg_device *device, const struct wg_endpoint *from,
+void wg_transport_receive(struct wg_device *device, const struct wg_endpoint *from, uint8_t tos,
                           uint8_t *message, size_t len)
 {
     struct keypair *keypair = receiving_keypair(device, message);
@@ -249,5 +248,5 @@ void wg_transport_receive(struct wg_device *device, const struct wg_endpoint *fr
     if (len == DATA_OVERHEAD)
         return;
     wg_timers_data_received(peer);
-    deliver(peer, message + DATA_CIPHERTEXT, len - DATA_OVERHEAD);
+    deliver(peer, tos, message + DATA_CIPHERTEXT, len - DATA_OVERHEAD);
 }

@@ -21,7 +21,7 @@ void wg_transport_flush(struct wg_peer *peer);
  */
 int wg_transport_send_keepalive(struct wg_peer *peer);
 /* A data message of at least DATA_OVERHEAD bytes; it is decrypted in place. */
-void wg_transport_receive(struct wg_device *device, const struct wg_endpoint *from,
+void wg_transport_receive(struct wg_device *device, const struct wg_endpoint *from, uint8_t tos,
                           uint8_t *message, size_t len);
 
 #endif

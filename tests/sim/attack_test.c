@@ -102,7 +102,7 @@ static void oversized_datagrams_are_dropped(void **state)
     for (uint8_t type = 0; type <= MESSAGE_DATA + 1; type++) {
         datagram[0] = type;
         store_le32(datagram + 4, index_value(&pair->a_to_b->keypairs.current->entry));
-        wg_device_receive(pair->a->device, &from, datagram, len);
+        wg_device_receive(pair->a->device, &from, 0, datagram, len);
     }
     free(datagram);
     assert_int_equal(node_drops(pair->a, WG_DROP_MALFORMED), MESSAGE_DATA + 1);

@@ -39,6 +39,7 @@ struct datagram {
     struct heap_node node; /* key: when it arrives */
     struct wg_endpoint from;
     union inet_sockaddr to;
+    uint8_t tos;
     size_t len;
     uint8_t data[DATAGRAM_MAX];
 };
@@ -52,6 +53,7 @@ struct node {
     struct datagram *reserved;
     bool blocked; /* the sending side is full */
     uint8_t last_tos;
+    uint8_t last_inner_tos;          /* of what was delivered */
     unsigned sent[MESSAGE_DATA + 1]; /* datagrams by type of message; [0] = keepalives */
     unsigned events[EVENTS_MAX];
     unsigned delivered;
@@ -73,6 +75,7 @@ struct network {
     struct heap datagrams; /* on the way */
     uint64_t last_arrival; /* what was launched last would have arrived then, */
     uint64_t ties;         /* had not so many before it the same time: they stay in order */
+    uint8_t mark;          /* what a router on the way sets TOS bytes to; 0 = leaves them */
     uint64_t delay;
     uint64_t delay_spread;   /* a random addition, which reorders */
     unsigned loss_per_mille; /* of datagrams */
@@ -105,6 +108,7 @@ static inline uint8_t *node_reserve(void *ctx, const struct wg_endpoint *to, siz
     node->reserved->to = to->remote;
     node->reserved->from.remote = node->addr;
     node->reserved->len = len;
+    node->reserved->tos = tos;
     node->last_tos = tos;
     return node->reserved->data;
 }
@@ -120,6 +124,8 @@ static inline void network_launch(struct network *network, struct datagram *data
         free(datagram);
         return;
     }
+    if (network->mark)
+        datagram->tos = network->mark;
     uint64_t arrival = network->now + delay;
     network->ties = arrival == network->last_arrival ? network->ties + 1 : 0;
     network->last_arrival = arrival;
@@ -145,6 +151,7 @@ static inline void node_deliver(void *ctx, struct wg_peer *peer, uint8_t *packet
     assert_non_null(peer);
     assert_true(len >= PAYLOAD_OFFSET + 4);
     uint32_t number = load_le32(packet + PAYLOAD_OFFSET);
+    node->last_inner_tos = (uint8_t)(packet[0] >> 4 == 4 ? packet[1] : load_be16(packet) >> 4);
     assert_true(number < PACKETS_MAX);
     if (node->delivered > 0 && number <= node->last_number)
         node->in_order = false;
@@ -291,7 +298,7 @@ static inline void network_deliver(struct network *network, struct datagram *dat
     assert_non_null(copy);
     memcpy(copy, datagram->data, datagram->len);
     if (node)
-        wg_device_receive(node->device, &datagram->from, copy, datagram->len);
+        wg_device_receive(node->device, &datagram->from, datagram->tos, copy, datagram->len);
     free(copy);
 }
 

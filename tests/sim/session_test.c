@@ -85,6 +85,34 @@ static void ecn_is_copied_and_dscp_is_not(void **state)
     assert_int_equal(pair->a->last_tos, 0x01);
 }
 
+/* What the network marks on the outside reaches the packet inside, or drops it (RFC 6040). */
+static void congestion_marks_come_in(void **state)
+{
+    static const struct {
+        uint8_t inner, outer, result;
+    } cases[] = {
+        {0xb8, 0, 0xb8}, {0xba, 3, 0xbb}, {0xb9, 3, 0xbb}, {0xba, 1, 0xb9}, {0xbb, 0, 0xbb}};
+    struct pair *pair = *state;
+    uint8_t packet[64];
+    const struct iovec piece = {.iov_base = packet, .iov_len = sizeof(packet)};
+    pair_connect(pair);
+    for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        packet_make(packet, sizeof(packet), INNER_A, INNER_B, 100 + i);
+        packet[1] = cases[i].inner;
+        pair->network->mark = cases[i].outer;
+        assert_int_equal(wg_device_send(pair->a->device, &piece, 1, sizeof(packet)), 0);
+        network_run(pair->network, MS(20));
+        assert_int_equal(pair->b->got[100 + i], 1);
+        assert_int_equal(pair->b->last_inner_tos, cases[i].result);
+    }
+    packet[1] = 0xb8;
+    pair->network->mark = 3;
+    assert_int_equal(wg_device_send(pair->a->device, &piece, 1, sizeof(packet)), 0);
+    network_run(pair->network, MS(20));
+    assert_int_equal(pair->b->got[104], 1);
+    assert_int_equal(node_drops(pair->b, WG_DROP_CONGESTED), 1);
+}
+
 static void preshared_keys_must_match(void **state)
 {
     struct pair *pair = *state;
@@ -584,6 +612,7 @@ int main(void)
         pair_test(padding_stops_at_the_mtu),
         pair_test(pieces_are_gathered),
         pair_test(ecn_is_copied_and_dscp_is_not),
+        pair_test(congestion_marks_come_in),
         pair_test(preshared_keys_must_match),
         pair_test(initiations_are_retransmitted_and_given_up),
         pair_test(traffic_begins_the_attempts_anew),

@@ -179,6 +179,7 @@ static void test_pair_on_one_port(void **state)
     assert_true(pair[0] >= 0);
     assert_true(option(pair[0], SOL_SOCKET, SO_RCVBUF) >= 212992);
     assert_int_equal(option(pair[0], IPPROTO_IP, IP_PKTINFO), 1);
+    assert_int_equal(option(pair[0], IPPROTO_IP, IP_RECVTOS), 1);
     assert_int_equal(option(pair[0], IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
     assert_int_equal(option(pair[0], SOL_SOCKET, SO_REUSEADDR), 0);
     if (pair[1] >= 0) {
@@ -187,6 +188,7 @@ static void test_pair_on_one_port(void **state)
         assert_int_equal(getsockname(pair[1], &sa.sa, &len), 0);
         assert_int_equal(ntohs(sa.in6.sin6_port), port);
         assert_int_equal(option(pair[1], IPPROTO_IPV6, IPV6_V6ONLY), 1);
+        assert_int_equal(option(pair[1], IPPROTO_IPV6, IPV6_RECVTCLASS), 1);
     }
     int other[2] = {-7, -7};
     uint16_t unused;

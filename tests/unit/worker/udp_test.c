@@ -21,21 +21,25 @@ struct fixture {
     struct event_base *base;
     struct counters_worker counters;
     struct udp *udp;
-    struct wg_endpoint self; /* the socket of udp */
-    int far[2];              /* plain sockets that stand for two peers */
+    struct wg_endpoint self[2]; /* the sockets of udp: IPv4, and IPv6 where there is any */
+    bool has_ipv6;
+    int far[2]; /* plain sockets that stand for two peers */
     struct wg_endpoint peers[2];
     unsigned datagrams;
     size_t sizes[4096];
     uint8_t first_bytes[4096];
+    uint8_t tos[4096];
     unsigned batches;
     union inet_sockaddr from;
 };
 
-static void on_datagram(void *ctx, const struct wg_endpoint *from, uint8_t *data, size_t len)
+static void on_datagram(void *ctx, const struct wg_endpoint *from, uint8_t tos, uint8_t *data,
+                        size_t len)
 {
     struct fixture *f = ctx;
     f->sizes[f->datagrams] = len;
     f->first_bytes[f->datagrams] = data[0];
+    f->tos[f->datagrams] = tos;
     f->datagrams++;
     f->from = from->remote;
 }
@@ -55,15 +59,20 @@ static const struct udp_ops ops = {.datagram = on_datagram,
                                    .received = on_received,
                                    .writable = on_writable};
 
-static int open_socket(struct wg_endpoint *endpoint)
+/* A socket on the loopback address, or -1 when there is none of this family. */
+static int open_socket(const char *loopback, struct wg_endpoint *endpoint)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(endpoint->remote);
+    struct inet_addr addr;
+    assert_int_equal(inet_addr_parse(loopback, &addr), 0);
+    inet_sockaddr_make(&endpoint->remote, &addr, 0);
+    socklen_t len = inet_sockaddr_len(&endpoint->remote);
     int size = 4 << 20;
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    int fd = socket(addr.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(fd, &endpoint->remote.sa, len) < 0) {
+        close(fd);
+        return -1;
+    }
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-    memset(endpoint, 0, sizeof(*endpoint));
     assert_int_equal(getsockname(fd, &endpoint->remote.sa, &len), 0);
     return fd;
 }
@@ -72,12 +81,16 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     f->base = event_base_new();
-    int fd = open_socket(&f->self);
+    int sockets[2] = {open_socket("127.0.0.1", &f->self[0]), open_socket("::1", &f->self[1])};
     int on = 1;
-    setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
-    f->far[0] = open_socket(&f->peers[0]);
-    f->far[1] = open_socket(&f->peers[1]);
-    assert_int_equal(udp_new(f->base, (int[]){fd, -1}, &ops, f, &f->counters, &f->udp), 0);
+    setsockopt(sockets[0], SOL_UDP, UDP_GRO, &on, sizeof(on));
+    setsockopt(sockets[0], IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
+    setsockopt(sockets[1], SOL_UDP, UDP_GRO, &on, sizeof(on));
+    setsockopt(sockets[1], IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+    f->has_ipv6 = sockets[1] >= 0;
+    f->far[0] = open_socket("127.0.0.1", &f->peers[0]);
+    f->far[1] = open_socket("127.0.0.1", &f->peers[1]);
+    assert_int_equal(udp_new(f->base, sockets, &ops, f, &f->counters, &f->udp), 0);
     *state = f;
     return 0;
 }
@@ -168,7 +181,12 @@ static void has_no_room_without_a_socket_of_the_family(void **state)
 {
     struct fixture *f = *state;
     struct wg_endpoint to = {.remote.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(9)}};
-    assert_null(udp_reserve(f->udp, &to, 100, 0));
+    struct wg_endpoint self;
+    struct udp *udp;
+    int sockets[2] = {open_socket("127.0.0.1", &self), -1};
+    assert_int_equal(udp_new(f->base, sockets, &ops, f, &f->counters, &udp), 0);
+    assert_null(udp_reserve(udp, &to, 100, 0));
+    udp_free(udp);
 }
 
 static void survives_a_source_address_that_is_gone(void **state)
@@ -190,14 +208,14 @@ static void receives_singles_and_merged_ones(void **state)
     struct fixture *f = *state;
     /* Our own socket as the peer: UDP_SEGMENT sends arrive merged, and are taken apart again. */
     for (unsigned i = 0; i < COUNT; i++) {
-        uint8_t *room = udp_reserve(f->udp, &f->self, 1000, 0);
+        uint8_t *room = udp_reserve(f->udp, &f->self[0], 1000, 0);
         assert_non_null(room);
         memset(room, (int)i, 1000);
         udp_commit(f->udp);
     }
     udp_flush(f->udp);
-    assert_int_equal(sendto(f->far[0], "x", 1, 0, &f->self.remote.sa, sizeof(struct sockaddr_in)),
-                     1);
+    assert_int_equal(
+        sendto(f->far[0], "x", 1, 0, &f->self[0].remote.sa, sizeof(struct sockaddr_in)), 1);
     while (f->datagrams < COUNT + 1)
         assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
     for (unsigned i = 0; i < COUNT; i++) {
@@ -207,6 +225,40 @@ static void receives_singles_and_merged_ones(void **state)
     assert_int_equal(f->sizes[COUNT], 1);
     assert_true(inet_sockaddr_equal(&f->from, &f->peers[0].remote));
     assert_true(f->batches >= 1);
+}
+
+/* Runs of equal size that differ in TOS: neither merged on their way out nor on their way in. */
+static void tells_the_tos_of_each(struct fixture *f, const struct wg_endpoint *self)
+{
+    static const uint8_t tos[] = {0, 0, 3, 3, 3, 0x88, 1, 2, 2, 0, 3};
+    enum { COUNT = sizeof(tos) / sizeof(tos[0]) };
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint8_t *room = udp_reserve(f->udp, self, 1000, tos[i]);
+        assert_non_null(room);
+        memset(room, (int)i, 1000);
+        udp_commit(f->udp);
+    }
+    udp_flush(f->udp);
+    while (f->datagrams < COUNT)
+        assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(f->first_bytes[i], i);
+        assert_int_equal(f->tos[i], tos[i]);
+    }
+}
+
+static void tells_the_tos_of_ipv4(void **state)
+{
+    struct fixture *f = *state;
+    tells_the_tos_of_each(f, &f->self[0]);
+}
+
+static void tells_the_traffic_class_of_ipv6(void **state)
+{
+    struct fixture *f = *state;
+    if (!f->has_ipv6)
+        skip();
+    tells_the_tos_of_each(f, &f->self[1]);
 }
 
 int main(void)
@@ -219,6 +271,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(survives_a_source_address_that_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(receives_singles_and_merged_ones, setup, teardown),
+        cmocka_unit_test_setup_teardown(tells_the_tos_of_ipv4, setup, teardown),
+        cmocka_unit_test_setup_teardown(tells_the_traffic_class_of_ipv6, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
