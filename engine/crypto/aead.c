@@ -1,45 +1,25 @@
 /*
- * aead: owns the table of providers, in order of preference, and which one is in use.
+ * aead: no state. Computed by libsodium, which runs everywhere.
  */
 #include "engine/crypto/aead.h"
-
-#include "engine/crypto/aead_provider.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
 
-static const struct aead_provider *const providers[] = {
-    &aead_sodium,
-};
+#define NONCE_LEN crypto_aead_chacha20poly1305_ietf_NPUBBYTES
 
-#define PROVIDERS_COUNT (sizeof(providers) / sizeof(providers[0]))
+_Static_assert(AEAD_KEY_LEN == crypto_aead_chacha20poly1305_ietf_KEYBYTES, "ChaCha20-Poly1305");
+_Static_assert(AEAD_TAG_LEN == crypto_aead_chacha20poly1305_ietf_ABYTES, "ChaCha20-Poly1305");
 
-static const struct aead_provider *selected = &aead_sodium;
+static const struct aead_ad no_ad;
 
-int aead_select(const char *name)
+static void nonce_make(uint8_t nonce[NONCE_LEN], uint64_t counter)
 {
-    for (size_t i = 0; i < PROVIDERS_COUNT; i++) {
-        if (name && strcmp(providers[i]->name, name) != 0)
-            continue;
-        if (providers[i]->available()) {
-            selected = providers[i];
-            return 0;
-        }
-        if (name)
-            return -ENOTSUP;
-    }
-    return -ENOENT;
-}
-
-const char *aead_selected(void)
-{
-    return selected->name;
-}
-
-const char *aead_provider_name(size_t i)
-{
-    return i < PROVIDERS_COUNT ? providers[i]->name : NULL;
+    for (size_t i = 0; i < 4; i++)
+        nonce[i] = 0;
+    for (size_t i = 0; i < 8; i++)
+        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
 }
 
 void aead_key_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_LEN])
@@ -55,13 +35,25 @@ void aead_key_fini(struct aead_key *key)
 void aead_seal(const struct aead_key *key, uint64_t counter, const struct aead_ad *ad,
                const uint8_t *in, size_t len, uint8_t *out)
 {
-    selected->seal(key, counter, ad, in, len, out);
+    uint8_t nonce[NONCE_LEN];
+    const struct aead_ad *data = ad ? ad : &no_ad;
+
+    nonce_make(nonce, counter);
+    crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, in, len, data->data, data->len, NULL,
+                                              nonce, key->bytes);
 }
 
 int aead_open(const struct aead_key *key, uint64_t counter, const struct aead_ad *ad,
               const uint8_t *in, size_t len, uint8_t *out)
 {
+    uint8_t nonce[NONCE_LEN];
+    const struct aead_ad *data = ad ? ad : &no_ad;
+
     if (len < AEAD_TAG_LEN)
         return -EBADMSG;
-    return selected->open(key, counter, ad, in, len, out);
+    nonce_make(nonce, counter);
+    if (crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, in, len, data->data, data->len,
+                                                  nonce, key->bytes) != 0)
+        return -EBADMSG;
+    return 0;
 }

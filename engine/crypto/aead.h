@@ -2,8 +2,7 @@
  * aead: ChaCha20-Poly1305 (RFC 8439) with WireGuard's nonce: four zero bytes and a 64-bit
  * little-endian counter.
  *
- * Who computes it is a provider, one row in a table, chosen once at start-up. The key is a struct
- * so that a provider can keep prepared state beside the bytes.
+ * The key is a struct so that whoever computes it can keep prepared state beside the bytes.
  */
 #ifndef MANYTUN_ENGINE_CRYPTO_AEAD_H
 #define MANYTUN_ENGINE_CRYPTO_AEAD_H
@@ -23,17 +22,6 @@ struct aead_ad {
     const uint8_t *data;
     size_t len;
 };
-
-/*
- * Chooses the provider by name; NULL = the best one that this machine can run. Called once, before
- * the first key is made; without it the first provider of the table is used.
- * 0; -ENOENT: no provider has this name; -ENOTSUP: this machine cannot run it.
- */
-int aead_select(const char *name);
-/* The name of the provider in use. */
-const char *aead_selected(void);
-/* The name of provider number i, or NULL after the last: for help texts and errors. */
-const char *aead_provider_name(size_t i);
 
 void aead_key_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_LEN]);
 /* Wipes the key and all that was prepared from it. */
