@@ -14,6 +14,7 @@ from support import wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("MANYTUN", ROOT / "build" / "manytun")).absolute()
+FLOOD = BINARY.parent / "tests" / "flood"
 API_PORT = 8585
 
 Response = collections.namedtuple("Response", "status headers body")
@@ -52,6 +53,23 @@ def resident_bytes(pid):
     """What the process holds in memory."""
     status = pathlib.Path("/proc", str(pid), "status").read_text()
     return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE).group(1)) * 1024
+
+
+def family(pid):
+    """The process and all below it."""
+    found = [pid]
+    for child in children(pid):
+        found += family(child)
+    return found
+
+
+def cpu_seconds(*pids):
+    """User and system time that these processes have used."""
+    ticks = 0
+    for pid in pids:
+        fields = pathlib.Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(pid):
