@@ -135,6 +135,10 @@ class Peer:
         """Where the peer with that public key is to be reached from now on."""
         self._wg("set", INTERFACE, "peer", key, "endpoint", endpoint)
 
+    def preshare(self, key, secret):
+        """Changes the preshared key of the peer with that public key."""
+        self._wg("set", INTERFACE, "peer", key, "preshared-key", self._secret(secret))
+
     def change_keys(self, keys):
         """Takes on another private key; its peers stay."""
         self.keys = keys
