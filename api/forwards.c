@@ -8,6 +8,7 @@
 #include "api/page.h"
 #include "api/precondition.h"
 #include "engine/json.h"
+#include "server/unreadable.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,12 +57,24 @@ static int read_forward(struct api_call *call, cJSON *json, struct spec_forward 
                                  call->problem.errors.count);
 }
 
-static int create_forward(struct api_call *call, cJSON *json)
+/* The generation of what has the name in the path, be it readable or not; 0 = there is nothing. */
+static uint64_t find_generation(struct api_call *call)
+{
+    const struct service_forward *present = service_find_forward(call->service, call->name);
+    return present != NULL
+               ? present->generation
+               : service_unreadable_generation(call->service, UNREADABLE_FORWARD, call->name);
+}
+
+typedef int create_operation(struct service *service, struct spec_forward *spec,
+                             const struct service_forward **out, struct problem *problem);
+
+static int create_forward(struct api_call *call, cJSON *json, create_operation *create)
 {
     struct spec_forward spec;
     const struct service_forward *forward;
     if (read_forward(call, json, &spec) < 0 ||
-        service_create_forward(call->service, &spec, &forward, &call->problem) < 0 ||
+        create(call->service, &spec, &forward, &call->problem) < 0 ||
         answer_forward(call, 201, forward) < 0)
         return -1;
     snprintf(call->answer.location, sizeof(call->answer.location), "/v1/forwards/%s",
@@ -81,23 +94,24 @@ static int update_forward(struct api_call *call, cJSON *json)
 
 int api_create_forward(struct api_call *call)
 {
-    return create_forward(call, api_call_read_json(call));
+    return create_forward(call, api_call_read_json(call), service_create_forward);
 }
 
 int api_put_forward(struct api_call *call)
 {
     const struct service_forward *present = service_find_forward(call->service, call->name);
-    if (api_precondition_check(call, present != NULL ? present->generation : 0) < 0)
+    if (api_precondition_check(call, find_generation(call)) < 0)
         return -1;
     cJSON *json = api_document_put(call);
-    return present != NULL ? update_forward(call, json) : create_forward(call, json);
+    return present != NULL ? update_forward(call, json)
+                           : create_forward(call, json, service_put_forward);
 }
 
 int api_patch_forward(struct api_call *call)
 {
     const struct service_forward *present = service_find_forward(call->service, call->name);
     if (present == NULL)
-        return problem_set(&call->problem, "not_found", "there is no forward \"%s\"", call->name);
+        return service_not_found(call->service, UNREADABLE_FORWARD, call->name, &call->problem);
     if (api_precondition_check(call, present->generation) < 0)
         return -1;
     return update_forward(call, api_document_patch(call, spec_forward_to_json(&present->spec)));
@@ -107,14 +121,14 @@ int api_get_forward(struct api_call *call)
 {
     const struct service_forward *forward = service_find_forward(call->service, call->name);
     if (forward == NULL)
-        return problem_set(&call->problem, "not_found", "there is no forward \"%s\"", call->name);
+        return service_not_found(call->service, UNREADABLE_FORWARD, call->name, &call->problem);
     return answer_forward(call, 200, forward);
 }
 
 int api_delete_forward(struct api_call *call)
 {
-    const struct service_forward *present = service_find_forward(call->service, call->name);
-    if (present != NULL && api_precondition_check(call, present->generation) < 0)
+    uint64_t generation = find_generation(call);
+    if (generation != 0 && api_precondition_check(call, generation) < 0)
         return -1;
     if (service_delete_forward(call->service, call->name, &call->problem) < 0)
         return -1;

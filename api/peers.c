@@ -8,6 +8,7 @@
 #include "api/page.h"
 #include "api/precondition.h"
 #include "engine/json.h"
+#include "server/unreadable.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -20,7 +21,7 @@ static const struct service_tunnel *find_tunnel(struct api_call *call)
 {
     const struct service_tunnel *tunnel = service_find_tunnel(call->service, call->name);
     if (tunnel == NULL)
-        problem_set(&call->problem, "not_found", "there is no tunnel \"%s\"", call->name);
+        service_not_found(call->service, UNREADABLE_TUNNEL, call->name, &call->problem);
     return tunnel;
 }
 

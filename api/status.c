@@ -10,6 +10,7 @@
 #include "server/declared.h"
 #include "server/events.h"
 #include "server/retired.h"
+#include "server/unreadable.h"
 
 /* How many problems one answer lists; problems_total counts them all. */
 #define STATUS_PROBLEMS_MAX 1000
@@ -91,6 +92,27 @@ static void collect_forwards(struct status *status, struct service *service)
     }
 }
 
+/* Those that nobody can ask for by a name are one problem of the table that they are in. */
+static void collect_unreadable(struct status *status, const struct service *service)
+{
+    static const struct {
+        const char *kind, *table;
+    } names[UNREADABLE_KINDS] = {
+        [UNREADABLE_TUNNEL] = {"tunnel", "tunnels"},
+        [UNREADABLE_FORWARD] = {"forward", "forwards"},
+    };
+    for (enum unreadable_kind kind = 0; kind < UNREADABLE_KINDS; kind++) {
+        const struct condition *unnamed = service_unnamed(service, kind);
+        const struct unreadable *unreadable = service_next_unreadable(service, kind, "");
+        for (; unreadable != NULL;
+             unreadable = service_next_unreadable(service, kind, unreadable->name))
+            add_problem(status, names[kind].kind, unreadable->name, UNREADABLE_CONDITION,
+                        &unreadable->condition);
+        if (unnamed != NULL)
+            add_problem(status, "database", names[kind].table, UNREADABLE_CONDITION, unnamed);
+    }
+}
+
 static void collect_declared(struct status *status, const struct declared *declared)
 {
     const struct condition *applied = declared != NULL ? declared_condition(declared) : NULL;
@@ -138,6 +160,7 @@ int api_get_status(struct api_call *call)
         status.retired_workers = retired_count(call->server->retired);
     if (!status.failed) {
         collect_declared(&status, call->server->declared);
+        collect_unreadable(&status, call->service);
         collect_tunnels(&status, call->service);
         collect_forwards(&status, call->service);
     }

@@ -7,6 +7,7 @@
 #include "api/precondition.h"
 #include "engine/json.h"
 #include "engine/wgquick.h"
+#include "server/unreadable.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ int api_get_tunnel_config(struct api_call *call)
 {
     const struct service_tunnel *tunnel = service_find_tunnel(call->service, call->name);
     if (tunnel == NULL)
-        return problem_set(&call->problem, "not_found", "there is no tunnel \"%s\"", call->name);
+        return service_not_found(call->service, UNREADABLE_TUNNEL, call->name, &call->problem);
     char *text = wgquick_print(&tunnel->spec);
     if (text == NULL)
         return problem_set(&call->problem, "exhausted", "out of memory");
@@ -74,7 +75,7 @@ static int apply(struct api_call *call, struct spec_tunnel *spec, bool exists,
 {
     const struct service_tunnel *tunnel;
     int rc = exists ? service_update_tunnel(call->service, spec, &tunnel, &call->problem)
-                    : service_create_tunnel(call->service, spec, &tunnel, &call->problem);
+                    : service_put_tunnel(call->service, spec, &tunnel, &call->problem);
     if (rc < 0 || answer(call, exists ? 200 : 201, object_json_tunnel(tunnel), warnings) < 0)
         return -1;
     call->answer.etag = tunnel->generation;
@@ -89,7 +90,11 @@ int api_put_tunnel_config(struct api_call *call)
     const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
     struct spec_tunnel spec;
     struct spec_errors warnings = {0};
-    if (api_precondition_check(call, present != NULL ? present->generation : 0) < 0 ||
+    uint64_t generation =
+        present != NULL
+            ? present->generation
+            : service_unreadable_generation(call->service, UNREADABLE_TUNNEL, call->name);
+    if (api_precondition_check(call, generation) < 0 ||
         read_file(call, present, &spec, &warnings) < 0)
         return -1;
     int rc = call->query.dry_run ? rehearse(call, &spec, &warnings)

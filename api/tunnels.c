@@ -8,6 +8,7 @@
 #include "api/page.h"
 #include "api/precondition.h"
 #include "engine/json.h"
+#include "server/unreadable.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -66,13 +67,25 @@ static int read_tunnel(struct api_call *call, cJSON *json, struct spec_tunnel *s
     return 0;
 }
 
-static int create_tunnel(struct api_call *call, cJSON *json)
+/* The generation of what has the name in the path, be it readable or not; 0 = there is nothing. */
+static uint64_t find_generation(struct api_call *call)
+{
+    const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
+    return present != NULL
+               ? present->generation
+               : service_unreadable_generation(call->service, UNREADABLE_TUNNEL, call->name);
+}
+
+typedef int create_operation(struct service *service, struct spec_tunnel *spec,
+                             const struct service_tunnel **out, struct problem *problem);
+
+static int create_tunnel(struct api_call *call, cJSON *json, create_operation *create)
 {
     struct spec_tunnel spec;
     const struct service_tunnel *tunnel;
     if (read_tunnel(call, json, &spec) < 0)
         return -1;
-    if (service_create_tunnel(call->service, &spec, &tunnel, &call->problem) < 0) {
+    if (create(call->service, &spec, &tunnel, &call->problem) < 0) {
         spec_tunnel_fini(&spec);
         return -1;
     }
@@ -109,23 +122,24 @@ static cJSON *with_secrets(struct api_call *call, cJSON *json, const struct serv
 
 int api_create_tunnel(struct api_call *call)
 {
-    return create_tunnel(call, api_call_read_json(call));
+    return create_tunnel(call, api_call_read_json(call), service_create_tunnel);
 }
 
 int api_put_tunnel(struct api_call *call)
 {
     const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
-    if (api_precondition_check(call, present != NULL ? present->generation : 0) < 0)
+    if (api_precondition_check(call, find_generation(call)) < 0)
         return -1;
     cJSON *json = with_secrets(call, api_document_put(call), present);
-    return present != NULL ? update_tunnel(call, json) : create_tunnel(call, json);
+    return present != NULL ? update_tunnel(call, json)
+                           : create_tunnel(call, json, service_put_tunnel);
 }
 
 int api_patch_tunnel(struct api_call *call)
 {
     const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
     if (present == NULL)
-        return problem_set(&call->problem, "not_found", "there is no tunnel \"%s\"", call->name);
+        return service_not_found(call->service, UNREADABLE_TUNNEL, call->name, &call->problem);
     if (api_precondition_check(call, present->generation) < 0)
         return -1;
     cJSON *definition = spec_tunnel_to_json(&present->spec, SPEC_WITHOUT_SECRETS);
@@ -136,14 +150,14 @@ int api_get_tunnel(struct api_call *call)
 {
     const struct service_tunnel *tunnel = service_find_tunnel(call->service, call->name);
     if (tunnel == NULL)
-        return problem_set(&call->problem, "not_found", "there is no tunnel \"%s\"", call->name);
+        return service_not_found(call->service, UNREADABLE_TUNNEL, call->name, &call->problem);
     return answer_tunnel(call, 200, tunnel);
 }
 
 int api_delete_tunnel(struct api_call *call)
 {
-    const struct service_tunnel *present = service_find_tunnel(call->service, call->name);
-    if (present != NULL && api_precondition_check(call, present->generation) < 0)
+    uint64_t generation = find_generation(call);
+    if (generation != 0 && api_precondition_check(call, generation) < 0)
         return -1;
     if (service_delete_tunnel(call->service, call->name, call->query.cascade, &call->problem) < 0)
         return -1;

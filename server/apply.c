@@ -80,6 +80,14 @@ static bool check_owner(struct plan *plan, enum spec_source owner, bool differs,
     return false;
 }
 
+/* The same for a stored definition that cannot be read, which may be replaced. */
+static bool check_unreadable(struct plan *plan, enum unreadable_kind kind,
+                             const struct spec_place *place, const char *what, const char *name)
+{
+    const struct unreadable *replaced = service_find_unreadable(plan->service, kind, name);
+    return replaced == NULL || check_owner(plan, replaced->source, true, place, what, name);
+}
+
 /* --- Planning --------------------------------------------------------------------------------- */
 
 static void plan_tunnel(struct plan *plan, struct config_tunnel *wanted)
@@ -87,8 +95,10 @@ static void plan_tunnel(struct plan *plan, struct config_tunnel *wanted)
     const char *name = wanted->spec.name;
     struct service_tunnel *present = service_index_find(&plan->service->tunnels, name);
     bool differs = present == NULL || spec_tunnel_diff(&present->spec, &wanted->spec) != 0;
-    if (present != NULL &&
-        !check_owner(plan, present->source, differs, &wanted->place, "tunnel", name))
+    bool allowed = present != NULL
+                       ? check_owner(plan, present->source, differs, &wanted->place, "tunnel", name)
+                       : check_unreadable(plan, UNREADABLE_TUNNEL, &wanted->place, "tunnel", name);
+    if (!allowed)
         return;
     note_outcome(plan, APPLY_TUNNEL,
                  present == NULL ? APPLY_CREATED
@@ -121,8 +131,11 @@ static void plan_forward(struct plan *plan, struct config_forward *wanted)
     const char *name = wanted->spec.name;
     struct service_forward *present = service_index_find(&plan->service->forwards, name);
     bool differs = present == NULL || !spec_forward_equal(&present->spec, &wanted->spec);
-    if (present != NULL &&
-        !check_owner(plan, present->source, differs, &wanted->place, "forward", name))
+    bool allowed =
+        present != NULL
+            ? check_owner(plan, present->source, differs, &wanted->place, "forward", name)
+            : check_unreadable(plan, UNREADABLE_FORWARD, &wanted->place, "forward", name);
+    if (!allowed)
         return;
     note_outcome(plan, APPLY_FORWARD,
                  present == NULL ? APPLY_CREATED

@@ -16,25 +16,38 @@ static int at_place(int rc, const struct spec_place *place, size_t errors_before
     return rc;
 }
 
+/* Above what it takes the place of, too. */
+static uint64_t first_generation(const struct service *service, enum unreadable_kind kind,
+                                 const char *name, uint64_t generation)
+{
+    const struct unreadable *replaced = service_find_unreadable(service, kind, name);
+    return replaced != NULL && replaced->generation >= generation ? replaced->generation + 1
+                                                                  : generation;
+}
+
 /* Numbers what is created. */
 static int begin(struct change *change, struct problem *problem)
 {
     struct service *service = change->service;
     uint64_t generation;
-    if (service->frozen || service->draining)
-        return problem_set(problem, "draining", "the service is ending or being replaced");
+    if (service_check_changeable(service, problem) < 0)
+        return -1;
     if (service_index_reserve(&service->tunnels, change->tunnels_count) < 0 ||
         service_index_reserve(&service->forwards, change->forwards_count) < 0)
         return problem_set(problem, "exhausted", "out of memory");
     if (service_first_generation(service, &generation, problem) < 0)
         return -1;
     for (size_t i = 0; i < change->tunnels_count; i++) {
+        struct service_tunnel *tunnel = change->tunnels[i].tunnel;
         if (change->tunnels[i].kind == CHANGE_CREATE)
-            change->tunnels[i].tunnel->generation = generation;
+            tunnel->generation =
+                first_generation(service, UNREADABLE_TUNNEL, tunnel->spec.name, generation);
     }
     for (size_t i = 0; i < change->forwards_count; i++) {
+        struct service_forward *forward = change->forwards[i].forward;
         if (change->forwards[i].kind == CHANGE_CREATE)
-            change->forwards[i].forward->generation = generation;
+            forward->generation =
+                first_generation(service, UNREADABLE_FORWARD, forward->spec.name, generation);
     }
     return 0;
 }
@@ -118,6 +131,7 @@ static void finish(struct change *change)
         if (change->tunnels[i].kind == CHANGE_DELETE)
             tunnel_step_finish(change, &change->tunnels[i]);
     }
+    service_return_forwards(change->service);
 }
 
 void change_abandon(struct change *change)

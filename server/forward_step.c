@@ -207,8 +207,11 @@ static int write_row(struct change *change, const struct forward_step *step)
         .created_at = forward->created_at,
         .bound_port = forward->bound_port,
     };
-    return step->kind == CHANGE_CREATE ? store_insert_forward(store, &row)
-                                       : store_update_forward(store, &row);
+    if (step->kind == CHANGE_UPDATE)
+        return store_update_forward(store, &row);
+    return service_find_unreadable(change->service, UNREADABLE_FORWARD, forward->spec.name)
+               ? store_replace_forward(store, &row)
+               : store_insert_forward(store, &row);
 }
 
 int forward_step_commit(struct change *change, struct forward_step *step, struct problem *problem)
@@ -265,6 +268,7 @@ void forward_step_finish(struct change *change, struct forward_step *step)
     switch (step->kind) {
     case CHANGE_CREATE:
         forward->port_unsaved = false;
+        service_drop_unreadable(change->service, UNREADABLE_FORWARD, forward->spec.name);
         service_add_forward(change->service, forward);
         finish_start(change, forward);
         break;

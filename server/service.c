@@ -123,6 +123,13 @@ int service_store_problem(struct service *service, struct problem *problem, int 
                        store_error(service->store));
 }
 
+int service_check_changeable(const struct service *service, struct problem *problem)
+{
+    if (service->frozen || service->draining)
+        return problem_set(problem, "draining", "the service is ending or being replaced");
+    return 0;
+}
+
 int service_check_source(struct problem *problem, enum spec_source source, const char *what,
                          const char *name)
 {
@@ -236,6 +243,7 @@ void service_free(struct service *service)
                              service->forwards.entries[service->forwards.count - 1].object);
     while (service->tunnels.count > 0)
         service_drop_tunnel(service, service->tunnels.entries[service->tunnels.count - 1].object);
+    service_drop_all_unreadable(service);
     free(service->forwards.entries);
     free(service->tunnels.entries);
     service_sweep_stop(service);
@@ -253,12 +261,19 @@ void service_free(struct service *service)
 static void report_restored(struct service *service)
 {
     char message[EVENTS_MESSAGE_MAX + 1];
-    snprintf(message, sizeof(message), "restored %zu tunnels and %zu forwards",
-             service->tunnels.count, service->forwards.count);
+    size_t unreadable = 0;
+    for (enum unreadable_kind kind = 0; kind < UNREADABLE_KINDS; kind++)
+        unreadable += service->unreadable[kind].count + service->unnamed[kind].count;
+    int len = snprintf(message, sizeof(message), "restored %zu tunnels and %zu forwards",
+                       service->tunnels.count, service->forwards.count);
+    if (unreadable > 0)
+        snprintf(message + len, sizeof(message) - (size_t)len, "; %zu definitions were left out",
+                 unreadable);
     log_info("%s", message);
     service_emit(service, &(struct event_fact){.type = EVENT_SERVICE_STARTED,
                                                .reason = "Restored",
                                                .message = message});
+    service_report_unreadable(service);
     if (events_flush(service->events) < 0)
         log_warn("the start could not be recorded yet: %s", store_error(service->store));
 }

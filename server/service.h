@@ -132,6 +132,16 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
                            const struct service_forward **out, struct problem *problem);
 
 /*
+ * Changes it (see service_update_tunnel()) or, where there is none, creates it, also in the place
+ * of a stored definition that cannot be read (unreadable.h). A tunnel's forwards that could not be
+ * started without it are started then.
+ */
+int service_put_tunnel(struct service *service, struct spec_tunnel *spec,
+                       const struct service_tunnel **out, struct problem *problem);
+int service_put_forward(struct service *service, struct spec_forward *spec,
+                        const struct service_forward **out, struct problem *problem);
+
+/*
  * Whether the definition of a tunnel could be created, or changed into this, as far as that shows
  * without binding anything. 0, or -1 with *problem filled.
  */
@@ -162,8 +172,8 @@ int service_update_forward(struct service *service, struct spec_forward *spec,
                            const struct service_forward **out, struct problem *problem);
 
 /*
- * Deletes, with all forwards of a tunnel if cascade, else a tunnel in use is a conflict. The ports
- * are free when this returns.
+ * Deletes, also what is in the database alone (unreadable.h), with all forwards of a tunnel if
+ * cascade, else a tunnel in use is a conflict. The ports are free when this returns.
  */
 int service_delete_tunnel(struct service *service, const char *name, bool cascade,
                           struct problem *problem);

@@ -225,11 +225,13 @@ static void log_created(const struct service_forward *forward)
               forward->spec.enabled ? "" : " (not enabled)");
 }
 
-int service_create_forward(struct service *service, struct spec_forward *spec,
-                           const struct service_forward **out, struct problem *problem)
+static int create(struct service *service, struct spec_forward *spec, bool replace,
+                  const struct service_forward **out, struct problem *problem)
 {
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->tunnel);
     if (check_forward(tunnel, spec, problem) < 0)
+        return -1;
+    if (!replace && service_check_unreadable(service, UNREADABLE_FORWARD, spec->name, problem) < 0)
         return -1;
     if (service_index_find(&service->forwards, spec->name) != NULL) {
         spec_errors_add(&problem->errors, "/name", "name_taken", "the name is taken");
@@ -253,6 +255,25 @@ int service_create_forward(struct service *service, struct spec_forward *spec,
     return 0;
 }
 
+int service_create_forward(struct service *service, struct spec_forward *spec,
+                           const struct service_forward **out, struct problem *problem)
+{
+    return create(service, spec, false, out, problem);
+}
+
+int service_put_forward(struct service *service, struct spec_forward *spec,
+                        const struct service_forward **out, struct problem *problem)
+{
+    const struct unreadable *replaced =
+        service_find_unreadable(service, UNREADABLE_FORWARD, spec->name);
+    if (service_index_find(&service->forwards, spec->name) != NULL)
+        return service_update_forward(service, spec, out, problem);
+    if (replaced != NULL &&
+        service_check_source(problem, replaced->source, "forward", spec->name) < 0)
+        return -1;
+    return create(service, spec, true, out, problem);
+}
+
 /* --- Change ----------------------------------------------------------------------------------- */
 
 int service_update_forward(struct service *service, struct spec_forward *spec,
@@ -260,7 +281,7 @@ int service_update_forward(struct service *service, struct spec_forward *spec,
 {
     struct service_forward *forward = service_index_find(&service->forwards, spec->name);
     if (forward == NULL)
-        return problem_set(problem, "not_found", "there is no forward \"%.63s\"", spec->name);
+        return service_not_found(service, UNREADABLE_FORWARD, spec->name, problem);
     if (service_check_source(problem, forward->source, "forward", forward->spec.name) < 0)
         return -1;
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->tunnel);
@@ -286,7 +307,7 @@ int service_delete_forward(struct service *service, const char *name, struct pro
 {
     struct service_forward *forward = service_index_find(&service->forwards, name);
     if (forward == NULL)
-        return problem_set(problem, "not_found", "there is no forward \"%.63s\"", name);
+        return service_delete_unreadable(service, UNREADABLE_FORWARD, name, false, problem);
     if (service_check_source(problem, forward->source, "forward", name) < 0)
         return -1;
     struct forward_step step;
@@ -300,15 +321,9 @@ int service_delete_forward(struct service *service, const char *name, struct pro
 
 /* --- Restoring -------------------------------------------------------------------------------- */
 
-static int restore_forward(void *ctx, struct store_forward *row)
+static int add_restored(struct service *service, const struct store_forward *row,
+                        struct service_tunnel *tunnel, struct service_forward **out)
 {
-    struct service *service = ctx;
-    struct service_tunnel *tunnel = service_index_find(&service->tunnels, row->spec.tunnel);
-    if (tunnel == NULL) {
-        log_error("the stored forward \"%s\" is left out: its tunnel could not be read",
-                  row->spec.name);
-        return 0;
-    }
     struct service_forward *forward = service_new_forward(&row->spec, tunnel);
     if (forward == NULL || service_index_reserve(&service->forwards, 1) < 0) {
         free(forward);
@@ -319,22 +334,96 @@ static int restore_forward(void *ctx, struct store_forward *row)
     forward->created_at = row->created_at;
     forward->bound_port = row->bound_port;
     service_add_forward(service, forward);
-    if (forward->spec.enabled)
-        service_inherit_forward(service, forward);
+    *out = forward;
+    return 0;
+}
+
+static void start_restored(struct service *service, struct service_forward *forward)
+{
     if (forward->spec.enabled && (start_forward(forward) < 0 || forward->supervised == NULL))
         service_retry_later(service);
+}
+
+static int restore_forward(void *ctx, struct store_forward *row)
+{
+    struct service *service = ctx;
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, row->spec.tunnel);
+    struct service_forward *forward;
+    if (tunnel == NULL) {
+        service_note_waiting_forward(service, row);
+        return 0;
+    }
+    int rc = add_restored(service, row, tunnel, &forward);
+    if (rc < 0)
+        return rc;
+    if (forward->spec.enabled)
+        service_inherit_forward(service, forward);
+    start_restored(service, forward);
     return 0;
 }
 
 int service_restore_forwards(struct service *service)
 {
-    int rc = store_load_forwards(service->store, restore_forward, service);
+    int rc = store_load_forwards(service->store, restore_forward, service_note_unreadable_forward,
+                                 service);
     if (rc < 0)
         return rc;
     /* Only now: the table is not written while it is being read. */
     if (!save_ports(service))
         service_retry_later(service);
     return 0;
+}
+
+/* --- Returning, when the tunnel is there after all -------------------------------------------- */
+
+static bool is_awaited(const struct service *service, const struct unreadable *unreadable)
+{
+    return unreadable->waits && service_index_find(&service->tunnels, unreadable->tunnel) != NULL;
+}
+
+static bool can_return(const struct service *service)
+{
+    const struct unreadable *forward = service_next_unreadable(service, UNREADABLE_FORWARD, "");
+    while (forward != NULL && !is_awaited(service, forward))
+        forward = service_next_unreadable(service, UNREADABLE_FORWARD, forward->name);
+    return forward != NULL;
+}
+
+static int return_forward(void *ctx, struct store_forward *row)
+{
+    struct service *service = ctx;
+    const struct unreadable *unreadable =
+        service_find_unreadable(service, UNREADABLE_FORWARD, row->spec.name);
+    if (unreadable == NULL || !is_awaited(service, unreadable))
+        return 0;
+    struct service_tunnel *tunnel = service_index_find(&service->tunnels, row->spec.tunnel);
+    const struct forward_totals totals = unreadable->totals;
+    struct service_forward *forward;
+    int rc = add_restored(service, row, tunnel, &forward);
+    if (rc < 0)
+        return rc;
+    service_drop_unreadable(service, UNREADABLE_FORWARD, row->spec.name);
+    forward->counted_before = forward->saved = totals;
+    start_restored(service, forward);
+    log_about(LOG_LEVEL_INFO, LOG_FORWARD, forward->spec.name, "is back, with its tunnel");
+    service_emit(service, &(struct event_fact){.type = EVENT_FORWARD_CONDITION,
+                                               .name = forward->spec.name,
+                                               .reason = "TunnelReplaced",
+                                               .message = UNREADABLE_CONDITION " is True",
+                                               .actor = EVENTS_ACTOR_SYSTEM,
+                                               .generation = forward->generation});
+    return 0;
+}
+
+void service_return_forwards(struct service *service)
+{
+    if (!can_return(service))
+        return;
+    if (store_load_forwards(service->store, return_forward, NULL, service) < 0)
+        log_error("forwards cannot be started with their tunnel: %s; restart the service",
+                  store_error(service->store));
+    if (!save_ports(service))
+        service_retry_later(service);
 }
 
 /* --- Look-up ---------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "server/events.h"
 #include "server/service.h"
 #include "server/sockets.h"
+#include "server/unreadable.h"
 
 #include <stddef.h>
 
@@ -32,6 +33,11 @@ struct service {
     struct events *events; /* NULL without a store */
     struct service_index tunnels;
     struct service_index forwards;
+    struct service_index unreadable[UNREADABLE_KINDS];
+    struct {
+        size_t count;
+        struct condition condition;
+    } unnamed[UNREADABLE_KINDS]; /* unreadable too, and without a name to index them by */
     struct sockets_released released;
     struct service_totals totals;
     struct supervisor_watcher watcher;
@@ -60,6 +66,8 @@ int service_start_problem(struct problem *problem, int rc, const char *pointer, 
 /* The store refused with rc: says so for a person. Returns -1. */
 int service_store_problem(struct service *service, struct problem *problem, int rc,
                           const char *what, const char *name);
+/* Whether anything may be changed now. 0, or -1 with the problem filled. */
+int service_check_changeable(const struct service *service, struct problem *problem);
 /* Whether the API may change the object. 0, or -1 with the problem filled. */
 int service_check_source(struct problem *problem, enum spec_source source, const char *what,
                          const char *name);
@@ -78,6 +86,40 @@ int service_totals_start(struct service *service);
 void service_totals_stop(struct service *service);
 /* After the objects. 0, or what the store says. */
 int service_restore_totals(struct service *service);
+
+/* --- Definitions that cannot be read (service_unreadable.c) ----------------------------------- */
+
+struct store_forward;
+struct store_unreadable;
+/* Notes a row, for store_load_tunnels() and store_load_forwards(); ctx is the service. */
+void service_note_unreadable_tunnel(void *ctx, const struct store_unreadable *row);
+void service_note_unreadable_forward(void *ctx, const struct store_unreadable *row);
+/* Notes a forward that can be read, and whose tunnel cannot. */
+void service_note_waiting_forward(struct service *service, const struct store_forward *row);
+/* What a waiting forward had counted. */
+void service_note_waiting_totals(struct service *service, const char *name,
+                                 const struct forward_totals *totals);
+/* After restoring: one fact for each, as far as UNREADABLE_EVENTS_MAX goes. */
+void service_report_unreadable(struct service *service);
+/* How many forwards of the tunnel there are that are in the database alone. */
+size_t service_unreadable_forwards(const struct service *service, const char *tunnel);
+/* Deletes their rows, with audit records, in the transaction of a change. 0 or as the store says.
+ */
+int service_commit_unreadable_forwards(struct service *service, const char *tunnel);
+/* After it: they are gone. */
+void service_drop_unreadable_forwards(struct service *service, const char *tunnel);
+/* What has this name is unreadable no more, if it was. */
+void service_drop_unreadable(struct service *service, enum unreadable_kind kind, const char *name);
+void service_drop_all_unreadable(struct service *service);
+/* Deletes one. cascade: a tunnel's forwards too. 0, or -1 with the problem filled. */
+int service_delete_unreadable(struct service *service, enum unreadable_kind kind, const char *name,
+                              bool cascade, struct problem *problem);
+/* Whether the name may be given to a new object that is not asked to replace one. 0, or -1 with the
+ * problem filled. */
+int service_check_unreadable(const struct service *service, enum unreadable_kind kind,
+                             const char *name, struct problem *problem);
+/* Starts the waiting forwards whose tunnel is there now (service_forwards.c). */
+void service_return_forwards(struct service *service);
 
 /* Reports a fact, see events_emit(). */
 void service_emit(struct service *service, const struct event_fact *fact);

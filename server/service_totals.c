@@ -178,10 +178,12 @@ static void restore_forward(void *ctx, const struct store_forward_totals *row)
 {
     struct service *service = ctx;
     struct service_forward *forward = service_index_find(&service->forwards, row->forward);
+    const struct forward_totals totals = {row->connections, row->connect_failures, row->bytes_in,
+                                          row->bytes_out};
     if (forward != NULL)
-        forward->counted_before = forward->saved =
-            (struct forward_totals){row->connections, row->connect_failures, row->bytes_in,
-                                    row->bytes_out};
+        forward->counted_before = forward->saved = totals;
+    else
+        service_note_waiting_totals(service, row->forward, &totals);
 }
 
 int service_restore_totals(struct service *service)

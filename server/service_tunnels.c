@@ -107,9 +107,11 @@ static int check_tunnel(struct service *service, const struct service_tunnel *pr
     return 0;
 }
 
-static int check_name(const struct service *service, const struct spec_tunnel *spec,
+static int check_name(const struct service *service, const struct spec_tunnel *spec, bool replace,
                       struct problem *problem)
 {
+    if (!replace && service_check_unreadable(service, UNREADABLE_TUNNEL, spec->name, problem) < 0)
+        return -1;
     if (service_index_find(&service->tunnels, spec->name) != NULL) {
         spec_errors_add(&problem->errors, "/name", "name_taken", "the name is taken");
         return problem_set(problem, "name_taken", "there is a tunnel \"%s\" already", spec->name);
@@ -117,12 +119,13 @@ static int check_name(const struct service *service, const struct spec_tunnel *s
     return 0;
 }
 
-int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
-                          const struct service_tunnel **out, struct problem *problem)
+static int create(struct service *service, struct spec_tunnel *spec, bool replace,
+                  const struct service_tunnel **out, struct problem *problem)
 {
     struct tunnel_step step;
     struct change change = {.service = service, .tunnels = &step, .tunnels_count = 1};
-    if (check_tunnel(service, NULL, spec, problem) < 0 || check_name(service, spec, problem) < 0)
+    if (check_tunnel(service, NULL, spec, problem) < 0 ||
+        check_name(service, spec, replace, problem) < 0)
         return -1;
     if (tunnel_step_create(&step, spec, SPEC_SOURCE_API) < 0)
         return problem_set(problem, "exhausted", "out of memory");
@@ -136,6 +139,25 @@ int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
                   (unsigned)tunnel->port);
     *out = tunnel;
     return 0;
+}
+
+int service_create_tunnel(struct service *service, struct spec_tunnel *spec,
+                          const struct service_tunnel **out, struct problem *problem)
+{
+    return create(service, spec, false, out, problem);
+}
+
+int service_put_tunnel(struct service *service, struct spec_tunnel *spec,
+                       const struct service_tunnel **out, struct problem *problem)
+{
+    const struct unreadable *replaced =
+        service_find_unreadable(service, UNREADABLE_TUNNEL, spec->name);
+    if (service_index_find(&service->tunnels, spec->name) != NULL)
+        return service_update_tunnel(service, spec, out, problem);
+    if (replaced != NULL &&
+        service_check_source(problem, replaced->source, "tunnel", spec->name) < 0)
+        return -1;
+    return create(service, spec, true, out, problem);
 }
 
 /* --- Change ----------------------------------------------------------------------------------- */
@@ -155,7 +177,7 @@ int service_update_tunnel(struct service *service, struct spec_tunnel *spec,
 {
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->name);
     if (tunnel == NULL)
-        return problem_set(problem, "not_found", "there is no tunnel \"%.63s\"", spec->name);
+        return service_not_found(service, UNREADABLE_TUNNEL, spec->name, problem);
     if (service_check_tunnel(service, spec, problem) < 0)
         return -1;
     if (spec_tunnel_diff(&tunnel->spec, spec) == 0) {
@@ -195,14 +217,14 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
 {
     struct service_tunnel *tunnel = service_index_find(&service->tunnels, name);
     if (tunnel == NULL)
-        return problem_set(problem, "not_found", "there is no tunnel \"%.63s\"", name);
+        return service_delete_unreadable(service, UNREADABLE_TUNNEL, name, cascade, problem);
     if (service_check_source(problem, tunnel->source, "tunnel", name) < 0)
         return -1;
-    if (tunnel->forwards > 0 && !cascade)
+    size_t forwards = tunnel->forwards + service_unreadable_forwards(service, name);
+    if (forwards > 0 && !cascade)
         return problem_set(
             problem, "in_use",
-            "%zu forward(s) use the tunnel; delete them first, or with ?cascade=true",
-            tunnel->forwards);
+            "%zu forward(s) use the tunnel; delete them first, or with ?cascade=true", forwards);
     struct tunnel_step step;
     struct change change = {.service = service, .tunnels = &step, .tunnels_count = 1};
     change.forwards = calloc(tunnel->forwards + 1, sizeof(*change.forwards));
@@ -212,8 +234,7 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
     delete_forwards_of(service, tunnel, &change);
     int rc = change_run(&change, problem);
     if (rc == 0)
-        log_about(LOG_LEVEL_INFO, LOG_TUNNEL, name, "deleted, with %zu forward(s)",
-                  change.forwards_count);
+        log_about(LOG_LEVEL_INFO, LOG_TUNNEL, name, "deleted, with %zu forward(s)", forwards);
     free(change.forwards);
     return rc;
 }
@@ -242,7 +263,8 @@ static int restore_tunnel(void *ctx, struct store_tunnel *row)
 
 int service_restore_tunnels(struct service *service)
 {
-    return store_load_tunnels(service->store, restore_tunnel, service);
+    return store_load_tunnels(service->store, restore_tunnel, service_note_unreadable_tunnel,
+                              service);
 }
 
 /* --- Look-up ---------------------------------------------------------------------------------- */

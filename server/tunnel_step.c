@@ -156,7 +156,9 @@ static int write_row(struct change *change, const struct tunnel_step *step)
     const struct service_tunnel *tunnel = step->kind == CHANGE_UPDATE ? &step->next : step->tunnel;
     struct store *store = change->service->store;
     if (step->kind == CHANGE_DELETE) {
-        int rc = store_delete_tunnel(store, tunnel->spec.name);
+        int rc = service_commit_unreadable_forwards(change->service, tunnel->spec.name);
+        if (rc == 0)
+            rc = store_delete_tunnel(store, tunnel->spec.name);
         return rc == -ENOENT ? 0 : rc;
     }
     struct store_tunnel row = {
@@ -165,8 +167,10 @@ static int write_row(struct change *change, const struct tunnel_step *step)
         .generation = tunnel->generation,
         .created_at = tunnel->created_at,
     };
-    int rc = step->kind == CHANGE_CREATE ? store_insert_tunnel(store, &row)
-                                         : store_update_tunnel(store, &row);
+    int rc = step->kind == CHANGE_UPDATE ? store_update_tunnel(store, &row)
+             : service_find_unreadable(change->service, UNREADABLE_TUNNEL, tunnel->spec.name)
+                 ? store_replace_tunnel(store, &row)
+                 : store_insert_tunnel(store, &row);
     sodium_memzero(&row, sizeof(row));
     return rc;
 }
@@ -213,6 +217,7 @@ void tunnel_step_finish(struct change *change, struct tunnel_step *step)
     struct service *service = change->service;
     switch (step->kind) {
     case CHANGE_CREATE:
+        service_drop_unreadable(service, UNREADABLE_TUNNEL, step->tunnel->spec.name);
         service_index_insert(&service->tunnels, step->tunnel->spec.name, step->tunnel);
         supervisor_tell_tunnel(step->tunnel->supervised);
         break;
@@ -222,6 +227,7 @@ void tunnel_step_finish(struct change *change, struct tunnel_step *step)
     case CHANGE_DELETE:
         if (step->passed)
             step->tunnel->sockets[0] = step->tunnel->sockets[1] = -1;
+        service_drop_unreadable_forwards(service, step->tunnel->spec.name);
         service_drop_tunnel(service, step->tunnel);
         step->tunnel = NULL;
         break;

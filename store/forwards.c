@@ -2,8 +2,8 @@
  * forwards: the table of that name.
  */
 #include "engine/json.h"
-#include "engine/log.h"
 #include "store/database.h"
+#include "store/unreadable.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -53,6 +53,19 @@ static int update_row(struct store *store, const struct store_forward *forward,
     return rc;
 }
 
+/* What cannot be read may be in any column but the name. */
+static int replace_row(struct store *store, const struct store_forward *forward,
+                       const char *definition)
+{
+    int rc = store_begin(store);
+    if (rc < 0)
+        return rc;
+    rc = store_delete_forward(store, forward->spec.name);
+    if (rc == 0)
+        rc = insert_row(store, forward, definition);
+    return store_end(store, rc);
+}
+
 static int write_row(struct store *store, const struct store_forward *forward,
                      int (*write)(struct store *store, const struct store_forward *forward,
                                   const char *definition))
@@ -75,6 +88,11 @@ int store_insert_forward(struct store *store, const struct store_forward *forwar
 int store_update_forward(struct store *store, const struct store_forward *forward)
 {
     return write_row(store, forward, update_row);
+}
+
+int store_replace_forward(struct store *store, const struct store_forward *forward)
+{
+    return write_row(store, forward, replace_row);
 }
 
 int store_delete_forward(struct store *store, const char *name)
@@ -117,13 +135,17 @@ static int parse_row(sqlite3_stmt *row, struct store_forward *out, struct spec_e
     struct json_error error;
     cJSON *json = json_read(definition, strlen(definition), &error);
     if (json == NULL)
-        return error.no_memory ? -ENOMEM : -EINVAL;
+        return unreadable_json(&error, errors);
     int rc = spec_forward_from_json(json, &out->spec, errors);
     json_free(json);
     int64_t port = sqlite3_column_int64(row, 5);
-    if (rc == 0 && (strcmp(out->spec.name, name) != 0 || strcmp(out->spec.tunnel, tunnel) != 0 ||
-                    port < 0 || port > UINT16_MAX))
+    if (rc == 0 && (strcmp(out->spec.name, name) != 0 || strcmp(out->spec.tunnel, tunnel) != 0)) {
+        spec_errors_add(errors, "/name", "unreadable", "it is the definition of another forward");
         rc = -EINVAL;
+    } else if (rc == 0 && (port < 0 || port > UINT16_MAX)) {
+        spec_errors_add(errors, "", "unreadable", "the port that was bound is no port");
+        rc = -EINVAL;
+    }
     if (rc == 0)
         rc = store_column_source(row, 6, &out->source);
     out->generation = (uint64_t)sqlite3_column_int64(row, 3);
@@ -132,26 +154,24 @@ static int parse_row(sqlite3_stmt *row, struct store_forward *out, struct spec_e
     return rc;
 }
 
-/* One row to each(); a row that cannot be read is reported, left where it is, and passed over. */
+/* One row to each(); one that cannot be read is told of, left where it is, and passed over. */
 static int load_row(sqlite3_stmt *row, int (*each)(void *ctx, struct store_forward *forward),
-                    void *ctx)
+                    store_each_unreadable *unreadable, void *ctx)
 {
+    static const struct unreadable_columns columns = {
+        .name = 0, .tunnel = 1, .generation = 3, .source = 6};
     struct store_forward forward = {0};
     struct spec_errors errors = {0};
     int rc = parse_row(row, &forward, &errors);
     if (rc == -EINVAL) {
-        const char *name = store_column_text(row, 0);
-        log_error("the stored forward \"%s\" cannot be read and is left out%s%s%s%s",
-                  name != NULL ? name : "?", errors.count > 0 ? ": " : "",
-                  errors.count > 0 ? errors.items[0].pointer : "", errors.count > 0 ? " " : "",
-                  errors.count > 0 ? errors.items[0].detail : "");
+        unreadable_tell(row, &columns, &errors, unreadable, ctx);
         return 0;
     }
     return rc < 0 ? rc : each(ctx, &forward);
 }
 
 int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store_forward *forward),
-                        void *ctx)
+                        store_each_unreadable *unreadable, void *ctx)
 {
     sqlite3_stmt *row =
         store_prepare(store, "SELECT name, tunnel, definition, generation, created_at, bound_port,"
@@ -160,7 +180,7 @@ int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store
         return store->failure;
     int rc = 0;
     while (rc == 0 && (rc = store_step(store, row)) == 1)
-        rc = load_row(row, each, ctx);
+        rc = load_row(row, each, unreadable, ctx);
     sqlite3_finalize(row);
     return rc;
 }

@@ -77,19 +77,36 @@ int store_end(struct store *store, int rc);
 int store_insert_tunnel(struct store *store, const struct store_tunnel *tunnel);
 /* Everything of the row with this name but source and created_at, secrets included. */
 int store_update_tunnel(struct store *store, const struct store_tunnel *tunnel);
+/* The same where the row cannot be read, with source and created_at: what it had counted goes. */
+int store_replace_tunnel(struct store *store, const struct store_tunnel *tunnel);
 int store_delete_tunnel(struct store *store, const char *name); /* and its forwards */
 int store_insert_forward(struct store *store, const struct store_forward *forward);
 int store_update_forward(struct store *store, const struct store_forward *forward);
+int store_replace_forward(struct store *store, const struct store_forward *forward);
 int store_delete_forward(struct store *store, const char *name);
 /* What a port 0 became, when it changes after a restart. */
 int store_set_bound_port(struct store *store, const char *forward, uint16_t port);
 
-/* Calls each() for every row in the order of names; a negative return stops and is returned.
- * What each() is given is freed after it returns; it may move the spec out by zeroing it. */
+/* A row that cannot be read. What is not there, or not of its type, is as written. */
+struct store_unreadable {
+    const char *name;        /* of any form; "" = none */
+    const char *tunnel;      /* of a forward, of any form; "" = none */
+    const char *reason;      /* a part of a sentence for a person: what is wrong with it */
+    uint64_t generation;     /* at least 1 */
+    enum spec_source source; /* SPEC_SOURCE_API where it is none */
+};
+/* Is told of such a row, which stays as it is. What it is given is valid until it returns. */
+typedef void store_each_unreadable(void *ctx, const struct store_unreadable *row);
+
+/*
+ * Calls each() for every row in the order of names; a negative return stops and is returned.
+ * What each() is given is freed after it returns; it may move the spec out by zeroing it. Rows that
+ * cannot be read are passed over; unreadable, where it is not NULL, is told of them.
+ */
 int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_tunnel *tunnel),
-                       void *ctx);
+                       store_each_unreadable *unreadable, void *ctx);
 int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store_forward *forward),
-                        void *ctx);
+                        store_each_unreadable *unreadable, void *ctx);
 
 /*
  * How often the definitions have changed, all of them together: at least once with every change

@@ -3,8 +3,8 @@
  * without its secrets, which are sealed; reading puts them back before the codec sees it.
  */
 #include "engine/json.h"
-#include "engine/log.h"
 #include "store/secrets.h"
+#include "store/unreadable.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -126,24 +126,40 @@ static int update_definition(struct store *store, const struct store_tunnel *tun
     return rc;
 }
 
+static int update_origin(struct store *store, const struct store_tunnel *tunnel)
+{
+    sqlite3_stmt *stmt =
+        store_prepare(store, "UPDATE tunnels SET created_at = ?, source = ? WHERE name = ?");
+    if (stmt == NULL)
+        return store->failure;
+    int rc;
+    if (store_bind_time(stmt, 1, &tunnel->created_at) &&
+        store_bind_integer(stmt, 2, tunnel->source) && store_bind_text(stmt, 3, tunnel->spec.name))
+        rc = store_run(store, stmt);
+    else
+        rc = store_fail(store, "changing a tunnel");
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
 /* Runs a statement whose one parameter is the tunnel's name. */
-static int delete_secrets(struct store *store, const char *sql, const char *tunnel)
+static int delete_rows(struct store *store, const char *sql, const char *tunnel)
 {
     sqlite3_stmt *stmt = store_prepare(store, sql);
     if (stmt == NULL)
         return store->failure;
     int rc = store_bind_text(stmt, 1, tunnel)
                  ? store_run(store, stmt)
-                 : store_fail(store, "changing the secrets of a tunnel");
+                 : store_fail(store, "deleting what belongs to a tunnel");
     sqlite3_finalize(stmt);
     return rc;
 }
 
 static int replace_secrets(struct store *store, const struct spec_tunnel *spec)
 {
-    int rc = delete_secrets(store, "DELETE FROM tunnel_secrets WHERE tunnel = ?", spec->name);
+    int rc = delete_rows(store, "DELETE FROM tunnel_secrets WHERE tunnel = ?", spec->name);
     if (rc == 0)
-        rc = delete_secrets(store, "DELETE FROM peer_secrets WHERE tunnel = ?", spec->name);
+        rc = delete_rows(store, "DELETE FROM peer_secrets WHERE tunnel = ?", spec->name);
     if (rc == 0)
         rc = insert_private_key(store, spec);
     if (rc == 0)
@@ -165,6 +181,20 @@ int store_update_tunnel(struct store *store, const struct store_tunnel *tunnel)
     }
     cJSON_free(definition);
     return rc;
+}
+
+/* Not by deleting the row, which would delete the tunnel's forwards. */
+int store_replace_tunnel(struct store *store, const struct store_tunnel *tunnel)
+{
+    int rc = store_begin(store);
+    if (rc < 0)
+        return rc;
+    rc = store_update_tunnel(store, tunnel);
+    if (rc == 0)
+        rc = update_origin(store, tunnel);
+    if (rc == 0)
+        rc = delete_rows(store, "DELETE FROM tunnel_totals WHERE tunnel = ?", tunnel->spec.name);
+    return store_end(store, rc);
 }
 
 int store_delete_tunnel(struct store *store, const char *name)
@@ -244,7 +274,7 @@ static bool open_column(struct store *store, sqlite3_stmt *row, int column,
 
 /* Adds the preshared key of one row to its peer. 0 or -EINVAL (unreadable). */
 static int add_preshared_key(struct store *store, sqlite3_stmt *row, const char *tunnel,
-                             const struct peer_index *index)
+                             const struct peer_index *index, struct spec_errors *errors)
 {
     const char *name = store_column_text(row, 0);
     cJSON *peer = name != NULL ? find_peer(index, name) : NULL;
@@ -252,19 +282,21 @@ static int add_preshared_key(struct store *store, sqlite3_stmt *row, const char 
     bool ok = peer != NULL && open_column(store, row, 1, &preshared_key_place(tunnel, name), key) &&
               add_key(peer, "preshared_key", key);
     sodium_memzero(key, sizeof(key));
+    if (!ok)
+        spec_errors_add(errors, "", "unreadable", "the preshared key of a peer is damaged");
     return ok ? 0 : -EINVAL;
 }
 
 /* Adds the preshared keys to the peers in json. 0, -EINVAL (unreadable) or as the store fails. */
 static int add_preshared_keys(struct store *store, sqlite3_stmt *secrets, const char *tunnel,
-                              cJSON *json)
+                              cJSON *json, struct spec_errors *errors)
 {
     struct peer_index index = {0};
     int rc = index_peers(&index, json);
     if (rc == 0 && !store_bind_text(secrets, 1, tunnel))
         rc = store_fail(store, "reading preshared keys");
     while (rc == 0 && (rc = store_step(store, secrets)) == 1)
-        rc = add_preshared_key(store, secrets, tunnel, &index);
+        rc = add_preshared_key(store, secrets, tunnel, &index, errors);
     sqlite3_reset(secrets);
     free(index.entries);
     return rc;
@@ -272,14 +304,16 @@ static int add_preshared_keys(struct store *store, sqlite3_stmt *secrets, const 
 
 /* Puts the secrets back into the definition. 0, -EINVAL (unreadable) or as the store fails. */
 static int add_secrets(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secrets,
-                       const char *name, cJSON *json)
+                       const char *name, cJSON *json, struct spec_errors *errors)
 {
     uint8_t key[SPEC_KEY_LEN];
     int rc = -EINVAL;
     if (cJSON_IsObject(json) && open_column(store, row, 4, &private_key_place(name), key))
         rc = add_key(json, "private_key", key) ? 0 : -ENOMEM;
+    else
+        spec_errors_add(errors, "", "unreadable", "the private key is damaged, or not there");
     sodium_memzero(key, sizeof(key));
-    return rc == 0 ? add_preshared_keys(store, secrets, name, json) : rc;
+    return rc == 0 ? add_preshared_keys(store, secrets, name, json, errors) : rc;
 }
 
 /* Columns: name, definition, generation, created_at, private_key, source. */
@@ -293,13 +327,15 @@ static int parse_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secre
     struct json_error error;
     cJSON *json = json_read(definition, strlen(definition), &error);
     if (json == NULL)
-        return error.no_memory ? -ENOMEM : -EINVAL;
-    int rc = add_secrets(store, row, secrets, name, json);
+        return unreadable_json(&error, errors);
+    int rc = add_secrets(store, row, secrets, name, json, errors);
     if (rc == 0)
         rc = spec_tunnel_from_json(json, &out->spec, errors);
     json_free(json);
-    if (rc == 0 && strcmp(out->spec.name, name) != 0)
+    if (rc == 0 && strcmp(out->spec.name, name) != 0) {
+        spec_errors_add(errors, "/name", "unreadable", "it is the definition of another tunnel");
         rc = -EINVAL;
+    }
     if (rc == 0)
         rc = store_column_source(row, 5, &out->source);
     if (rc < 0)
@@ -309,19 +345,18 @@ static int parse_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secre
     return rc;
 }
 
-/* One row to each(); a row that cannot be read is reported, left where it is, and passed over. */
+/* One row to each(); one that cannot be read is told of, left where it is, and passed over. */
 static int load_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secrets,
-                    int (*each)(void *ctx, struct store_tunnel *tunnel), void *ctx)
+                    int (*each)(void *ctx, struct store_tunnel *tunnel),
+                    store_each_unreadable *unreadable, void *ctx)
 {
+    static const struct unreadable_columns columns = {
+        .name = 0, .tunnel = -1, .generation = 2, .source = 5};
     struct store_tunnel tunnel = {0};
     struct spec_errors errors = {0};
     int rc = parse_row(store, row, secrets, &tunnel, &errors);
     if (rc == -EINVAL) {
-        const char *name = store_column_text(row, 0);
-        log_error("the stored tunnel \"%s\" cannot be read and is left out%s%s%s%s",
-                  name != NULL ? name : "?", errors.count > 0 ? ": " : "",
-                  errors.count > 0 ? errors.items[0].pointer : "", errors.count > 0 ? " " : "",
-                  errors.count > 0 ? errors.items[0].detail : "");
+        unreadable_tell(row, &columns, &errors, unreadable, ctx);
         return 0;
     }
     if (rc < 0)
@@ -332,7 +367,7 @@ static int load_row(struct store *store, sqlite3_stmt *row, sqlite3_stmt *secret
 }
 
 int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_tunnel *tunnel),
-                       void *ctx)
+                       store_each_unreadable *unreadable, void *ctx)
 {
     sqlite3_stmt *row = store_prepare(
         store, "SELECT t.name, t.definition, t.generation, t.created_at, s.private_key, t.source"
@@ -341,7 +376,7 @@ int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_
         store_prepare(store, "SELECT peer, preshared_key FROM peer_secrets WHERE tunnel = ?");
     int rc = row != NULL && secrets != NULL ? 0 : store->failure;
     while (rc == 0 && (rc = store_step(store, row)) == 1)
-        rc = load_row(store, row, secrets, each, ctx);
+        rc = load_row(store, row, secrets, each, unreadable, ctx);
     sqlite3_finalize(secrets);
     sqlite3_finalize(row);
     return rc;

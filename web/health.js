@@ -6,6 +6,7 @@ const ADVICE = {
   AddressNotAvailable: 'Check the listen address, or give this host the address.',
   PermissionDenied: 'Use a port from 1024 on, or grant CAP_NET_BIND_SERVICE.',
   ResourcesExhausted: 'Raise the limits of the service: descriptors or memory.',
+  Unreadable: 'Restore it from a backup of the database; or replace it with PUT, or DELETE it, through the API.',
   WorkerDown: 'It comes back by itself; if it does not, read the service’s log.',
   TunnelNotReady: 'Look at its tunnel first.',
   Invalid: 'Correct it; “manytun validate” says everything that is wrong with it.',

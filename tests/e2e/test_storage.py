@@ -282,7 +282,46 @@ def test_unreadable_row_is_left_out(disk, service, tunnel):
              " WHERE name = 'bad'")
     service.start()
     assert names(service) == {"good"}
-    assert '"bad" cannot be read' in service.log
+    assert '"bad" is left out: it cannot be read' in service.log
     status, problem = service.call("POST", "/v1/forwards", definition("bad"))
     assert (status, problem["type"]) == (409, "/problems/name_taken")
     assert service.get("tunnels", "home")["generation"] == tunnel["generation"]
+
+
+def unreadable(service):
+    """The objects that are problems because their definition cannot be read, with the reason."""
+    status, body = service.call("GET", "/v1/status")
+    assert status == 200
+    return {(problem["kind"], problem["name"]): problem["reason"]
+            for problem in body["problems"] if problem["condition"] == "Readable"}
+
+
+def test_unreadable_row_is_seen_and_can_go(disk, service, account, tunnel):
+    """/v1/status names it; DELETE removes it, PUT replaces it, and what waited for it returns."""
+    for name in ("good", "bad", "ugly"):
+        service.create("forwards", definition(name))
+    assert service.stop() == 0
+    disk.sql("UPDATE forwards SET definition = x'00' WHERE name IN ('bad', 'ugly')")
+    service.start()
+    assert unreadable(service) == {("forward", "bad"): "Unreadable",
+                                   ("forward", "ugly"): "Unreadable"}
+    status, problem = service.call("GET", "/v1/forwards/bad")
+    assert (status, problem["type"]) == (404, "/problems/not_found")
+    assert "cannot be read" in problem["detail"]
+    assert service.call("DELETE", "/v1/forwards/bad")[0] == 204
+    assert service.call("PUT", "/v1/forwards/ugly", definition("ugly"))[0] == 201
+    assert unreadable(service) == {}
+    assert names(service) == {"good", "ugly"}
+    assert service.stop() == 0
+    disk.sql("DELETE FROM tunnel_secrets")
+    service.start()
+    assert unreadable(service) == {("tunnel", "home"): "Unreadable",
+                                   ("forward", "good"): "TunnelUnreadable",
+                                   ("forward", "ugly"): "TunnelUnreadable"}
+    status, problem = service.call("DELETE", "/v1/tunnels/home")
+    assert (status, problem["type"]) == (409, "/problems/in_use")
+    status, replaced = service.call("PUT", "/v1/tunnels/home", account.tunnel())
+    assert status == 201
+    assert replaced["generation"] > tunnel["generation"]
+    assert unreadable(service) == {}
+    assert names(service) == {"good", "ugly"}

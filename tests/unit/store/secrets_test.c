@@ -198,7 +198,7 @@ static int see_tunnel(void *ctx, struct store_tunnel *tunnel)
 static void assert_tunnels(const char *expected)
 {
     char names[256] = "";
-    assert_int_equal(store_load_tunnels(store, see_tunnel, names), 0);
+    assert_int_equal(store_load_tunnels(store, see_tunnel, NULL, names), 0);
     assert_string_equal(names, expected);
 }
 

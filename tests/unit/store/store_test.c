@@ -186,7 +186,7 @@ static int see_forward(void *ctx, struct store_forward *forward)
 static void assert_tunnels(const char *names)
 {
     struct seen seen = {0};
-    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), 0);
+    assert_int_equal(store_load_tunnels(store, see_tunnel, NULL, &seen), 0);
     spec_tunnel_fini(&seen.tunnel.spec);
     assert_string_equal(seen.names, names);
 }
@@ -194,7 +194,7 @@ static void assert_tunnels(const char *names)
 static void assert_forwards(const char *names)
 {
     struct seen seen = {0};
-    assert_int_equal(store_load_forwards(store, see_forward, &seen), 0);
+    assert_int_equal(store_load_forwards(store, see_forward, NULL, &seen), 0);
     assert_string_equal(seen.names, names);
 }
 
@@ -206,7 +206,7 @@ static void test_tunnel_round_trip(void **state)
     insert_tunnel("home");
     reopen_store();
     struct seen seen = {0};
-    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), 0);
+    assert_int_equal(store_load_tunnels(store, see_tunnel, NULL, &seen), 0);
     struct store_tunnel wanted = make_tunnel("home");
     assert_int_equal(seen.tunnel.generation, wanted.generation);
     assert_int_equal(seen.tunnel.created_at.tv_sec, wanted.created_at.tv_sec);
@@ -244,7 +244,7 @@ static void test_many_preshared_keys(void **state)
     assert_int_equal(store_insert_tunnel(store, &tunnel), 0);
     spec_tunnel_fini(&tunnel.spec);
     struct seen seen = {0};
-    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), 0);
+    assert_int_equal(store_load_tunnels(store, see_tunnel, NULL, &seen), 0);
     assert_int_equal(seen.tunnel.spec.peers_count, PEERS);
     int last;
     memcpy(&last, seen.tunnel.spec.peers[PEERS - 1].preshared_key, sizeof(last));
@@ -261,7 +261,7 @@ static void test_forward_round_trip(void **state)
     assert_int_equal(store_set_bound_port(store, "none", 40002), -ENOENT);
     reopen_store();
     struct seen seen = {0};
-    assert_int_equal(store_load_forwards(store, see_forward, &seen), 0);
+    assert_int_equal(store_load_forwards(store, see_forward, NULL, &seen), 0);
     struct store_forward wanted = make_forward("web", "home");
     assert_memory_equal(&seen.forward.spec, &wanted.spec, sizeof(wanted.spec));
     assert_int_equal(seen.forward.bound_port, 40002);
@@ -284,14 +284,14 @@ static void test_sources(void **state)
     insert_forward("xmpp", "home");
     reopen_store();
     struct seen seen = {0};
-    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), 0);
+    assert_int_equal(store_load_tunnels(store, see_tunnel, NULL, &seen), 0);
     assert_int_equal(seen.tunnel.source, SPEC_SOURCE_FILE);
     spec_tunnel_fini(&seen.tunnel.spec);
     seen.stop = -ECANCELED;
-    assert_int_equal(store_load_forwards(store, see_forward, &seen), -ECANCELED);
+    assert_int_equal(store_load_forwards(store, see_forward, NULL, &seen), -ECANCELED);
     assert_int_equal(seen.forward.source, SPEC_SOURCE_FILE);
     seen.stop = 0;
-    assert_int_equal(store_load_forwards(store, see_forward, &seen), 0);
+    assert_int_equal(store_load_forwards(store, see_forward, NULL, &seen), 0);
     assert_int_equal(seen.forward.source, SPEC_SOURCE_API);
     run_sql("UPDATE forwards SET source = 2 WHERE name = 'web'"); /* that of a later version */
     assert_forwards("xmpp ");
@@ -342,7 +342,7 @@ static void test_order_and_stop(void **state)
     insert_tunnel("b");
     assert_tunnels("a b c ");
     struct seen seen = {.stop = -ECANCELED};
-    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), -ECANCELED);
+    assert_int_equal(store_load_tunnels(store, see_tunnel, NULL, &seen), -ECANCELED);
     assert_string_equal(seen.names, "a ");
     spec_tunnel_fini(&seen.tunnel.spec);
 }
@@ -480,7 +480,7 @@ static void test_tunnel_update(void **state)
     }
     reopen_store();
     struct seen seen = {.stop = -ECANCELED};
-    assert_int_equal(store_load_tunnels(store, see_tunnel, &seen), -ECANCELED);
+    assert_int_equal(store_load_tunnels(store, see_tunnel, NULL, &seen), -ECANCELED);
     assert_int_equal(seen.tunnel.generation, 4);
     assert_int_equal(seen.tunnel.created_at.tv_sec, 1700000000);
     assert_int_equal(seen.tunnel.spec.mtu, 1300);
@@ -510,7 +510,7 @@ static void test_forward_update(void **state)
     assert_int_equal(store_update_forward(store, &wanted), 0);
     reopen_store();
     struct seen seen = {0};
-    assert_int_equal(store_load_forwards(store, see_forward, &seen), 0);
+    assert_int_equal(store_load_forwards(store, see_forward, NULL, &seen), 0);
     assert_memory_equal(&seen.forward.spec, &wanted.spec, sizeof(wanted.spec));
     assert_int_equal(seen.forward.generation, 2);
     assert_int_equal(seen.forward.bound_port, 40003);
