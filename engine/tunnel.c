@@ -188,20 +188,10 @@ void tunnel_publish(struct tunnel *tunnel)
     counter_set(&tunnel->counters->connections, stack_stats(tunnel->stack)->connections);
     if (!tunnel->device)
         return;
-    struct wg_peer_stats sum = {0};
-    uint64_t staged = 0;
-    for (size_t i = 0; i < tunnel->peers_count; i++) {
-        const struct wg_peer_stats *stats = wg_peer_stats(tunnel->peers[i]);
-        publish_peer(tunnel->peers[i]);
-        staged += wg_peer_staged(tunnel->peers[i]);
-        sum.rx_bytes += stats->rx_bytes;
-        sum.tx_bytes += stats->tx_bytes;
-        sum.rx_packets += stats->rx_packets;
-        sum.tx_packets += stats->tx_packets;
-        sum.handshakes += stats->handshakes;
-        if (stats->last_handshake_unix_ns > sum.last_handshake_unix_ns)
-            sum.last_handshake_unix_ns = stats->last_handshake_unix_ns;
-    }
+    const struct wg_peer *peer;
+    while ((peer = wg_device_next_changed(tunnel->device)))
+        publish_peer(peer);
+    const struct wg_peer_stats *sum = wg_device_stats(tunnel->device);
     uint64_t dropped_in = 0, dropped_out = 0;
     for (enum wg_drop reason = 0; reason < WG_DROP_COUNT; reason++) {
         uint64_t drops = wg_device_drops(tunnel->device, reason);
@@ -211,15 +201,15 @@ void tunnel_publish(struct tunnel *tunnel)
     }
     struct counters_tunnel *counters = tunnel->counters;
     const struct totals *before = &tunnel->before;
-    counter_set(&counters->staged_packets, staged);
+    counter_set(&counters->staged_packets, wg_device_staged(tunnel->device));
     counter_set(&counters->queued_handshakes, wg_device_queued_handshakes(tunnel->device));
-    counter_set(&counters->rx_bytes, before->rx_bytes + sum.rx_bytes);
-    counter_set(&counters->tx_bytes, before->tx_bytes + sum.tx_bytes);
-    counter_set(&counters->rx_packets, before->rx_packets + sum.rx_packets);
-    counter_set(&counters->tx_packets, before->tx_packets + sum.tx_packets);
-    counter_set(&counters->handshakes, before->handshakes + sum.handshakes);
-    if (sum.last_handshake_unix_ns > 0)
-        counter_set(&counters->last_handshake_unix_ns, (uint64_t)sum.last_handshake_unix_ns);
+    counter_set(&counters->rx_bytes, before->rx_bytes + sum->rx_bytes);
+    counter_set(&counters->tx_bytes, before->tx_bytes + sum->tx_bytes);
+    counter_set(&counters->rx_packets, before->rx_packets + sum->rx_packets);
+    counter_set(&counters->tx_packets, before->tx_packets + sum->tx_packets);
+    counter_set(&counters->handshakes, before->handshakes + sum->handshakes);
+    if (sum->last_handshake_unix_ns > 0)
+        counter_set(&counters->last_handshake_unix_ns, (uint64_t)sum->last_handshake_unix_ns);
     counter_set(&counters->dropped_in, before->dropped_in + dropped_in);
     counter_set(&counters->dropped_out, before->dropped_out + dropped_out);
 }
@@ -455,13 +445,6 @@ void tunnel_free(struct tunnel *tunnel)
 static void remove_peer(struct tunnel *tunnel, size_t place)
 {
     struct wg_peer *peer = tunnel->peers[place];
-    const struct wg_peer_stats *stats = wg_peer_stats(peer);
-    struct totals *before = &tunnel->before;
-    before->rx_bytes += stats->rx_bytes;
-    before->tx_bytes += stats->tx_bytes;
-    before->rx_packets += stats->rx_packets;
-    before->tx_packets += stats->tx_packets;
-    before->handshakes += stats->handshakes;
     free(wg_peer_ctx(peer));
     wg_peer_remove(peer);
     tunnel->peers[place] = tunnel->peers[--tunnel->peers_count];

@@ -11,7 +11,7 @@
 
 struct bridge;
 
-/* What a worker before this one, and peers that were removed, had counted. */
+/* What a worker before this one had counted. */
 struct totals {
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets, handshakes, dropped_in, dropped_out;
 };

@@ -29,6 +29,7 @@ int wg_device_new(const struct wg_device_ops *ops, void *ctx, struct wg_device *
     device->ops = ops;
     device->ctx = ctx;
     device->mtu = MTU_DEFAULT;
+    TAILQ_INIT(&device->changed);
     indices_init(&device->indices, ops->random, ctx);
     wg_device_random(device, device->peers_hash_key, sizeof(device->peers_hash_key));
     wg_device_random(device, key, sizeof(key));
@@ -177,6 +178,16 @@ void wg_device_expire(struct wg_device *device)
 }
 
 /* --- Counters ------------------------------------------------------------------------------- */
+
+const struct wg_peer_stats *wg_device_stats(const struct wg_device *device)
+{
+    return &device->stats;
+}
+
+size_t wg_device_staged(const struct wg_device *device)
+{
+    return device->staged;
+}
 
 uint64_t wg_device_drops(const struct wg_device *device, enum wg_drop reason)
 {

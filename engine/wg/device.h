@@ -4,7 +4,8 @@
  * Sans-I/O: it is fed datagrams, inner packets and time, and hands back datagrams, inner packets
  * and a deadline through struct wg_device_ops. It knows no sockets, no event loop and no TCP/IP
  * stack. Nothing here blocks. Nothing is allocated per packet, with two bounded exceptions: packets
- * that wait for a session (128 per peer) and handshake messages that wait to be worked off (512).
+ * that wait for a session (128 per peer, 64 MiB in the process) and handshake messages that wait to
+ * be worked off (512).
  *
  * Every call may bring the deadline forward: look at wg_device_deadline() after a batch of them.
  *
@@ -149,6 +150,13 @@ void wg_peer_send_keepalive(struct wg_peer *peer);
 int wg_peer_allow(struct wg_peer *peer, const struct inet_prefix *prefix);
 void wg_peer_disallow_all(struct wg_peer *peer);
 const struct wg_peer_stats *wg_peer_stats(const struct wg_peer *peer);
+/*
+ * A peer whose counters or endpoint have changed since it was last returned here, or NULL: whoever
+ * shows them to others need not look at all peers.
+ */
+struct wg_peer *wg_device_next_changed(struct wg_device *device);
+/* The same of all peers that there are and ever were; the newest handshake; unanswered is 0. */
+const struct wg_peer_stats *wg_device_stats(const struct wg_device *device);
 
 /*
  * A datagram of any length from the network. Data is decrypted in place and delivered before the
@@ -181,9 +189,8 @@ uint64_t wg_device_deadline(const struct wg_device *device);
  */
 void wg_device_expire(struct wg_device *device);
 
-/* Packets that wait for a session with the peer, and handshake messages that wait for the device.
- */
-size_t wg_peer_staged(const struct wg_peer *peer);
+/* Packets that wait for a session with a peer, and handshake messages that wait for the device. */
+size_t wg_device_staged(const struct wg_device *device);
 size_t wg_device_queued_handshakes(const struct wg_device *device);
 uint64_t wg_device_drops(const struct wg_device *device, enum wg_drop reason);
 

@@ -81,7 +81,7 @@ void wg_exchange_retry(struct wg_peer *peer)
     }
     if (!device->has_keys || !wg_peer_has_endpoint(peer) || create_initiation(peer, message) < 0) {
         /* Until that changes, or until it is given up. */
-        peer->stats.unanswered++;
+        wg_peer_count_unanswered(peer);
         wg_timers_initiation_deferred(peer, now + WG_REKEY_TIMEOUT);
         return;
     }

@@ -14,6 +14,10 @@
 #include "engine/wg/ratelimit.h"
 #include "engine/wg/table.h"
 
+#include <sys/queue.h>
+
+TAILQ_HEAD(wg_peer_queue, wg_peer);
+
 struct wg_device {
     const struct wg_device_ops *ops;
     void *ctx; /* of ops */
@@ -26,6 +30,9 @@ struct wg_device {
 
     struct wg_peer *peers; /* all of them, a list */
     size_t peers_count;
+    struct wg_peer_queue changed; /* peers, see wg_device_next_changed() */
+    struct wg_peer_stats stats;   /* of all peers */
+    size_t staged;                /* packets, of all peers */
     struct table peers_by_key;
     uint8_t peers_hash_key[16]; /* of the hash in that table */
     struct allowedips allowed;

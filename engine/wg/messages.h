@@ -74,7 +74,9 @@ enum message_type {
 
 /* --- Bounds of our own ---------------------------------------------------------------------- */
 
-#define WG_STAGED_MAX             128 /* packets of one peer that wait for a session */
+#define WG_STAGED_MAX             128        /* packets of one peer that wait for a session */
+#define WG_STAGED_BYTES_MAX       (64 << 20) /* of all such packets in the process */
+#define WG_STAGED_SHARE           32 /* one peer gets at most this part of what is left of that */
 #define WG_INITIATION_RETRY       (100 * WG_MILLISECOND) /* the same for an initiation */
 #define WG_SEND_RETRY             (10 * WG_MILLISECOND)  /* when the sending side was full */
 #define WG_HANDSHAKE_QUEUE_MAX    512             /* handshake messages that wait, device-wide */

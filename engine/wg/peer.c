@@ -70,6 +70,7 @@ int wg_peer_add(struct wg_device *device, const uint8_t public_key[WG_KEY_LEN], 
     handshake_init(&peer->handshake, public_key);
     cookie_maker_init(&peer->cookies, public_key);
     wg_timers_init(&peer->timers);
+    staged_init(&peer->staged, &device->staged);
 
     table_insert(&device->peers_by_key, &peer->by_key, key_hash(device, public_key));
     peer->next = device->peers;
@@ -86,6 +87,8 @@ void wg_peer_remove(struct wg_peer *peer)
     struct wg_device *device = peer->device;
 
     wg_timers_stop(peer);
+    if (peer->changed)
+        TAILQ_REMOVE(&device->changed, peer, change);
     wg_peer_forget_handshake(peer);
     keypairs_clear(&peer->keypairs, &device->indices);
     allowedips_remove_owner(&device->allowed, &peer->allowed);
@@ -129,6 +132,7 @@ void wg_peer_set_endpoint(struct wg_peer *peer, const union inet_sockaddr *remot
     if (inet_sockaddr_equal(&peer->endpoint.remote, remote))
         return;
     peer->endpoint = (struct wg_endpoint){.remote = *remote};
+    wg_peer_changed(peer);
     if (wg_peer_has_endpoint(peer))
         wg_timers_kick(peer);
 }
@@ -163,9 +167,14 @@ const struct wg_peer_stats *wg_peer_stats(const struct wg_peer *peer)
     return &peer->stats;
 }
 
-size_t wg_peer_staged(const struct wg_peer *peer)
+struct wg_peer *wg_device_next_changed(struct wg_device *device)
 {
-    return peer->staged.count;
+    struct wg_peer *peer = TAILQ_FIRST(&device->changed);
+    if (peer) {
+        TAILQ_REMOVE(&device->changed, peer, change);
+        peer->changed = false;
+    }
+    return peer;
 }
 
 /* --- For the rest of the folder ------------------------------------------------------------- */
@@ -179,8 +188,10 @@ void wg_peer_roam(struct wg_peer *peer, const struct wg_endpoint *from)
 {
     bool moved = !inet_sockaddr_equal(&peer->endpoint.remote, &from->remote);
     peer->endpoint = *from;
-    if (moved)
-        wg_peer_tell(peer, WG_EVENT_ENDPOINT_CHANGED);
+    if (!moved)
+        return;
+    wg_peer_changed(peer);
+    wg_peer_tell(peer, WG_EVENT_ENDPOINT_CHANGED);
 }
 
 void wg_peer_clear_source(struct wg_peer *peer)
@@ -189,16 +200,45 @@ void wg_peer_clear_source(struct wg_peer *peer)
     peer->endpoint.local_ifindex = 0;
 }
 
+void wg_peer_changed(struct wg_peer *peer)
+{
+    if (peer->changed)
+        return;
+    peer->changed = true;
+    TAILQ_INSERT_TAIL(&peer->device->changed, peer, change);
+}
+
 void wg_peer_count_received(struct wg_peer *peer, size_t len)
 {
+    struct wg_peer_stats *all = &peer->device->stats;
     peer->stats.rx_bytes += len;
     peer->stats.rx_packets++;
+    all->rx_bytes += len;
+    all->rx_packets++;
+    wg_peer_changed(peer);
 }
 
 void wg_peer_count_sent(struct wg_peer *peer, size_t len)
 {
+    struct wg_peer_stats *all = &peer->device->stats;
     peer->stats.tx_bytes += len;
     peer->stats.tx_packets++;
+    all->tx_bytes += len;
+    all->tx_packets++;
+    wg_peer_changed(peer);
+}
+
+void wg_peer_count_unanswered(struct wg_peer *peer)
+{
+    peer->stats.unanswered++;
+    wg_peer_changed(peer);
+}
+
+void wg_peer_count_given_up(struct wg_peer *peer)
+{
+    peer->stats.handshakes_given_up++;
+    peer->device->stats.handshakes_given_up++;
+    wg_peer_changed(peer);
 }
 
 void wg_peer_forget_handshake(struct wg_peer *peer)
@@ -231,6 +271,9 @@ void wg_peer_session_ready(struct wg_peer *peer)
     peer->stats.unanswered = 0;
     peer->stats.last_handshake_unix_ns =
         (int64_t)wall.tv_sec * (int64_t)WG_SECOND + (int64_t)wall.tv_nsec;
+    device->stats.handshakes++;
+    device->stats.last_handshake_unix_ns = peer->stats.last_handshake_unix_ns;
+    wg_peer_changed(peer);
     wg_timers_handshake_complete(peer);
     wg_peer_tell(peer, WG_EVENT_HANDSHAKE_DONE);
 }

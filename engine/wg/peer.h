@@ -15,12 +15,16 @@
 #include "engine/wg/table.h"
 #include "engine/wg/timers.h"
 
+#include <sys/queue.h>
+
 struct wg_peer {
     struct wg_device *device;
     void *ctx;            /* the user's */
     struct wg_peer *next; /* in the device's list */
     struct wg_peer *prev; /* NULL: the first */
     struct table_node by_key;
+    TAILQ_ENTRY(wg_peer) change; /* in the device's queue, while changed */
+    bool changed;
 
     struct handshake handshake;
     struct index_entry handshake_index; /* ours, while a handshake is going on */
@@ -41,6 +45,11 @@ bool wg_peer_has_endpoint(const struct wg_peer *peer);
 void wg_peer_roam(struct wg_peer *peer, const struct wg_endpoint *from);
 /* The local address that was talked to may not work any more: any will do. */
 void wg_peer_clear_source(struct wg_peer *peer);
+/* Its counters or its endpoint have changed. */
+void wg_peer_changed(struct wg_peer *peer);
+/* An initiation was sent, or could not be: see struct wg_peer_stats. */
+void wg_peer_count_unanswered(struct wg_peer *peer);
+void wg_peer_count_given_up(struct wg_peer *peer);
 /* Counts an authenticated message. */
 void wg_peer_count_received(struct wg_peer *peer, size_t len);
 void wg_peer_count_sent(struct wg_peer *peer, size_t len);

@@ -110,7 +110,7 @@ void wg_timers_initiation_wanted(struct wg_peer *peer)
 
 void wg_timers_initiation_sent(struct wg_peer *peer)
 {
-    peer->stats.unanswered++;
+    wg_peer_count_unanswered(peer);
     timer_set(peer, WG_TIMER_RETRANSMIT, peer_now(peer) + WG_REKEY_TIMEOUT + jitter(peer));
 }
 
@@ -182,7 +182,7 @@ static void give_up(struct wg_peer *peer)
     timer_stop(peer, WG_TIMER_KEEPALIVE);
     timer_stop(peer, WG_TIMER_FLUSH);
     timer_set_if_stopped(peer, WG_TIMER_ZERO_KEYS, peer_now(peer) + WG_ZERO_KEYS_TIME);
-    peer->stats.handshakes_given_up++;
+    wg_peer_count_given_up(peer);
     wg_peer_tell(peer, WG_EVENT_HANDSHAKE_GAVE_UP);
 }
 

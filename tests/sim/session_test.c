@@ -191,12 +191,48 @@ static void staged_packets_are_bounded_and_the_oldest_go(void **state)
         a_sends(pair, i);
     assert_int_equal(pair->a->sent[MESSAGE_INITIATION], 1);
     assert_int_equal(node_drops(pair->a, WG_DROP_STAGED_OVERFLOW), 10);
+    assert_int_equal(wg_device_staged(pair->a->device), WG_STAGED_MAX);
     pair->network->loss_per_mille = 0;
     network_run(pair->network, S(6));
     assert_int_equal(pair->b->delivered, WG_STAGED_MAX);
+    assert_int_equal(wg_device_staged(pair->a->device), 0);
     assert_int_equal(pair->b->got[9], 0);
     assert_int_equal(pair->b->got[10], 1);
     assert_true(pair->b->in_order);
+}
+
+static void changed_peers_are_told_of_once_and_summed_up(void **state)
+{
+    struct pair *pair = *state;
+    struct wg_device *device = pair->a->device;
+    static const uint8_t other_key[WG_KEY_LEN] = {9};
+    struct wg_peer *other;
+    pair_connect(pair);
+    assert_int_equal(wg_peer_add(device, other_key, NULL, &other), 0);
+
+    assert_ptr_equal(wg_device_next_changed(device), pair->a_to_b);
+    assert_null(wg_device_next_changed(device));
+    a_sends(pair, 1);
+    a_sends(pair, 2);
+    assert_ptr_equal(wg_device_next_changed(device), pair->a_to_b);
+    assert_null(wg_device_next_changed(device)); /* the other one has nothing to tell */
+
+    wg_peer_set_endpoint(other, &pair->b->addr);
+    a_sends(pair, 3);
+    wg_peer_remove(other); /* while it waits to be looked at */
+    assert_ptr_equal(wg_device_next_changed(device), pair->a_to_b);
+    assert_null(wg_device_next_changed(device));
+
+    const struct wg_peer_stats before = *wg_peer_stats(pair->a_to_b);
+    const struct wg_peer_stats *all = wg_device_stats(device);
+    assert_true(before.rx_bytes > 0 && before.tx_bytes > 0);
+    wg_peer_remove(pair->a_to_b); /* what it has carried stays counted */
+    assert_int_equal(all->rx_bytes, before.rx_bytes);
+    assert_int_equal(all->tx_bytes, before.tx_bytes);
+    assert_int_equal(all->rx_packets, before.rx_packets);
+    assert_int_equal(all->tx_packets, before.tx_packets);
+    assert_int_equal(all->handshakes, before.handshakes);
+    assert_int_equal(all->last_handshake_unix_ns, before.last_handshake_unix_ns);
 }
 
 static void initiator_renews_after_120_seconds_without_loss(void **state)
@@ -617,6 +653,7 @@ int main(void)
         pair_test(initiations_are_retransmitted_and_given_up),
         pair_test(traffic_begins_the_attempts_anew),
         pair_test(staged_packets_are_bounded_and_the_oldest_go),
+        pair_test(changed_peers_are_told_of_once_and_summed_up),
         pair_test(initiator_renews_after_120_seconds_without_loss),
         pair_test(receiving_initiator_renews_after_165_seconds_once),
         pair_test(passive_keepalive_answers_once),

@@ -20,12 +20,15 @@ static size_t push(struct staged *staged, uint32_t number)
 static void staged_keeps_the_newest_in_order(void **state)
 {
     (void)state;
-    struct staged staged = {0};
+    size_t total = 0;
+    struct staged staged;
     size_t lost = 0;
+    staged_init(&staged, &total);
     for (uint32_t i = 0; i < WG_STAGED_MAX + 50; i++)
         lost += push(&staged, i);
     assert_int_equal(lost, 50);
     assert_int_equal(staged.count, WG_STAGED_MAX);
+    assert_int_equal(total, WG_STAGED_MAX);
     for (uint32_t i = 50; i < WG_STAGED_MAX + 50; i++) {
         assert_int_equal(staged.first->len, 4);
         assert_int_equal(load_le32(staged.first->data), i);
@@ -37,6 +40,39 @@ static void staged_keeps_the_newest_in_order(void **state)
     assert_int_equal(push(&staged, 2), 0);
     assert_int_equal(staged_clear(&staged), 2);
     assert_int_equal(staged_clear(&staged), 0);
+    assert_int_equal(staged.bytes, 0);
+    assert_int_equal(total, 0);
+}
+
+/* 10,000 peers that never answer cannot take all memory, and not the room of one that does. */
+static void staged_bytes_are_bounded_in_all(void **state)
+{
+    (void)state;
+    enum { PEERS = 10000, LEN = 1420 };
+    static uint8_t bytes[LEN];
+    static struct staged queues[PEERS];
+    const struct iovec piece = {.iov_base = bytes, .iov_len = LEN};
+    size_t total = 0, lost = 0, held = 0;
+    for (size_t i = 0; i < PEERS; i++) {
+        staged_init(&queues[i], &total);
+        for (int n = 0; n < WG_STAGED_MAX; n++)
+            lost += staged_push(&queues[i], &piece, 1, LEN);
+    }
+    for (size_t i = 0; i < PEERS; i++)
+        held += queues[i].bytes;
+    assert_true(held <= WG_STAGED_BYTES_MAX);
+    assert_true(held > WG_STAGED_BYTES_MAX / 10 * 9);
+    assert_int_equal(total + lost, (size_t)PEERS * WG_STAGED_MAX);
+    assert_int_equal(queues[0].count, WG_STAGED_MAX); /* who came early has a whole queue */
+    assert_int_equal(push(&queues[PEERS - 1], 1), 0); /* and who comes late has room for a SYN */
+    assert_int_equal(queues[0].count, WG_STAGED_MAX);
+    staged_push(&queues[0], &piece, 1, LEN); /* the newest one, instead of the oldest one */
+    assert_int_equal(queues[0].count, WG_STAGED_MAX);
+    for (size_t i = 0; i < PEERS; i++)
+        staged_clear(&queues[i]);
+    assert_int_equal(total, 0);
+    assert_int_equal(staged_push(&queues[PEERS - 1], &piece, 1, LEN), 0);
+    staged_clear(&queues[PEERS - 1]);
 }
 
 static void handshake_queue_is_bounded_and_in_order(void **state)
@@ -66,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(staged_keeps_the_newest_in_order),
+        cmocka_unit_test(staged_bytes_are_bounded_in_all),
         cmocka_unit_test(handshake_queue_is_bounded_and_in_order),
     };
     return cmocka_run_group_tests_name("queues", tests, NULL, NULL);
