@@ -1,9 +1,12 @@
 /*
  * handover: owns the socket that is listened on, and the channel to one newer program at a time.
  *
- *   IDLE ─ HELLO ─▶ OFFERED ─ TAKE ─▶ RETIRING ─ workers have retired ─▶ GIVEN ─ linger ─▶ done
+ *   IDLE ─ HELLO ─▶ OFFERED ─ TAKE ─▶ RETIRING ─ workers have retired ─▶ GIVEN ─ linger ─▶ DONE
  *     ▲               │                  │ no way back from here
  *     └─ channel ends, or wait_ms        └─ channel ends ─▶ LOST
+ *
+ * It lingers from when the newer program has hung up, was given too long, or this one is told to
+ * end: each of these comes, so GIVEN ends whatever the newer one does.
  */
 #include "cli/handover.h"
 
@@ -35,11 +38,24 @@ struct handover {
     int fd; /* -1 = nobody can take over any more */
     char path[PATH_MAX];
     struct event *acceptable;
-    struct event *timer;     /* up to OFFERED: it takes too long; GIVEN: the end of lingering */
+    struct event *timer;     /* up to OFFERED: it takes too long; GIVEN: see on_timer() */
     struct channel *channel; /* to the newer program, or NULL */
     int newer;               /* a descriptor of its process, readable when that has ended, or -1 */
+    bool stopping;           /* this program was told to end */
     bool is_alone;           /* DONE: it has ended already */
 };
+
+static void set_timer(struct handover *handover, unsigned ms)
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    event_add(handover->timer, &wait);
+}
+
+/* A time that a newer program has for something. */
+static unsigned patience_ms(const struct handover *handover, unsigned seconds)
+{
+    return handover->config.wait_ms ? handover->config.wait_ms : seconds * 1000;
+}
 
 /* --- Giving ----------------------------------------------------------------------------------- */
 
@@ -85,17 +101,13 @@ static void on_retired(void *ctx)
     handover->fd = -1;
     api_quiesce(config->api);
     handover->state = GIVEN;
+    set_timer(handover, handover->stopping ? HANDOVER_LINGER_MS
+                                           : patience_ms(handover, HANDOVER_GIVEN_SECONDS));
     if (handoff_send(handover->channel, HANDOFF_DONE) < 0)
         log_error("the newer program cannot be told that it is its turn");
 }
 
 /* --- The channel ------------------------------------------------------------------------------ */
-
-static void set_timer(struct handover *handover, unsigned ms)
-{
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
-    event_add(handover->timer, &wait);
-}
 
 /* Says why not, and closes. */
 static int refuse(struct handover *handover, const char *reason)
@@ -202,6 +214,8 @@ static void end(struct handover *handover)
     handover->is_alone = has_ended(handover);
     if (handover->is_alone)
         log_error("the newer program took over, and has ended");
+    else if (handover->channel)
+        log_warn("a newer program has taken over, and does not say that it is ready");
     else
         log_info("a newer program has taken over");
     event_base_loopbreak(handover->base);
@@ -227,8 +241,7 @@ static void admit(struct handover *handover, int client)
         return;
     }
     look_at(handover, client);
-    set_timer(handover,
-              handover->config.wait_ms ? handover->config.wait_ms : HANDOVER_SECONDS * 1000);
+    set_timer(handover, patience_ms(handover, HANDOVER_SECONDS));
 }
 
 /* An edge: who finds no descriptor left waits for the next one, and does not keep us busy. */
@@ -306,8 +319,11 @@ bool handover_stop(struct handover *handover)
     case RETIRING:
     case GIVEN:
         log_info("a newer program takes over; this one ends when that is done");
-        if (!handover->channel) /* it is: nobody needs to linger */
+        if (handover->state == GIVEN && !handover->channel) /* it is: nobody needs to linger */
             end(handover);
+        else if (handover->state == GIVEN && !handover->stopping)
+            set_timer(handover, HANDOVER_LINGER_MS);
+        handover->stopping = true;
         return true;
     case IDLE:
     case OFFERED:

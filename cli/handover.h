@@ -16,7 +16,12 @@ struct store;
 
 /* A newer program that has not taken over by then is given up. */
 #define HANDOVER_SECONDS 120
-/* How long those who are connected to the API may still be answered. */
+/* After it has everything, a newer program that has not hung up by then is not waited for. */
+#define HANDOVER_GIVEN_SECONDS 60
+/*
+ * How long those who are connected to the API may still be answered, and after the program was told
+ * to end, how long the newer one may still read what it was given.
+ */
 #define HANDOVER_LINGER_MS 1000
 
 struct handover_config {
@@ -25,7 +30,7 @@ struct handover_config {
     struct api *api;
     struct store *store;
     struct retired *retired;
-    unsigned wait_ms; /* for a newer program to take over, 0 = HANDOVER_SECONDS */
+    unsigned wait_ms; /* for a newer program to take over and to hang up, 0 = as above */
 };
 
 /* 0 or -errno: then nobody can take over. */
@@ -40,14 +45,14 @@ void handover_free(struct handover *handover);
 bool handover_is_done(const struct handover *handover);
 /*
  * Whether the newer program died when there was no way back, and nobody goes on: the loop was
- * broken for it. When it is done as well, nothing is to be unwound all the same.
+ * broken for it. Nothing is to be unwound: sockets may be another's all the same.
  */
 bool handover_is_lost(const struct handover *handover);
 
 /*
- * The program is told to end. True: it ends by itself, because a newer one has what it had, or is
- * about to; nothing of that may be shut down. False: whoever was preparing to take over was hung up
- * on. NULL = false.
+ * The program is told to end. True: it ends by itself, soon, because a newer one has what it had,
+ * or is about to; nothing of that may be shut down. False: whoever was preparing to take over was
+ * hung up on. NULL = false.
  */
 bool handover_stop(struct handover *handover);
 

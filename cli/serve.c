@@ -263,11 +263,17 @@ static int take_over(struct serve *serve, const struct serve_config *config)
         log_error("cannot take over: the workers do not start");
         return -1;
     }
-    if (takeover_take(serve->takeover, error) < 0) {
+    switch (takeover_take(serve->takeover, error)) {
+    case TAKEOVER_DONE:
+        return 0;
+    case TAKEOVER_ALONE:
+        log_warn("%s; it has ended: this one goes on without it, its connections are lost", error);
+        return 0;
+    case TAKEOVER_REFUSED:
         log_error("%s", error);
         return -1;
     }
-    return 0;
+    return -1;
 }
 
 static int start_service(struct serve *serve, const struct serve_config *config)
@@ -370,7 +376,7 @@ int serve_command(const struct options *options)
                                    .drain_seconds = config.drain_seconds};
         status = loop_run(serve.base, &loop) < 0 || handover_is_lost(serve.handover) ? 1 : 0;
     }
-    if (handover_is_done(serve.handover))
+    if (handover_is_done(serve.handover) || handover_is_lost(serve.handover))
         _exit(status); /* sockets, workers and database are another's: nothing is to be unwound */
     stop(&serve);
     return status;

@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,6 +25,8 @@ struct takeover {
     enum handoff_type awaited; /* ALL or DONE */
     bool arrived;              /* what was awaited */
     bool failed;               /* reason says why */
+    bool late;                 /* it failed because there was no answer in time */
+    int older; /* a descriptor of its process, readable when that has ended, or -1 */
     char reason[HANDOFF_REASON_MAX + 1];
 };
 
@@ -74,13 +78,16 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
 {
     (void)fd;
     (void)events;
-    fail(arg, "it does not answer");
+    struct takeover *takeover = arg;
+    takeover->late = !takeover->failed;
+    fail(takeover, "it does not answer");
 }
 
 /* Runs the loop until the message is there. */
 static int await(struct takeover *takeover, enum handoff_type type, char error[256])
 {
-    struct timeval wait = {.tv_sec = TAKEOVER_SECONDS};
+    struct timeval wait = {.tv_sec = type == HANDOFF_ALL ? TAKEOVER_OFFER_SECONDS
+                                                         : TAKEOVER_DONE_SECONDS};
     takeover->awaited = type;
     takeover->arrived = false;
     event_add(takeover->timer, &wait);
@@ -94,6 +101,49 @@ static int await(struct takeover *takeover, enum handoff_type type, char error[2
     snprintf(error, 256, "cannot take over from the running program: %.200s", takeover->reason);
     return -1;
 }
+
+/* --- The older program's process -------------------------------------------------------------- */
+
+static void find_process(struct takeover *takeover, int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0)
+        takeover->older = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    *(short *)arg = events;
+}
+
+/* Whether it has ended, or does so in a moment. */
+static bool has_ended(struct takeover *takeover)
+{
+    struct timeval wait = {.tv_sec = TAKEOVER_END_SECONDS};
+    short events = 0;
+    struct event *ended =
+        takeover->older >= 0 ? event_new(takeover->base, takeover->older, EV_READ, on_tick, &events)
+                             : NULL;
+    if (ended && event_add(ended, &wait) == 0) {
+        while (events == 0 && event_base_loop(takeover->base, EVLOOP_ONCE) >= 0)
+            ;
+    }
+    if (ended)
+        event_free(ended);
+    return events & EV_READ;
+}
+
+/* One that hung up by itself has ended, or goes on. One that hangs serves nobody. */
+static bool outlives(struct takeover *takeover)
+{
+    if (takeover->late && takeover->older >= 0)
+        syscall(SYS_pidfd_send_signal, takeover->older, SIGKILL, NULL, 0);
+    return has_ended(takeover);
+}
+
+/* --- Life cycle ------------------------------------------------------------------------------- */
 
 /* Returns a descriptor, or -errno. */
 static int connect_to(const char *directory)
@@ -122,6 +172,7 @@ static int open_channel(struct takeover *takeover, const char *directory)
     int fd = connect_to(directory);
     if (fd < 0)
         return fd;
+    find_process(takeover, fd);
     int error = channel_new(takeover->base, fd, &channel_ops, takeover, &takeover->channel);
     if (error) {
         close(fd);
@@ -137,6 +188,7 @@ int takeover_begin(struct event_base *base, const char *directory, struct takeov
     int rc = -ENOMEM;
     if (takeover) {
         takeover->base = base;
+        takeover->older = -1;
         rc = open_channel(takeover, directory);
     }
     if (rc) {
@@ -153,13 +205,13 @@ int takeover_begin(struct event_base *base, const char *directory, struct takeov
     return 0;
 }
 
-int takeover_take(struct takeover *takeover, char error[256])
+enum takeover_outcome takeover_take(struct takeover *takeover, char error[256])
 {
-    if (takeover->failed || handoff_send(takeover->channel, HANDOFF_TAKE) < 0) {
+    if (takeover->failed || handoff_send(takeover->channel, HANDOFF_TAKE) < 0)
         snprintf(error, 256, "the running program is gone: %.200s", takeover->reason);
-        return -1;
-    }
-    return await(takeover, HANDOFF_DONE, error);
+    else if (await(takeover, HANDOFF_DONE, error) == 0)
+        return TAKEOVER_DONE;
+    return outlives(takeover) ? TAKEOVER_ALONE : TAKEOVER_REFUSED;
 }
 
 void takeover_free(struct takeover *takeover)
@@ -170,6 +222,8 @@ void takeover_free(struct takeover *takeover)
     inherited_free(takeover->inherited);
     if (takeover->timer)
         event_free(takeover->timer);
+    if (takeover->older >= 0)
+        close(takeover->older);
     free(takeover);
 }
 

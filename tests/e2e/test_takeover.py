@@ -220,7 +220,7 @@ def test_stop_cuts_old_connections(service, echoing):
 class Newer:
     """A newer program that speaks the protocol as far as the test wants (server/handoff.h)."""
 
-    HELLO, REFUSED, ITEM, ALL = 1, 2, 3, 4
+    HELLO, REFUSED, ITEM, ALL, TAKE, DONE = 1, 2, 3, 4, 5, 6
 
     def __init__(self, service):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -243,6 +243,14 @@ class Newer:
             return None
         _, _, kind, _ = struct.unpack("=IIHH", frame[:12])
         return kind, frame[12:], fds
+
+    def receive_until(self, wanted):
+        """Drops what comes up to a message of this type."""
+        kind = None
+        while kind != wanted:
+            kind, _, fds = self.receive()
+            for fd in fds:
+                os.close(fd)
 
 
 def test_another_version_is_refused(service, echoing):
@@ -273,12 +281,7 @@ def test_newer_program_dies(service, echoing):
         assert echoes(connection)
         with Newer(service) as newer:
             newer.send(Newer.HELLO, struct.pack("=I", 1))
-            kinds = set()
-            while Newer.ALL not in kinds:
-                kind, _, fds = newer.receive()
-                kinds.add(kind)
-                for fd in fds:
-                    os.close(fd)
+            newer.receive_until(Newer.ALL)
             # Meanwhile nothing can be changed, and traffic goes on.
             status, answer = service.call("DELETE", f"/v1/forwards/{echoing.name}")
             assert (status, answer["type"]) == (503, "/problems/draining")
@@ -330,6 +333,64 @@ def test_former_program_is_told_to_end(service, echoing):
         assert echoes(connection)
         with echoing.connect() as another:
             assert echoes(another)
+    assert service.get("forwards", echoing.name)
+
+
+def has_everything(log, workers):
+    """The newer program has started a worker, which comes after all listeners have arrived."""
+    return len(workers_of(log)) > len(workers)
+
+
+def has_no_way_back(log, _):
+    return "a newer program takes over" in log
+
+
+@pytest.mark.parametrize("come_so_far", [has_everything, has_no_way_back])
+def test_former_program_dies(service, echoing, come_so_far):
+    """While it hands over: the newer one goes on as after a crash, with the same listeners."""
+    workers = service.workers()
+    with echoing.connect() as connection:
+        assert echoes(connection)
+        for worker in workers:  # so that they do not retire
+            os.kill(worker, signal.SIGSTOP)
+        former = service.start_takeover()
+        wait.until(lambda: come_so_far(service.log, workers), "the takeover has come so far")
+        former.kill()
+        former.wait()
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        wait.until(service.is_ready, "the newer one is ready")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    wait.until(lambda: not any(map(manytun.alive, workers)), "the older workers have ended")
+    assert "goes on without it" in service.log
+    with echoing.connect() as connection:
+        assert echoes(connection)
+    service.take_over()
+
+
+@pytest.mark.slow
+def test_former_program_hangs(service, echoing):
+    """It was told to hand over and does not: that the newer one comes through is not up to it."""
+    former = service.start_takeover()
+    wait.until(lambda: "a newer program prepares" in service.log, "it has begun")
+    former.send_signal(signal.SIGSTOP)
+    wait.until(service.is_ready, "the newer one is ready", timeout=30)
+    assert former.wait() == -signal.SIGKILL
+    with echoing.connect() as connection:
+        assert echoes(connection)
+
+
+def test_newer_program_hangs(service, echoing):
+    """It has everything and does not say that it is ready: the older one ends when it is told to."""
+    with Newer(service) as newer:
+        newer.send(Newer.HELLO, struct.pack("=I", 1))
+        newer.receive_until(Newer.ALL)
+        newer.send(Newer.TAKE)
+        newer.receive_until(Newer.DONE)
+        assert service.pid and manytun.alive(service.pid)
+        assert service.stop() == 0
+    service.start()
     assert service.get("forwards", echoing.name)
 
 

@@ -170,23 +170,25 @@ class Service:
     def start(self):
         """Starts it and waits until it answers."""
         self.launch()
-        wait.until(self._ready, "the service is ready")
+        wait.until(self.is_ready, "the service is ready")
         return self
 
-    def launch(self):
-        """Starts it and does not wait."""
+    def launch(self, *arguments):
+        """Starts it, with more arguments, and does not wait."""
         with open(self.log_path, "ab") as log:
             self._process = self.namespace.start(
-                [BINARY, "serve", "--data", self.data, *self._arguments],
+                [BINARY, "serve", "--data", self.data, *self._arguments, *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def take_over(self, *arguments):
-        """Starts a second one that takes over from this one, and waits until this one has ended."""
+    def start_takeover(self, *arguments):
+        """Starts a second one that takes over from this one; the process of this one."""
         former = self._process
-        with open(self.log_path, "ab") as log:
-            self._process = self.namespace.start(
-                [BINARY, "serve", "--data", self.data, *self._arguments, "--takeover", *arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.launch("--takeover", *arguments)
+        return former
+
+    def take_over(self, *arguments):
+        """The same, and waits until this one has ended."""
+        former = self.start_takeover(*arguments)
         try:
             code = former.wait(timeout=30)
         except subprocess.TimeoutExpired:
@@ -194,9 +196,10 @@ class Service:
             former.wait()
             raise
         assert code == 0, self.log
-        wait.until(self._ready, "the service is ready")
+        wait.until(self.is_ready, "the service is ready")
 
-    def _ready(self):
+    def is_ready(self):
+        """Whether it is; it may not have ended."""
         if self._process.poll() is not None:
             raise RuntimeError(f"the service ended with {self._process.returncode}:\n{self.log}")
         return self._answers()

@@ -161,6 +161,38 @@ static void an_end_after_it_shuts_nothing(void **state)
     assert_false(handover_is_lost(handover));
 }
 
+/* The newer one has everything, and neither hangs up nor ends. */
+static void who_hangs_with_everything_is_not_waited_for(void **state)
+{
+    (void)state;
+    int fd = come();
+    say(fd, HANDOFF_HELLO, HANDOFF_VERSION);
+    say(fd, HANDOFF_TAKE, 0);
+    assert_false(run_ms(3 * WAIT_MS)); /* workers have a time of their own */
+    fake.drained(fake.drained_ctx);
+    assert_true(run_ms(10000));
+    assert_true(handover_is_done(handover));
+    assert_false(handover_is_lost(handover)); /* it lives */
+    close(fd);
+}
+
+/* However often, and in whichever state: it ends after the linger. */
+static void an_end_is_not_waited_for_either(void **state)
+{
+    (void)state;
+    int fd = come();
+    say(fd, HANDOFF_HELLO, HANDOFF_VERSION);
+    say(fd, HANDOFF_TAKE, 0);
+    assert_true(handover_stop(handover));
+    fake.drained(fake.drained_ctx);
+    assert_true(handover_stop(handover));
+    assert_false(run_ms(HANDOVER_LINGER_MS / 2));
+    assert_true(handover_stop(handover)); /* again: the time is not begun anew */
+    assert_true(run_ms(HANDOVER_LINGER_MS * 3 / 4));
+    assert_true(handover_is_done(handover));
+    close(fd);
+}
+
 static void who_dies_without_a_way_back_is_missed(void **state)
 {
     (void)state;
@@ -217,10 +249,16 @@ static void who_dies_with_everything_is_missed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(who_only_looks_changes_nothing),        TEST(who_says_nothing_is_hung_up_on),
-        TEST(who_is_refused_changes_nothing),        TEST(who_takes_too_long_is_given_up),
-        TEST(an_end_before_it_is_the_end),           TEST(an_end_after_it_shuts_nothing),
-        TEST(who_dies_without_a_way_back_is_missed), TEST(who_dies_with_everything_is_missed),
+        TEST(who_only_looks_changes_nothing),
+        TEST(who_says_nothing_is_hung_up_on),
+        TEST(who_is_refused_changes_nothing),
+        TEST(who_takes_too_long_is_given_up),
+        TEST(an_end_before_it_is_the_end),
+        TEST(an_end_after_it_shuts_nothing),
+        TEST(who_dies_without_a_way_back_is_missed),
+        TEST(who_dies_with_everything_is_missed),
+        TEST(who_hangs_with_everything_is_not_waited_for),
+        TEST(an_end_is_not_waited_for_either),
     };
     log_set_level(LOG_LEVEL_OFF);
     return cmocka_run_group_tests(tests, NULL, NULL);
