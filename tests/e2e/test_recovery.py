@@ -180,15 +180,3 @@ def test_second_instance_is_refused(scene, service, echoing):
                           "--listen", "127.0.0.1:0", check=False, timeout=10)
     assert done.returncode == 1
     assert echoes(echoing)
-
-
-def test_peer_restarts(scene, make_service, serve, far_host):
-    """A peer that forgot its sessions is shaken hands with anew."""
-    service = make_service()
-    with topology.Account(scene.far[1]) as account:
-        service.create("tunnels", account.tunnel())
-        forward = service.forward((far_host, serve(servers.echo, 1).port))
-        assert echoes(forward)
-        scene.far[1].peer.stop()
-        scene.far[1].peer.start()
-        wait.until(lambda: echoes(forward), "data flows again", timeout=60)
