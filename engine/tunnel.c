@@ -226,11 +226,18 @@ static uint64_t device_deadline(const struct tunnel *tunnel)
     return tunnel->device ? wg_device_deadline(tunnel->device) : WG_NEVER;
 }
 
-/* Sets the timer to the next deadline. One that is set too early is left: it costs less to wake. */
+/*
+ * Sets the timer to the next deadline. One that is set too early is left: it costs less to wake.
+ * What the device has to do now waits in line with the work of other tunnels.
+ */
 static void set_timer(struct tunnel *tunnel)
 {
-    uint64_t at = min_u64(min_u64(device_deadline(tunnel), stack_deadline(tunnel->stack)),
-                          tunnel->publish_at);
+    uint64_t device_at = device_deadline(tunnel);
+    if (device_at <= clock_now()) {
+        turn_queue_work(tunnel->turn, &tunnel->work);
+        device_at = WG_NEVER;
+    }
+    uint64_t at = min_u64(min_u64(device_at, stack_deadline(tunnel->stack)), tunnel->publish_at);
     if (at >= tunnel->timer_at)
         return;
     uint64_t now = clock_now();
@@ -248,8 +255,6 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
     struct tunnel *tunnel = arg;
     clock_refresh();
     tunnel->timer_at = WG_NEVER;
-    if (device_deadline(tunnel) <= clock_now())
-        wg_device_expire(tunnel->device);
     if (stack_deadline(tunnel->stack) <= clock_now())
         stack_expire(tunnel->stack);
     if (tunnel->publish_at <= clock_now()) {
@@ -257,6 +262,14 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
         tunnel->publish_at = WG_NEVER;
     }
     set_timer(tunnel);
+}
+
+static void on_work(struct turn_item *item)
+{
+    struct tunnel *tunnel = (struct tunnel *)((char *)item - offsetof(struct tunnel, work));
+    if (device_deadline(tunnel) <= clock_now())
+        wg_device_expire(tunnel->device);
+    set_timer(tunnel); /* which puts it at the end of the line if there is more */
 }
 
 static void on_end_of_turn(struct turn_item *item)
@@ -388,6 +401,7 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out)
     }
     tunnel->turn = config->turn;
     tunnel->end_of_turn.run = on_end_of_turn;
+    tunnel->work.run = on_work;
     tunnel->counters = config->counters;
     tunnel->worker_counters = config->worker_counters;
     read_totals(config->counters, &tunnel->before);
@@ -432,7 +446,8 @@ void tunnel_free(struct tunnel *tunnel)
     udp_free(tunnel->udp);
     bridge_free(tunnel->older);
     bridge_free(tunnel->newer);
-    turn_cancel(tunnel->turn, &tunnel->end_of_turn);
+    turn_cancel(&tunnel->end_of_turn);
+    turn_cancel(&tunnel->work);
     if (tunnel->timer)
         event_free(tunnel->timer);
     spec_tunnel_fini(&tunnel->spec);

@@ -19,6 +19,7 @@ struct totals {
 struct tunnel {
     struct turn *turn;
     struct turn_item end_of_turn;
+    struct turn_item work; /* what the device has to do */
     struct spec_tunnel spec;
     struct counters_tunnel *counters;
     struct counters_worker *worker_counters;

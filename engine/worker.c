@@ -504,12 +504,12 @@ int worker_main(void)
         worker->status = 1;
     }
     while (!error && !worker->stopped) {
-        if (event_base_loop(worker->base, EVLOOP_ONCE) < 0) {
+        int wait = turn_has_work(&worker->turn) ? EVLOOP_NONBLOCK : 0;
+        if (event_base_loop(worker->base, EVLOOP_ONCE | wait) < 0) {
             log_error("event loop: %s", strerror(errno));
             worker->status = 1;
             break;
         }
-        clock_refresh();
         turn_end(&worker->turn);
     }
     int status = worker->status;

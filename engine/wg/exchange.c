@@ -224,7 +224,8 @@ static void process_response(struct wg_device *device, const struct queued_hands
 static bool under_load(struct wg_device *device)
 {
     const uint64_t now = wg_device_now(device);
-    if (device->handshakes.count >= WG_HANDSHAKE_QUEUE_LOADED)
+    if (device->handshakes.count >= WG_HANDSHAKE_QUEUE_LOADED ||
+        handshake_queue_total() >= WG_HANDSHAKES_LOADED)
         device->loaded_until = now + WG_UNDER_LOAD_TIME;
     return now < device->loaded_until;
 }

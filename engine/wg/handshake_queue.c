@@ -1,10 +1,13 @@
 /*
  * handshake_queue: owns copies of messages, in a singly linked list; an idle device holds none.
+ * And the count of those in all queues.
  */
 #include "engine/wg/handshake_queue.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+static size_t total;
 
 int handshake_queue_push(struct handshake_queue *queue, const struct wg_endpoint *from,
                          const uint8_t *message, size_t len)
@@ -24,6 +27,7 @@ int handshake_queue_push(struct handshake_queue *queue, const struct wg_endpoint
         queue->first = entry;
     queue->last = entry;
     queue->count++;
+    total++;
     return 0;
 }
 
@@ -36,6 +40,7 @@ struct queued_handshake *handshake_queue_pop(struct handshake_queue *queue)
     if (!queue->first)
         queue->last = NULL;
     queue->count--;
+    total--;
     return entry;
 }
 
@@ -44,4 +49,9 @@ void handshake_queue_fini(struct handshake_queue *queue)
     struct queued_handshake *entry;
     while ((entry = handshake_queue_pop(queue)))
         free(entry);
+}
+
+size_t handshake_queue_total(void)
+{
+    return total;
 }

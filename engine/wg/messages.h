@@ -80,10 +80,11 @@ enum message_type {
 #define WG_INITIATION_RETRY       (100 * WG_MILLISECOND) /* the same for an initiation */
 #define WG_SEND_RETRY             (10 * WG_MILLISECOND)  /* when the sending side was full */
 #define WG_HANDSHAKE_QUEUE_MAX    512             /* handshake messages that wait, device-wide */
-#define WG_HANDSHAKE_QUEUE_LOADED 64              /* from here on the device is under load */
+#define WG_HANDSHAKE_QUEUE_LOADED 64              /* from here on the device is under load, */
+#define WG_HANDSHAKES_LOADED      512             /* and from here on all devices together are */
 #define WG_UNDER_LOAD_TIME        (1 * WG_SECOND) /* for how long after that */
-#define WG_HANDSHAKES_PER_TURN    4  /* handshake messages worked off per wg_device_expire() */
-#define WG_PEERS_PER_TURN         32 /* peers whose timers run per wg_device_expire() */
+#define WG_HANDSHAKES_PER_TURN    4 /* handshake messages worked off per wg_device_expire() */
+#define WG_PEERS_PER_TURN         8 /* peers whose timers run per wg_device_expire() */
 
 /* --- Loads and stores ----------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /*
  * staged: the packets of one peer that wait for a session: copies, in order, at most
- * WG_STAGED_MAX. What all queues of the process hold is bounded, too, by WG_STAGED_BYTES_MAX, and no
- * queue takes more than a share of what is left of that: peers that never answer, however many they
- * are, leave room for one that does.
+ * WG_STAGED_MAX. What all queues of the process hold is bounded, too, by WG_STAGED_BYTES_MAX, and
+ * no queue takes more than a share of what is left of that: peers that never answer, however many
+ * they are, leave room for one that does.
  */
 #ifndef MANYTUN_ENGINE_WG_STAGED_H
 #define MANYTUN_ENGINE_WG_STAGED_H

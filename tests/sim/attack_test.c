@@ -544,6 +544,32 @@ static void load_subsides(void **state)
     assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], cookies);
 }
 
+/* A flood that is spread over the ports of many devices, with a little for each. */
+static void load_of_other_devices_is_load(void **state)
+{
+    struct pair *pair = *state;
+    struct handshake_queue others = {0};
+    const struct wg_endpoint from = {.remote = stranger()};
+    watch(pair->network, keep, &initiation);
+    pair_connect(pair);
+    struct datagram replay = pair->network->kept;
+    assert_int_equal(handshake_queue_total(), 0);
+    for (int i = 0; i < WG_HANDSHAKES_LOADED; i++) {
+        assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], 0);
+        assert_int_equal(handshake_queue_push(&others, &from, replay.data, replay.len), 0);
+    }
+    flood(pair, &replay, 1);
+    assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], 1);
+    assert_int_equal(pair->b->device->handshakes.count, 0);
+
+    handshake_queue_fini(&others);
+    assert_int_equal(handshake_queue_total(), 0);
+    network_run(pair->network, WG_UNDER_LOAD_TIME);
+    flood(pair, &replay, 1);
+    assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], 1);
+    assert_int_equal(pair->b->device->handshakes.count, 1);
+}
+
 static void work_per_turn_is_bounded(void **state)
 {
     struct pair *pair = *state;
@@ -628,6 +654,7 @@ int main(void)
         pair_test(counters_at_the_edges),
         pair_test(under_load_a_cookie_is_asked_for_and_works),
         pair_test(load_subsides),
+        pair_test(load_of_other_devices_is_load),
         pair_test(work_per_turn_is_bounded),
         pair_test(cookies_out_of_the_blue_are_dropped),
         pair_test(responses_are_asked_for_cookies_too),

@@ -248,7 +248,7 @@ static int teardown(void **state)
     tunnel_free(f->far);
     spec_tunnel_fini(&f->near_spec);
     turn_end(&f->turn);
-    assert_true(TAILQ_EMPTY(&f->turn));
+    assert_true(TAILQ_EMPTY(&f->turn.ends));
     udp_pools_free();
     event_free(f->tick);
     event_base_free(f->base);
