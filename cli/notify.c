@@ -21,6 +21,8 @@
 
 struct notify {
     int fd;
+    char *name;             /* NOTIFY_SOCKET … */
+    char *usec;             /* … and WATCHDOG_USEC as they were, NULL = was not */
     struct event *watchdog; /* NULL = none is wanted */
 };
 
@@ -36,6 +38,15 @@ void notify_ready(struct notify *notify, const char *status)
     if (!notify)
         return;
     snprintf(text, sizeof(text), "READY=1\nSTATUS=%s\n", status);
+    send_text(notify, text);
+}
+
+void notify_successor(struct notify *notify, const char *status)
+{
+    char text[MESSAGE_MAX];
+    if (!notify)
+        return;
+    snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1\nSTATUS=%s\n", (long)getpid(), status);
     send_text(notify, text);
 }
 
@@ -118,6 +129,10 @@ static int make(struct event_base *base, const char *name, const char *usec, con
         return -ENOMEM;
     notify->fd = connect_socket(name);
     int error = notify->fd < 0 ? notify->fd : start_watchdog(notify, base, usec, pid);
+    notify->name = strdup(name);
+    notify->usec = notify->watchdog ? strdup(usec) : NULL;
+    if (!error && (!notify->name || (notify->watchdog && !notify->usec)))
+        error = -ENOMEM;
     if (error) {
         notify_free(notify);
         return error;
@@ -147,5 +162,25 @@ void notify_free(struct notify *notify)
         event_free(notify->watchdog);
     if (notify->fd >= 0)
         close(notify->fd);
+    free(notify->name);
+    free(notify->usec);
     free(notify);
+}
+
+/* --- For the next program --------------------------------------------------------------------- */
+
+int notify_lend(const struct notify *notify)
+{
+    if (notify && (setenv("NOTIFY_SOCKET", notify->name, 1) < 0 ||
+                   (notify->usec && setenv("WATCHDOG_USEC", notify->usec, 1) < 0)))
+        return -ENOMEM;
+    return 0;
+}
+
+void notify_take_back(const struct notify *notify)
+{
+    if (!notify)
+        return;
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
 }

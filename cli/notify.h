@@ -21,7 +21,16 @@ void notify_free(struct notify *notify);
 
 /* Started; the status is a line for people. */
 void notify_ready(struct notify *notify, const char *status);
+/* The same of a process that has taken over: it is the service's main one from now on. */
+void notify_successor(struct notify *notify, const char *status);
 /* Ending, which may take so long. */
 void notify_stopping(struct notify *notify, unsigned seconds, const char *status);
+
+/*
+ * Puts the manager into the environment, for a program that is started, and takes it out again.
+ * WATCHDOG_PID, which names this process, stays out. 0 or -ENOMEM.
+ */
+int notify_lend(const struct notify *notify);
+void notify_take_back(const struct notify *notify);
 
 #endif

@@ -402,6 +402,7 @@ int options_parse(int argc, char **argv, struct options *options)
 {
     int used;
     memset(options, 0, sizeof(*options));
+    options->arguments = argv;
     int result = read_command(argc, argv, options, &used);
     if (!result)
         result = read_arguments(options, argc - used, argv + used);

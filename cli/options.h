@@ -71,6 +71,7 @@ struct option_values {
 
 struct options {
     enum command command;
+    char *const *arguments; /* all of them, the program's name first, ended by NULL */
     struct option_values values[OPTION_COUNT];
 };
 

@@ -6,6 +6,7 @@
 #include "cli/loop.h"
 #include "cli/notify.h"
 #include "cli/takeover.h"
+#include "cli/upgrade.h"
 #include "engine/log.h"
 #include "server/declared.h"
 #include "server/retired.h"
@@ -42,12 +43,14 @@ struct serve {
     struct retired *retired;
     struct takeover *takeover; /* while it starts, or NULL */
     struct handover *handover; /* NULL = nobody can take over */
+    struct upgrade *upgrade;
 };
 
 struct serve_config {
     struct data_paths data;
     struct supervisor_config supervisor;
     struct api_config api;
+    char *const *arguments;
     const char *config; /* NULL = none */
     unsigned drain_seconds;
     unsigned retire_seconds;
@@ -146,6 +149,7 @@ static int read_config(const struct options *options, struct serve_config *confi
     config->api.allowed_hosts = options->values[OPTION_ALLOWED_HOST].items;
     config->api.allowed_hosts_count = options->values[OPTION_ALLOWED_HOST].count;
     config->take_over = options->values[OPTION_TAKEOVER].count > 0;
+    config->arguments = options->arguments;
     config->api.data_directory = config->data.directory;
     config->config = options_get(options, OPTION_CONFIG);
     if (read_listen(options, &config->api) < 0 ||
@@ -175,7 +179,10 @@ static void tell_ready(const struct serve *serve, const struct serve_config *con
     log_info("manytun %s is ready, %u workers, data in %s", MANYTUN_VERSION, workers,
              config->data.directory);
     snprintf(status, sizeof(status), "version %s, %u workers", MANYTUN_VERSION, workers);
-    notify_ready(serve->notify, status);
+    if (serve->takeover)
+        notify_successor(serve->notify, status);
+    else
+        notify_ready(serve->notify, status);
 }
 
 static void on_hangup(evutil_socket_t fd, short events, void *arg)
@@ -321,6 +328,8 @@ static void await_successor(struct serve *serve, const struct serve_config *conf
         .retired = serve->retired,
     };
     int error = handover_new(serve->base, &handover, &serve->handover);
+    if (!error)
+        error = upgrade_new(serve->base, config->arguments, serve->notify, &serve->upgrade);
     if (error)
         log_warn("nobody can take over from this process: %s", strerror(-error));
 }
@@ -338,15 +347,17 @@ static int start(struct serve *serve, const struct serve_config *config)
     }
     if ((serve->takeover && take_over(serve, config) < 0) || start_service(serve, config) < 0)
         return -1;
-    takeover_free(serve->takeover); /* what nobody wanted of it is closed */
-    serve->takeover = NULL;
     await_successor(serve, config);
     tell_ready(serve, config);
+    /* Only now, so that a service manager knows of this one before the older one ends. */
+    takeover_free(serve->takeover);
+    serve->takeover = NULL;
     return 0;
 }
 
 static void stop(struct serve *serve)
 {
+    upgrade_free(serve->upgrade);
     handover_free(serve->handover);
     takeover_free(serve->takeover);
     api_free(serve->api);
@@ -366,6 +377,7 @@ int serve_command(const struct options *options)
 {
     struct serve_config config = {0};
     struct serve serve = {0};
+    signal(SIGUSR2, SIG_IGN); /* until it can be followed */
     if (read_config(options, &config) < 0)
         return 2;
     int status = 1;

@@ -492,6 +492,7 @@ int worker_main(void)
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN); /* control's, which may be sent to all processes of a service */
     signal(SIGPIPE, SIG_IGN);
     if (sodium_init() < 0)
         return 1;

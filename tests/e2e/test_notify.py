@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from support import manytun, servers
+from support import manytun, servers, wait
 
 
 class Manager:
@@ -57,6 +57,65 @@ def test_told(make_service, account, serve, far_host, tmp_path, monkeypatch):
             assert "EXTEND_TIMEOUT_USEC=12000000" in manager.expect("STOPPING=1")
             manager.expect("WATCHDOG=1")
         assert service.wait() == 0
+
+
+@pytest.fixture(name="program")
+def program_on_disk(tmp_path, monkeypatch):
+    """A copy of the program, which can be replaced."""
+    path = tmp_path / "bin" / "manytun"
+    path.parent.mkdir()
+    shutil.copy2(manytun.BINARY, path)
+    monkeypatch.setattr(manytun, "BINARY", path)
+    return path
+
+
+def test_upgrade(program, make_service, account, serve, far_host, tmp_path, monkeypatch):
+    """SIGUSR2: what is on the disk takes over, the manager knows, and it can be done again."""
+    name = str(tmp_path / "notify")
+    with Manager(name) as manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        service = make_service()
+        manager.expect("READY=1")
+        service.create("tunnels", account.tunnel())
+        echo = service.forward((far_host, serve(servers.echo).port))
+        with echo.connect() as connection:
+            connection.sendall(b"x")
+            assert connection.recv(1) == b"x"
+            for _ in range(2):
+                newer = program.with_name("newer")
+                shutil.copy2(program, newer)
+                os.replace(newer, program)
+                former = service.pid
+                service.upgrade()
+                assert service.pid != former
+                assert os.readlink(f"/proc/{service.pid}/exe") == str(program)
+                assert f"MAINPID={service.pid}" in manager.expect("READY=1")
+                manager.expect("WATCHDOG=1")
+                connection.sendall(b"y")
+                assert connection.recv(1) == b"y"
+        with open(f"/proc/{service.pid}/cmdline", "rb") as arguments:
+            assert arguments.read().split(b"\0").count(b"--takeover") == 1
+        assert service.stop() == 0
+        manager.expect("STOPPING=1")
+
+
+def test_upgrade_fails(program, service, tunnel):
+    """A program on the disk that does not work costs nothing, and the next one takes over."""
+    working = program.with_name("working")
+    shutil.copy2(program, working)
+    for content, told in ((b"#!/bin/sh\nexit 3\n", "ended with status 3; this one goes on"),
+                          (b"no program", "cannot be started: Exec format error")):
+        broken = program.with_name("broken")
+        broken.write_bytes(content)
+        broken.chmod(0o755)
+        os.replace(broken, program)
+        service.signal(signal.SIGUSR2)
+        wait.until(lambda told=told: told in service.log, "it is told")
+    assert service.get("tunnels", tunnel["name"])
+    os.replace(working, program)
+    service.upgrade()
+    assert service.get("tunnels", tunnel["name"])
 
 
 def test_unit_is_valid(tmp_path):

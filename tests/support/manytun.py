@@ -1,6 +1,7 @@
 """Our program under test: the service with its API, or one shot."""
 
 import collections
+import ctypes
 import http.client
 import json
 import os
@@ -16,6 +17,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("MANYTUN", ROOT / "build" / "manytun")).absolute()
 FLOOD = BINARY.parent / "tests" / "flood"
 API_PORT = 8585
+
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
 
 Response = collections.namedtuple("Response", "status headers body")
 
@@ -143,6 +147,32 @@ class Client:
         return found
 
 
+class Adopted:
+    """A process that our child started and left to us; as much of a Popen as a Service needs."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid != 0:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout=20):
+        wait.until(lambda: self.poll() is not None, f"process {self.pid} has ended", timeout)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Service:
     """`manytun serve` in a namespace. Stopping and starting keeps the data directory."""
 
@@ -195,6 +225,19 @@ class Service:
             former.kill()
             former.wait()
             raise
+        assert code == 0, self.log
+        wait.until(self.is_ready, "the service is ready")
+
+    def upgrade(self):
+        """Lets it start its own successor, and waits until it has ended."""
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # as a service manager is
+        former = self._process
+        seen = len(self.log)
+        former.send_signal(signal.SIGUSR2)
+        started = wait.until(lambda: re.search(r"started as process (\d+)", self.log[seen:]),
+                             "a newer program is started")
+        code = former.wait(timeout=30)
+        self._process = Adopted(int(started.group(1)))
         assert code == 0, self.log
         wait.until(self.is_ready, "the service is ready")
 

@@ -72,6 +72,10 @@ static void tells(const char *name)
     assert_null(getenv("NOTIFY_SOCKET"));
     notify_ready(fx.notify, "two workers");
     assert_told("READY=1\nSTATUS=two workers\n");
+    char successor[64];
+    snprintf(successor, sizeof(successor), "MAINPID=%d\nREADY=1\nSTATUS=here\n", (int)getpid());
+    notify_successor(fx.notify, "here");
+    assert_told(successor);
     notify_stopping(fx.notify, 20, "draining");
     assert_told("STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000\nSTATUS=draining\n");
 }
@@ -97,7 +101,10 @@ static void without_a_manager(void **state)
     assert_int_equal(notify_new(fx.base, &fx.notify), 0);
     assert_null(fx.notify);
     notify_ready(fx.notify, "x");
+    notify_successor(fx.notify, "x");
     notify_stopping(fx.notify, 1, "x");
+    assert_int_equal(notify_lend(fx.notify), 0);
+    notify_take_back(fx.notify);
 }
 
 static void feeds_the_watchdog(void **state)
