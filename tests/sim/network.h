@@ -28,6 +28,7 @@
 #define PACKETS_MAX    65536 /* numbers of inner packets whose arrival is recorded */
 #define EVENTS_MAX     3
 #define STEPS_MAX      10000000 /* things that may happen in one run before it counts as a spin */
+#define SPINS_MAX      1000     /* calls of one device's expire() in a row at one moment */
 #define PAYLOAD_OFFSET 40       /* of the packet's number: beyond either IP header */
 
 #define MS(n) ((uint64_t)(n)*WG_MILLISECOND)
@@ -40,6 +41,8 @@ struct datagram {
     struct wg_endpoint from;
     union inet_sockaddr to;
     uint8_t tos;
+    uint32_t id;   /* the same for duplicates */
+    bool tampered; /* in a place that is authenticated */
     size_t len;
     uint8_t data[DATAGRAM_MAX];
 };
@@ -52,6 +55,7 @@ struct node {
     union inet_sockaddr addr;
     struct datagram *reserved;
     bool blocked; /* the sending side is full */
+    bool asleep;  /* suspended: time passes, but nothing is done, and what comes in is lost */
     uint8_t last_tos;
     uint8_t last_inner_tos;          /* of what was delivered */
     unsigned sent[MESSAGE_DATA + 1]; /* datagrams by type of message; [0] = keepalives */
@@ -78,9 +82,17 @@ struct network {
     uint8_t mark;          /* what a router on the way sets TOS bytes to; 0 = leaves them */
     uint64_t delay;
     uint64_t delay_spread;   /* a random addition, which reorders */
-    unsigned loss_per_mille; /* of datagrams */
+    unsigned loss_per_mille; /* of datagrams, as the next three */
+    unsigned duplicate_per_mille;
+    unsigned corrupt_per_mille;
+    unsigned truncate_per_mille;
+    uint32_t launched;
+    const struct node *spinner; /* who was called last, */
+    unsigned spins;             /* and how often at this moment */
     enum fate (*watch)(struct network *network, struct datagram *datagram); /* or NULL */
     void *watch_ctx;
+    /* Hands a datagram to its node; NULL = plainly. */
+    void (*arrive)(struct network *network, struct node *node, const struct datagram *datagram);
     struct datagram kept; /* what a watcher or keep_next() put aside; len 0 = nothing */
 };
 
@@ -113,17 +125,39 @@ static inline uint8_t *node_reserve(void *ctx, const struct wg_endpoint *to, siz
     return node->reserved->data;
 }
 
-/* Puts a datagram on its way. */
-static inline void network_launch(struct network *network, struct datagram *datagram)
+/* Whether it happens this time. */
+static inline bool network_chance(struct network *network, unsigned per_mille)
+{
+    return per_mille > 0 && network_random(network) % 1000 < per_mille;
+}
+
+/* How much of a message nobody can change unnoticed: mac2 is looked at under load only. */
+static inline size_t authenticated_len(const struct datagram *datagram)
+{
+    const unsigned type = datagram->data[0];
+    const size_t macs = MESSAGE_MACS_LEN / 2;
+    bool has_mac2 = type == MESSAGE_INITIATION || type == MESSAGE_RESPONSE;
+    return has_mac2 && datagram->len > macs ? datagram->len - macs : datagram->len;
+}
+
+/* Flips a bit that is authenticated. */
+static inline void datagram_corrupt(struct network *network, struct datagram *datagram)
+{
+    const size_t at = network_random(network) % authenticated_len(datagram);
+    datagram->data[at] ^= (uint8_t)(1u << network_random(network) % 8);
+    datagram->tampered = true;
+}
+
+static inline void datagram_truncate(struct network *network, struct datagram *datagram)
+{
+    datagram->len = network_random(network) % datagram->len;
+    datagram->tampered = true;
+}
+
+static inline void network_schedule(struct network *network, struct datagram *datagram)
 {
     uint64_t spread = network->delay_spread;
     uint64_t delay = network->delay + (spread ? network_random(network) % spread : 0);
-    bool lost = network_random(network) % 1000 < network->loss_per_mille;
-
-    if (lost || (network->watch && network->watch(network, datagram) == FATE_DROP)) {
-        free(datagram);
-        return;
-    }
     if (network->mark)
         datagram->tos = network->mark;
     uint64_t arrival = network->now + delay;
@@ -131,6 +165,28 @@ static inline void network_launch(struct network *network, struct datagram *data
     network->last_arrival = arrival;
     assert_int_equal(heap_reserve(&network->datagrams, 1), 0);
     heap_set(&network->datagrams, &datagram->node, arrival + network->ties);
+}
+
+/* Puts a datagram on its way. */
+static inline void network_launch(struct network *network, struct datagram *datagram)
+{
+    datagram->id = network->launched++;
+    bool lost = network_chance(network, network->loss_per_mille);
+    if (lost || (network->watch && network->watch(network, datagram) == FATE_DROP)) {
+        free(datagram);
+        return;
+    }
+    if (network_chance(network, network->duplicate_per_mille)) {
+        struct datagram *copy = malloc(sizeof(*copy));
+        assert_non_null(copy);
+        *copy = *datagram;
+        network_schedule(network, copy);
+    }
+    if (network_chance(network, network->corrupt_per_mille))
+        datagram_corrupt(network, datagram);
+    if (network_chance(network, network->truncate_per_mille))
+        datagram_truncate(network, datagram);
+    network_schedule(network, datagram);
 }
 
 static inline void node_commit(void *ctx)
@@ -290,16 +346,35 @@ static inline struct node *node_at(struct network *network, const union inet_soc
     return NULL;
 }
 
-static inline void network_deliver(struct network *network, struct datagram *datagram)
+static inline void node_arrive(struct node *node, const struct datagram *datagram)
 {
-    struct node *node = node_at(network, &datagram->to);
     /* An exact allocation lets the sanitizer see the first byte read beyond the end. */
     uint8_t *copy = malloc(datagram->len ? datagram->len : 1);
     assert_non_null(copy);
     memcpy(copy, datagram->data, datagram->len);
-    if (node)
-        wg_device_receive(node->device, &datagram->from, datagram->tos, copy, datagram->len);
+    wg_device_receive(node->device, &datagram->from, datagram->tos, copy, datagram->len);
     free(copy);
+}
+
+static inline void network_deliver(struct network *network, const struct datagram *datagram)
+{
+    struct node *node = node_at(network, &datagram->to);
+    if (!node || node->asleep)
+        return;
+    if (network->arrive)
+        network->arrive(network, node, datagram);
+    else
+        node_arrive(node, datagram);
+}
+
+/* Runs what is due in a node; a device that is due again and again has a deadline that spins. */
+static inline void node_expire(struct node *node)
+{
+    struct network *network = node->network;
+    network->spins = network->spinner == node ? network->spins + 1 : 0;
+    network->spinner = node;
+    assert_true(network->spins < SPINS_MAX);
+    wg_device_expire(node->device);
 }
 
 /* Does the next thing that happens until `until`. False when there is none. */
@@ -311,18 +386,21 @@ static inline bool network_step(struct network *network, uint64_t until)
 
     for (size_t i = 0; i < network->nodes_count; i++) {
         uint64_t deadline = wg_device_deadline(network->nodes[i].device);
-        if (deadline < at) {
+        if (deadline < at && !network->nodes[i].asleep) {
             at = deadline;
             due = &network->nodes[i];
         }
     }
     if (at > until)
         return false;
-    if (at > network->now)
+    if (at > network->now) {
         network->now = at;
+        network->spinner = NULL;
+    }
     if (due) {
-        wg_device_expire(due->device);
+        node_expire(due);
     } else {
+        network->spinner = NULL;
         heap_remove(&network->datagrams, first);
         network_deliver(network, (struct datagram *)(void *)first);
         free(first);
