@@ -148,10 +148,13 @@ static int listen_unix(struct api *api, const char *directory, char error[256])
     return 0;
 }
 
-static int serve_events(struct api *api, struct service *service, char error[256])
+static int serve_streams(struct api *api, struct service *service, char error[256])
 {
     int rc = event_streams_new(api->base, service_events(service), &api->limits->events,
                                &api->server.event_streams);
+    if (rc == 0)
+        rc = capture_streams_new(api->base, service, &api->limits->captures,
+                                 &api->server.capture_streams);
     if (rc < 0)
         snprintf(error, 256, "out of memory");
     return rc;
@@ -247,7 +250,7 @@ int api_new(struct event_base *base, struct service *service, struct store *stor
     if (rc == 0)
         rc = load_tls(api, config, error);
     if (rc == 0)
-        rc = serve_events(api, service, error);
+        rc = serve_streams(api, service, error);
     if (rc == 0)
         rc = load_tokens(api, service, store, config->data_directory, error);
     for (size_t i = 0; i < config->listen_count && rc == 0; i++)
@@ -275,6 +278,7 @@ void api_free(struct api *api)
     for (size_t i = 0; i < api->listeners_count; i++)
         api_listener_free(api->listeners[i]);
     event_streams_free(api->server.event_streams);
+    capture_streams_free(api->server.capture_streams);
     tls_free(api->tls);
     tokens_fini(&api->tokens);
     free(api);

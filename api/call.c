@@ -3,6 +3,7 @@
  */
 #include "api/call.h"
 
+#include "api/capture_stream.h"
 #include "api/event_stream.h"
 #include "api/json_add.h"
 #include "engine/json.h"
@@ -27,6 +28,7 @@ void api_body_free(void *body)
 void api_answer_fini(struct api_answer *answer)
 {
     event_stream_free(answer->stream);
+    capture_stream_free(answer->capture);
     api_body_free(answer->body);
     *answer = (struct api_answer){0};
 }

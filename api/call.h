@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <time.h>
 
+struct capture_stream;
+struct capture_streams;
 struct declared;
 struct event_stream;
 struct event_streams;
@@ -37,6 +39,7 @@ struct api_server {
     struct auth_failures auth_failures;
     const struct guess_limit *guesses;   /* NULL where no token is asked for */
     struct event_streams *event_streams; /* borrowed; NULL = none are served */
+    struct capture_streams *capture_streams;
 };
 
 /* Through which door a request came, and as whom. */
@@ -70,9 +73,10 @@ struct api_call {
         char *body;               /* from malloc(); freed with the answer */
         const void *static_body;  /* instead of body: lives for ever */
         size_t body_len;
-        struct event_stream *stream; /* instead of body: owned */
-        uint64_t etag;               /* the generation; 0 = none */
-        bool is_asset;               /* a file of the status page: a browser keeps it and runs it */
+        struct event_stream *stream;    /* instead of body: owned */
+        struct capture_stream *capture; /* likewise */
+        uint64_t etag;                  /* the generation; 0 = none */
+        bool is_asset; /* a file of the status page: a browser keeps it and runs it */
         char location[2 * SPEC_NAME_MAX + 32];
     } answer;
 };

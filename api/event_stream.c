@@ -1,18 +1,14 @@
 /*
- * event_stream: owns the streams, and what wakes them.
- *
- * A stream is sending (the daemon asks for text whenever the client takes some), waiting
- * (everything was taken: suspended until there are new events, a heartbeat is due or the client
- * leaves), or ended (the daemon is told so when it asks the next time). It lives as long as its
- * response.
+ * event_stream: owns the streams, and what wakes them: new events, a heartbeat that is due, or the
+ * client's end. A stream lives as long as its response.
  */
 #include "api/event_stream.h"
 
 #include "api/event_feed.h"
+#include "api/live.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,11 +18,7 @@ struct event_stream {
     struct event_feed feed;
     const struct tokens *tokens;
     struct token_lease lease;
-    struct MHD_Connection *connection; /* NULL until there is a response */
-    struct event *run;                 /* the daemon */
-    struct event *socket;              /* tells when the client leaves */
-    bool waiting;
-    bool ended;
+    struct live live;
 };
 
 struct event_streams {
@@ -40,29 +32,13 @@ struct event_streams {
     unsigned count;
 };
 
-/* Lets the daemon ask again. */
-static void wake(struct event_stream *stream)
-{
-    if (!stream->waiting)
-        return;
-    stream->waiting = false;
-    MHD_resume_connection(stream->connection);
-    event_active(stream->run, EV_TIMEOUT, 0);
-}
-
-static void end(struct event_stream *stream)
-{
-    stream->ended = true;
-    wake(stream);
-}
-
 /* --- One stream ------------------------------------------------------------------------------- */
 
 static bool may_go_on(const struct event_stream *stream)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return !stream->ended && tokens_lease_holds(stream->tokens, &stream->lease, &now);
+    return !stream->live.ended && tokens_lease_holds(stream->tokens, &stream->lease, &now);
 }
 
 /* libmicrohttpd's content reader. */
@@ -70,27 +46,13 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *buf, size_t max)
 {
     (void)pos;
     struct event_stream *stream = ctx;
-    stream->ended = !may_go_on(stream);
-    ssize_t len = stream->ended ? 0 : event_feed_read(&stream->feed, buf, max);
-    if (stream->ended || len < 0)
+    stream->live.ended = !may_go_on(stream);
+    ssize_t len = stream->live.ended ? 0 : event_feed_read(&stream->feed, buf, max);
+    if (stream->live.ended || len < 0)
         return MHD_CONTENT_READER_END_OF_STREAM;
-    if (len == 0) {
-        stream->waiting = true;
-        MHD_suspend_connection(stream->connection);
-    }
+    if (len == 0)
+        live_wait(&stream->live);
     return len;
-}
-
-/*
- * Something happened at the socket. Nothing is read: it may be the client's next request. An edge
- * is reported once, or what lies there unread would be reported for ever.
- */
-static void on_socket(evutil_socket_t fd, short what, void *ctx)
-{
-    (void)what;
-    struct pollfd state = {.fd = fd, .events = POLLRDHUP};
-    if (poll(&state, 1, 0) > 0)
-        end(ctx);
 }
 
 static void start_heartbeat(struct event_streams *streams)
@@ -133,8 +95,7 @@ void event_stream_free(struct event_stream *stream)
     TAILQ_REMOVE(&streams->streams, stream, entry);
     if (--streams->count == 0)
         event_del(streams->heartbeat);
-    if (stream->socket != NULL)
-        event_free(stream->socket);
+    live_fini(&stream->live);
     event_feed_fini(&stream->feed);
     free(stream);
 }
@@ -144,28 +105,14 @@ static void free_stream(void *ctx)
     event_stream_free(ctx);
 }
 
-/* Watches the socket, which the daemon closes after it has freed the response. */
-static int watch_socket(struct event_stream *stream)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(stream->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (info == NULL)
-        return -EIO;
-    stream->socket = event_new(stream->streams->base, info->connect_fd,
-                               EV_READ | EV_ET | EV_PERSIST, on_socket, stream);
-    return stream->socket != NULL ? event_add(stream->socket, NULL) : -ENOMEM;
-}
-
 struct MHD_Response *event_stream_response(struct event_stream *stream,
                                            struct MHD_Connection *connection, struct event *run)
 {
-    stream->connection = connection;
-    stream->run = run;
-    stream->ended = run == stream->streams->ending;
+    struct event_streams *streams = stream->streams;
+    stream->live.ended = run == streams->ending;
     struct MHD_Response *response = NULL;
-    if (watch_socket(stream) == 0 &&
-        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
-                                  stream->streams->limits->heartbeat_seconds) == MHD_YES)
+    if (live_start(&stream->live, streams->base, connection, run,
+                   streams->limits->heartbeat_seconds) == 0)
         response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, EVENT_FEED_TEXT, read_stream,
                                                      stream, free_stream);
     if (response == NULL)
@@ -180,7 +127,7 @@ static void on_changed(void *ctx)
     struct event_streams *streams = ctx;
     struct event_stream *stream;
     TAILQ_FOREACH(stream, &streams->streams, entry)
-    wake(stream);
+    live_wake(&stream->live);
 }
 
 static void on_heartbeat(evutil_socket_t fd, short what, void *ctx)
@@ -191,8 +138,8 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *ctx)
     struct event_stream *stream;
     TAILQ_FOREACH(stream, &streams->streams, entry)
     {
-        if (stream->waiting && event_feed_heartbeat(&stream->feed) == 0)
-            wake(stream);
+        if (stream->live.waiting && event_feed_heartbeat(&stream->feed) == 0)
+            live_wake(&stream->live);
     }
 }
 
@@ -204,8 +151,8 @@ void event_streams_end(struct event_streams *streams, const struct event *run)
     streams->ending = run;
     TAILQ_FOREACH(stream, &streams->streams, entry)
     {
-        if (stream->run == run)
-            end(stream);
+        if (stream->live.run == run)
+            live_end(&stream->live);
     }
 }
 

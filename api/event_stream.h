@@ -1,10 +1,9 @@
 /*
  * event_stream: the clients that are sent events as they come (event_feed), inside libmicrohttpd.
  *
- * Bounded: their number, and each by its feed. A client that has read everything is suspended, so
- * it takes no part in the daemon's work until there is more; libmicrohttpd then sees neither its
- * end nor its idleness. So its socket is watched here, each is sent a heartbeat from time to time,
- * and one that does not take what it is sent for as long as that is closed.
+ * Bounded: their number, and each by its feed. A client that has read everything is suspended
+ * (live.h). Each is sent a heartbeat from time to time, and one that does not take what it is sent
+ * for as long as that is closed.
  */
 #ifndef MANYTUN_API_EVENT_STREAM_H
 #define MANYTUN_API_EVENT_STREAM_H

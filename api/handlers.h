@@ -20,6 +20,7 @@ int api_delete_peer(struct api_call *call);
 
 int api_get_tunnel_config(struct api_call *call);
 int api_put_tunnel_config(struct api_call *call);
+int api_get_capture(struct api_call *call);
 
 int api_list_forwards(struct api_call *call);
 int api_create_forward(struct api_call *call);

@@ -34,6 +34,7 @@ const struct api_limits api_limits_default = {
     .idle_seconds = 30,
     .request_seconds = 60,
     .events = {.streams = 64, .heartbeat_seconds = 15},
+    .captures = {.streams = 8, .patience_seconds = 15},
 };
 
 struct api_listener {
@@ -338,6 +339,7 @@ void api_listener_free(struct api_listener *listener)
     if (listener->daemon != NULL) {
         /* Nobody may be suspended then; the streams' clients are told the end. */
         event_streams_end(listener->context->server->event_streams, listener->timer);
+        capture_streams_end(listener->context->server->capture_streams, listener->timer);
         MHD_run(listener->daemon);
         MHD_stop_daemon(listener->daemon);
     }

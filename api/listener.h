@@ -4,11 +4,12 @@
  *
  * Bounded: connections in all and per address, memory per connection, idle time, and the time from
  * a connection's start (or its previous answer) to the answer's end, however slowly either comes.
- * A stream of events has no end, and bounds of its own (event_stream.h).
+ * Streams have bounds of their own (event_stream.h, capture_stream.h).
  */
 #ifndef MANYTUN_API_LISTENER_H
 #define MANYTUN_API_LISTENER_H
 
+#include "api/capture_stream.h"
 #include "api/event_stream.h"
 #include "api/request.h"
 
@@ -22,8 +23,9 @@ struct api_limits {
     size_t answers;                   /* bytes that are being sent; for more, likewise */
     size_t connection_memory;         /* bytes; bounds the request line and the headers */
     unsigned idle_seconds;            /* without a byte in either direction */
-    unsigned request_seconds;         /* not for streams of events */
+    unsigned request_seconds;         /* not for streams */
     struct event_streams_limits events;
+    struct capture_streams_limits captures;
 };
 
 extern const struct api_limits api_limits_default;

@@ -5,6 +5,7 @@
  * The format wants the samples of a family together, so every family walks its objects anew. What
  * has no value (a handshake that never was, an object in no worker) has no sample.
  */
+#include "api/capture_stream.h"
 #include "api/event_stream.h"
 #include "api/exposition.h"
 #include "api/handlers.h"
@@ -207,6 +208,14 @@ static void write_worker_process(struct exposition *out, const struct api_call *
         snprintf(worker, sizeof(worker), "%u", i);
         write_labelled(out, "worker", worker, value);
     }
+}
+
+static void write_captures(struct exposition *out, const struct api_call *call,
+                           const struct metric *metric)
+{
+    (void)metric;
+    if (call->server->capture_streams != NULL)
+        exposition_integer(out, NULL, 0, capture_streams_count(call->server->capture_streams));
 }
 
 static void write_worker_drops(struct exposition *out, const struct api_call *call,
@@ -463,6 +472,26 @@ static const struct metric metrics[] = {
         .type = "counter",
         .help = "Packets of the worker that were refused, by the reason.",
         .write = write_worker_drops,
+    },
+    {
+        .name = "manytun_captures",
+        .type = "gauge",
+        .help = "Clients that are sent the packets of a tunnel.",
+        .write = write_captures,
+    },
+    {
+        .name = "manytun_worker_captured_packets_total",
+        .type = "counter",
+        .help = "Inner packets that were copied for a capture.",
+        .write = write_worker,
+        .offsets = {WORKER(captured)},
+    },
+    {
+        .name = "manytun_worker_capture_dropped_packets_total",
+        .type = "counter",
+        .help = "Inner packets that a capture lacks: its reader was too slow.",
+        .write = write_worker,
+        .offsets = {WORKER(capture_dropped)},
     },
     {
         .name = "manytun_worker_accept_paused_total",

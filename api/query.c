@@ -21,6 +21,26 @@ static bool read_limit(struct query *query, const char *value)
     return true;
 }
 
+/* A decimal number in the range. */
+static bool read_number(uint32_t *out, const char *value, uint32_t min, uint32_t max)
+{
+    uint64_t number;
+    if (!query_event_id_parse(value, &number) || number < min || number > max)
+        return false;
+    *out = (uint32_t)number;
+    return true;
+}
+
+static bool read_seconds(struct query *query, const char *value)
+{
+    return read_number(&query->seconds, value, 1, QUERY_SECONDS_MAX);
+}
+
+static bool read_max_bytes(struct query *query, const char *value)
+{
+    return read_number(&query->max_bytes, value, QUERY_MAX_BYTES_MIN, QUERY_MAX_BYTES_MAX);
+}
+
 static bool read_name(char out[SPEC_NAME_MAX + 1], const char *value)
 {
     if (!spec_name_valid(value))
@@ -120,13 +140,21 @@ static const struct parameter {
     {"prune", QUERY_PRUNE, read_prune, "prune must be true or false"},
     {"ready", QUERY_READY, read_ready, "ready must be true or false"},
     {"q", QUERY_TEXT, read_search, "q must be 1 to 127 printable ASCII characters"},
+    {"seconds", QUERY_SECONDS, read_seconds, "seconds must be an integer from 1 to 3600"},
+    {"max_bytes", QUERY_MAX_BYTES, read_max_bytes,
+     "max_bytes must be an integer from 24 to 1073741824"},
 };
 _Static_assert(QUERY_LIMIT_MAX == 1000, "the rule of limit names it");
 _Static_assert(QUERY_TEXT_MAX == 127, "the rule of q names it");
+_Static_assert(QUERY_SECONDS_MAX == 3600, "the rule of seconds names it");
+_Static_assert(QUERY_MAX_BYTES_MIN == 24 && QUERY_MAX_BYTES_MAX == 1073741824,
+               "the rule of max_bytes names them");
 
 void query_init(struct query *query)
 {
-    *query = (struct query){.limit = QUERY_LIMIT_DEFAULT};
+    *query = (struct query){.limit = QUERY_LIMIT_DEFAULT,
+                            .seconds = QUERY_SECONDS_DEFAULT,
+                            .max_bytes = QUERY_MAX_BYTES_DEFAULT};
 }
 
 static const struct parameter *find_parameter(const char *name, unsigned allowed)

@@ -15,6 +15,13 @@
 #define QUERY_LIMIT_MAX     1000
 #define QUERY_TEXT_MAX      127
 
+/* Of a capture: how long, and how long a file. */
+#define QUERY_SECONDS_DEFAULT   60
+#define QUERY_SECONDS_MAX       3600
+#define QUERY_MAX_BYTES_DEFAULT (64 << 20)
+#define QUERY_MAX_BYTES_MIN     24
+#define QUERY_MAX_BYTES_MAX     (1 << 30)
+
 /* Bits of a route's parameters, and of those that a request has. */
 enum query_parameter {
     QUERY_LIMIT = 1 << 0,
@@ -29,6 +36,8 @@ enum query_parameter {
     QUERY_PRUNE = 1 << 9,
     QUERY_READY = 1 << 10,
     QUERY_TEXT = 1 << 11,
+    QUERY_SECONDS = 1 << 12,
+    QUERY_MAX_BYTES = 1 << 13,
 };
 
 struct query {
@@ -43,7 +52,9 @@ struct query {
     char name[SPEC_NAME_MAX + 1]; /* "" = of objects of every name */
     bool dry_run;
     bool prune;
-    bool ready;                    /* counts only if present */
+    bool ready; /* counts only if present */
+    unsigned seconds;
+    uint32_t max_bytes;
     char text[QUERY_TEXT_MAX + 1]; /* ?q=; "" = whatever an object says */
 };
 

@@ -7,6 +7,7 @@
  */
 #include "api/request.h"
 
+#include "api/capture_stream.h"
 #include "api/event_stream.h"
 #include "engine/log.h"
 
@@ -225,6 +226,11 @@ static struct MHD_Response *make_response(struct MHD_Connection *connection,
         answer->stream = NULL;
         return event_stream_response(stream, connection, peer->run);
     }
+    if (answer->capture != NULL) {
+        struct capture_stream *stream = answer->capture;
+        answer->capture = NULL;
+        return capture_stream_response(stream, connection, peer->run);
+    }
     if (answer->body == NULL) {
         /* The library does not write into what it is told to be persistent. */
         return MHD_create_response_from_buffer(answer->body_len, (void *)answer->static_body,
@@ -282,7 +288,7 @@ static bool add_headers(struct MHD_Response *response, const struct api_request 
 static enum MHD_Result queue_answer(struct MHD_Connection *connection, const struct api_peer *peer,
                                     struct api_request *request)
 {
-    request->streams = request->call.answer.stream != NULL;
+    request->streams = request->call.answer.stream != NULL || request->call.answer.capture != NULL;
     struct MHD_Response *response = make_response(connection, peer, &request->call.answer);
     if (response == NULL)
         return MHD_NO;

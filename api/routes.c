@@ -4,9 +4,10 @@
 #include "api/handlers.h"
 #include "api/router.h"
 
-#define PAGE   (QUERY_LIMIT | QUERY_CURSOR)
-#define FILTER (PAGE | QUERY_READY | QUERY_TEXT)
-#define EVENTS (QUERY_LIMIT | QUERY_SINCE | QUERY_KIND | QUERY_NAME)
+#define PAGE    (QUERY_LIMIT | QUERY_CURSOR)
+#define FILTER  (PAGE | QUERY_READY | QUERY_TEXT)
+#define CAPTURE (QUERY_SECONDS | QUERY_MAX_BYTES)
+#define EVENTS  (QUERY_LIMIT | QUERY_SINCE | QUERY_KIND | QUERY_NAME)
 
 const struct api_route api_routes[] = {
     {"GET", "/v1/tunnels", API_ROLE_READ, FILTER, API_NO_BODY, api_list_tunnels},
@@ -22,6 +23,7 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/tunnels/{name}/config", API_ROLE_READ, 0, API_NO_BODY, api_get_tunnel_config},
     {"PUT", "/v1/tunnels/{name}/config", API_ROLE_ADMIN, QUERY_DRY_RUN, API_TEXT_BODY,
      api_put_tunnel_config},
+    {"GET", "/v1/tunnels/{name}/capture", API_ROLE_ADMIN, CAPTURE, API_NO_BODY, api_get_capture},
     {"GET", "/v1/forwards", API_ROLE_READ, FILTER | QUERY_TUNNEL, API_NO_BODY, api_list_forwards},
     {"POST", "/v1/forwards", API_ROLE_ADMIN, 0, API_JSON_BODY, api_create_forward},
     {"GET", "/v1/forwards/{name}", API_ROLE_READ, 0, API_NO_BODY, api_get_forward},

@@ -96,7 +96,7 @@ static const struct option_row {
     [OPTION_MTU] = {"max-transmission-unit", 0, 0, ON(COMMAND_RUN), "MTU", "BYTES",
                     "mtu inside the tunnel (default 1420)"},
     [OPTION_PCAP] = {"pcap", 0, 0, ON(COMMAND_RUN), "PCAP", "FILE",
-                     "capture inner packets (not yet available)"},
+                     "write the packets inside the tunnel to this file, for tcpdump and Wireshark"},
     [OPTION_REMOTE] = {"remote", 'r', REPEATABLE | NUMBERED | GREEDY, ON(COMMAND_RUN),
                        "REMOTE_PORT_FORWARD", "FORWARD",
                        "forwards from the peer's side to ours (not yet available)"},

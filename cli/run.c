@@ -4,6 +4,7 @@
  */
 #include "cli/commands.h"
 #include "cli/loop.h"
+#include "cli/pcap_file.h"
 #include "cli/run_config.h"
 #include "engine/log.h"
 #include "server/service.h"
@@ -78,9 +79,20 @@ static int create_all(struct service *service, struct run_config *config)
     return 0;
 }
 
-static int run(struct run_config *config, unsigned drain_seconds)
+/* path NULL = no file. */
+static int capture(struct event_base *base, struct service *service, const char *path,
+                   struct pcap_file **out)
+{
+    int error = path ? pcap_file_new(base, service, RUN_TUNNEL_NAME, path, out) : 0;
+    if (error)
+        fprintf(stderr, "manytun: --pcap: %s: %s\n", path, strerror(-error));
+    return error;
+}
+
+static int run(struct run_config *config, unsigned drain_seconds, const char *pcap_path)
 {
     int status = 1;
+    struct pcap_file *pcap = NULL;
     struct supervisor *supervisor = NULL;
     struct service *service = NULL;
     struct supervisor_config supervisor_config = {.workers = 1};
@@ -88,10 +100,11 @@ static int run(struct run_config *config, unsigned drain_seconds)
     if (!base || supervisor_new(base, &supervisor_config, &supervisor) < 0 ||
         service_new(base, supervisor, NULL, &service) < 0)
         fprintf(stderr, "manytun: cannot start: out of memory or processes\n");
-    else if (create_all(service, config) == 0) {
+    else if (capture(base, service, pcap_path, &pcap) == 0 && create_all(service, config) == 0) {
         struct loop_config loop = {.service = service, .drain_seconds = drain_seconds};
         status = loop_run(base, &loop) < 0 ? 1 : 0;
     }
+    pcap_file_free(pcap);
     service_free(service);
     supervisor_free(supervisor);
     if (base)
@@ -115,7 +128,7 @@ int run_command(const struct options *options)
         if (config.key_file_shared)
             log_warn("%s can be read by others; chmod 600 it",
                      options_get(options, OPTION_PRIVATE_KEY_FILE));
-        status = run(&config, drain_seconds);
+        status = run(&config, drain_seconds, options_get(options, OPTION_PCAP));
     }
     for (size_t i = 0; i < errors.count; i++)
         fprintf(stderr, "manytun: %s\n", errors.texts[i]);

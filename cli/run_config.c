@@ -289,11 +289,8 @@ static int allow_everything(struct spec_peer *peer)
 
 static void refuse_unavailable(const struct options *options, struct run_errors *errors)
 {
-    static const enum option_id unavailable[] = {OPTION_PCAP, OPTION_REMOTE};
-    for (size_t i = 0; i < sizeof(unavailable) / sizeof(unavailable[0]); i++) {
-        if (options_get(options, unavailable[i]))
-            error_add(errors, "%s is not yet available", options_name(unavailable[i]));
-    }
+    if (options_get(options, OPTION_REMOTE))
+        error_add(errors, "%s is not yet available", options_name(OPTION_REMOTE));
 }
 
 /* What only shows when all is put together, by the same rules as in the API. */

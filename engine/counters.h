@@ -61,6 +61,8 @@ struct counters_worker {
     counter udp_tx_blocked; /* times the outer socket's send buffer was full */
     counter udp_tx_errors;
     counter dropped[COUNTERS_DROP_REASONS]; /* packets of all tunnels, by enum wg_drop */
+    counter captured;                       /* inner packets that were copied for a capture */
+    counter capture_dropped;                /* those that were not: the reader was too slow */
 };
 
 struct counters {

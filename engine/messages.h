@@ -19,6 +19,7 @@
  *   TUNNEL_HAND_OVER slot, bridge           RETIRED
  *   TUNNEL_ADOPT     slot, bridge
  *   RETIRE
+ *   TUNNEL_CAPTURE  tunnel_capture, socket
  *
  * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
  * zero then. An UPDATE carries the whole definition; it has descriptors only when they are others
@@ -42,7 +43,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 5
+#define MESSAGES_VERSION 6
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -65,6 +66,7 @@ enum message_type {
     MESSAGE_TUNNEL_ADOPT,
     MESSAGE_RETIRE,
     MESSAGE_RETIRED,
+    MESSAGE_TUNNEL_CAPTURE,
 };
 
 struct message_hello {
@@ -90,6 +92,13 @@ struct message_peer_endpoint {
     uint32_t tunnel_slot;
     uint8_t public_key[SPEC_KEY_LEN];
     union inet_sockaddr remote;
+};
+
+/* Whoever is at the other end of the socket (tap_frame.h) is sent the inner packets. */
+struct message_tunnel_capture {
+    uint64_t max_bytes;
+    uint32_t tunnel_slot;
+    uint32_t zero;
 };
 
 /* Where a peer is counted. */

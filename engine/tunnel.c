@@ -52,6 +52,10 @@ static void device_deliver(void *ctx, struct wg_peer *peer, uint8_t *packet, siz
 {
     (void)peer;
     struct tunnel *tunnel = ctx;
+    if (!LIST_EMPTY(&tunnel->taps)) { /* before the stack changes it */
+        const struct iovec piece = {.iov_base = packet, .iov_len = len};
+        tap_packet(&tunnel->taps, &piece, len);
+    }
     stack_receive(tunnel->stack, packet, len);
 }
 
@@ -98,8 +102,12 @@ static const struct wg_device_ops device_ops = {
 
 int tunnel_output(struct tunnel *tunnel, const struct iovec *pieces, int count, size_t len)
 {
-    if (tunnel->device)
-        return wg_device_send(tunnel->device, pieces, count, len);
+    if (tunnel->device) {
+        int error = wg_device_send(tunnel->device, pieces, count, len);
+        if (!error && !LIST_EMPTY(&tunnel->taps))
+            tap_packet(&tunnel->taps, pieces, len);
+        return error;
+    }
     return tunnel->newer ? bridge_send(tunnel->newer, pieces, count) : -EPIPE;
 }
 
@@ -442,6 +450,7 @@ void tunnel_free(struct tunnel *tunnel)
     stack_free(tunnel->stack);
     if (tunnel->udp)
         udp_flush(tunnel->udp);
+    tap_free_all(&tunnel->taps);
     tunnel_free_device(tunnel);
     udp_free(tunnel->udp);
     bridge_free(tunnel->older);
@@ -582,6 +591,22 @@ struct wg_peer *tunnel_find_peer(const struct tunnel *tunnel, const uint8_t publ
 struct stack *tunnel_stack(struct tunnel *tunnel)
 {
     return tunnel->stack;
+}
+
+int tunnel_capture(struct tunnel *tunnel, int fd, uint64_t max_bytes)
+{
+    const struct tap_config config = {
+        .base = event_get_base(tunnel->timer),
+        .turn = tunnel->turn,
+        .fd = fd,
+        .max_bytes = max_bytes,
+        .counters = tunnel->worker_counters,
+    };
+    if (!tunnel->device) {
+        close(fd);
+        return -ENOTCONN;
+    }
+    return tap_new(&tunnel->taps, &config);
 }
 
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],

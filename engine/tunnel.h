@@ -85,6 +85,13 @@ struct stack *tunnel_stack(struct tunnel *tunnel);
  */
 void tunnel_touch(struct tunnel *tunnel);
 
+/*
+ * Copies every inner packet from here on, once each, to the reader at the other end of fd (tap.h),
+ * which is taken over, also when this fails. max_bytes bounds the capture file. It ends with the
+ * tunnel, and when the tunnel is handed over. 0, -ENOTCONN (it was handed over) or -ENOMEM.
+ */
+int tunnel_capture(struct tunnel *tunnel, int fd, uint64_t max_bytes);
+
 /* From now on the peer is counted there too, on top of what is there. -ENOENT: no such peer. */
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                       struct counters_peer *counters);

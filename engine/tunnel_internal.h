@@ -5,6 +5,7 @@
 #ifndef MANYTUN_ENGINE_TUNNEL_INTERNAL_H
 #define MANYTUN_ENGINE_TUNNEL_INTERNAL_H
 
+#include "engine/tap.h"
 #include "engine/tunnel.h"
 
 #include <sys/uio.h>
@@ -31,6 +32,7 @@ struct tunnel {
     struct udp *udp;
     struct wg_device *device;
     struct stack *stack;
+    struct tap_list taps; /* who captures */
     struct bridge *older; /* to the worker before this one, or NULL */
     struct bridge *newer; /* to the worker after this one, or NULL */
     struct wg_peer **peers;

@@ -178,6 +178,7 @@ int tunnel_hand_over(struct tunnel *tunnel, int fd)
         error = introduce(tunnel);
     tunnel_publish(tunnel);
     udp_flush(tunnel->udp);
+    tap_free_all(&tunnel->taps);
     tunnel_free_device(tunnel);
     udp_free(tunnel->udp);
     tunnel->udp = NULL;

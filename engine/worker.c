@@ -296,6 +296,25 @@ static int forward_remove(struct worker *worker, struct channel_message *message
                         NULL);
 }
 
+/* --- Captures --------------------------------------------------------------------------------- */
+
+static int tunnel_tap(struct worker *worker, struct channel_message *message)
+{
+    struct message_tunnel_capture capture;
+    int error = message_read(message, &capture, sizeof(capture));
+    if (error || capture.tunnel_slot >= COUNTERS_TUNNELS_MAX || message->fds[0] < 0)
+        return -EPROTO;
+    struct tunnel *tunnel = worker->tunnels[capture.tunnel_slot].tunnel;
+    if (!tunnel) /* it could not be started, which was logged; the reader sees the end at once */
+        return 0;
+    int fd = message->fds[0];
+    message->fds[0] = -1;
+    error = tunnel_capture(tunnel, fd, capture.max_bytes);
+    if (error)
+        log_error("packets cannot be captured: %s", strerror(-error));
+    return 0;
+}
+
 /* --- Draining --------------------------------------------------------------------------------- */
 
 static bool has_connections(const struct worker *worker)
@@ -420,6 +439,7 @@ static int (*const commands[])(struct worker *, struct channel_message *) = {
     [MESSAGE_TUNNEL_HAND_OVER] = tunnel_give_up,
     [MESSAGE_TUNNEL_ADOPT] = tunnel_take,
     [MESSAGE_RETIRE] = retire,
+    [MESSAGE_TUNNEL_CAPTURE] = tunnel_tap,
 };
 
 static int on_message(void *ctx, struct channel_message *message)

@@ -29,6 +29,7 @@ static const struct {
     {"permission_denied", 409, "The host does not permit this port"},
     {"overlap", 409, "Another peer has this already"},
     {"in_use", 409, "The object is in use"},
+    {"not_running", 409, "The object is not running"},
     {"last_admin_token", 409, "Nobody could administer the service over TCP any more"},
     {"limit_reached", 409, "There are as many as there may be"},
     {"managed_by_file", 409, "The object is defined by a file"},

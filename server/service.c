@@ -142,6 +142,12 @@ int service_check_source(struct problem *problem, enum spec_source source, const
 
 /* --- Events ----------------------------------------------------------------------------------- */
 
+void service_on_worker_up(struct service *service, void (*up)(void *ctx), void *ctx)
+{
+    service->worker_up.call = up;
+    service->worker_up.ctx = ctx;
+}
+
 struct events *service_events(struct service *service)
 {
     return service->events;

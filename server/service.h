@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <time.h>
 
+struct capture;
 struct events;
 struct service;
 struct store;
@@ -115,6 +116,8 @@ struct service_awaited {
 void service_await(const struct service *service, struct service_awaited *out);
 /* Restored, not draining, a worker is alive, and the tunnels that have to be up are. */
 bool service_ready(const struct service *service);
+/* up is called from the loop when a worker was told all that it is to do; NULL = nothing is. */
+void service_on_worker_up(struct service *service, void (*up)(void *ctx), void *ctx);
 void service_workers(const struct service *service, unsigned *alive, unsigned *total);
 
 /* What happens to the objects, and is told of this service; NULL without a store. */
@@ -194,6 +197,17 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer);
 struct tunnel_totals service_tunnel_totals(const struct service_tunnel *tunnel);
 struct forward_totals service_forward_totals(const struct service_forward *forward);
 void service_save_totals(struct service *service);
+
+/*
+ * Captures what goes through a tunnel from here on, both ways, inside (capture.h): up to max_bytes
+ * of file. It shows what users send, so that it is on record (an event that is on disk) before the
+ * first packet is. It ends with the tunnel, its worker, or the service.
+ * 0, or -1 with *problem filled.
+ */
+int service_capture(struct service *service, const char *name, uint64_t max_bytes,
+                    struct capture **out, struct problem *problem);
+/* Ends a capture of that tunnel, which is freed, and reports what it has seen. */
+void service_capture_end(struct service *service, const char *name, struct capture *capture);
 
 static inline bool service_tunnel_is_ready(const struct service_tunnel *tunnel)
 {

@@ -41,6 +41,10 @@ struct service {
     struct sockets_released released;
     struct service_totals totals;
     struct supervisor_watcher watcher;
+    struct {
+        void (*call)(void *ctx); /* NULL = nobody wants to know */
+        void *ctx;
+    } worker_up;
     struct event *sweep; /* looks at all objects, again and again */
     struct event *retry; /* pending while something could not be started */
     unsigned retry_delay_ms;

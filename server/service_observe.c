@@ -204,6 +204,8 @@ static void on_worker_up(void *ctx, unsigned worker, int pid)
         supervisor_workers_alive(service->supervisor) == supervisor_workers(service->supervisor))
         settle(service);
     service_sweep(service);
+    if (service->worker_up.call != NULL)
+        service->worker_up.call(service->worker_up.ctx);
 }
 
 static void on_worker_down(void *ctx, unsigned worker, const struct worker_end *end)

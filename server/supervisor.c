@@ -265,6 +265,17 @@ void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
     close(bridge);
 }
 
+int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes)
+{
+    struct message_tunnel_capture message = {.max_bytes = max_bytes, .tunnel_slot = tunnel->slot};
+    const int fds[CHANNEL_FDS_MAX] = {fd, -1};
+    bool up = worker_link_is_up(tunnel->worker->link);
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_CAPTURE, &message, sizeof(message), NULL,
+                     fds);
+    close(fd);
+    return up ? 0 : -ENOTCONN;
+}
+
 static const struct worker_link_ops link_ops = {
     .up = on_up,
     .down = on_down,

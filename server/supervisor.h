@@ -72,6 +72,12 @@ int supervisor_share_worker(const struct supervisor *supervisor, unsigned index,
 /* The newer side: gives a tunnel, of which the worker was told, the end of a bridge to keep. */
 void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge);
 
+/*
+ * Sends every inner packet of a tunnel, of which the worker was told, to the other end of fd
+ * (engine/tap_frame.h), which is closed here. 0, or -ENOTCONN: there is no worker now.
+ */
+int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes);
+
 unsigned supervisor_workers(const struct supervisor *supervisor);
 unsigned supervisor_workers_alive(const struct supervisor *supervisor);
 /* One worker, by its number below supervisor_workers(). Its counters outlive its process. */

@@ -43,7 +43,7 @@ class Peer:
     def __init__(self, namespace, directory, addresses=("10.9.0.1/24", "fd09::1/64"), port=51820,
                  mtu=1420, program="wireguard-go", interface="wg0"):
         self.namespace = namespace
-        self._interface = interface
+        self.interface = interface
         self.keys = KeyPair()
         self.port = port
         self.v4 = addresses[0].split("/")[0]
@@ -61,18 +61,18 @@ class Peer:
 
     def start(self):
         with open(self._directory / "wireguard-go.log", "ab") as log:
-            self._process = self.namespace.start([self._program, "-f", self._interface],
+            self._process = self.namespace.start([self._program, "-f", self.interface],
                                                  stdout=log, stderr=log)
-        wait.until(lambda: self._wg("show", self._interface, check=False).returncode == 0,
+        wait.until(lambda: self._wg("show", self.interface, check=False).returncode == 0,
                    "wireguard-go answers")
-        self._wg("set", self._interface, "listen-port", self.port, "private-key",
+        self._wg("set", self.interface, "listen-port", self.port, "private-key",
                  self._secret(self.keys.private))
         for address in self._addresses:
-            self.namespace.run("ip", "address", "add", address, "dev", self._interface,
+            self.namespace.run("ip", "address", "add", address, "dev", self.interface,
                                *(["nodad"] if ":" in address else []))
-        self.namespace.run("ip", "link", "set", self._interface, "mtu", self._mtu, "up")
+        self.namespace.run("ip", "link", "set", self.interface, "mtu", self._mtu, "up")
         for key, arguments in self._allowed.items():
-            self._wg("set", self._interface, "peer", key, *arguments)
+            self._wg("set", self.interface, "peer", key, *arguments)
         return self
 
     def stop(self):
@@ -92,20 +92,20 @@ class Peer:
         if keepalive is not None:
             arguments += ["persistent-keepalive", keepalive]
         self._allowed[key] = arguments
-        self._wg("set", self._interface, "peer", key, *arguments)
+        self._wg("set", self.interface, "peer", key, *arguments)
 
     def allow_many(self, key, allowed_ips):
         """Adds more allowed IPs to a peer than a command line holds."""
         path = self._directory / "allowed-ips.conf"
         lines = "".join(f"AllowedIPs = {prefix}\n" for prefix in allowed_ips)
         path.write_text(f"[Peer]\nPublicKey = {key}\n{lines}")
-        self._wg("addconf", self._interface, path)
+        self._wg("addconf", self.interface, path)
 
     def forget(self, key):
         """Removes the peer with that public key."""
         self._allowed.pop(key, None)
         if self._process is not None:
-            self._wg("set", self._interface, "peer", key, "remove")
+            self._wg("set", self.interface, "peer", key, "remove")
 
     def latest_handshake(self, key):
         """Unix time of the newest handshake with that peer; 0 = never."""
@@ -128,23 +128,23 @@ class Peer:
     def move(self, port):
         """Listens on another port; what it knows of its peers stays."""
         self.port = port
-        self._wg("set", self._interface, "listen-port", port)
+        self._wg("set", self.interface, "listen-port", port)
 
     def tell_endpoint(self, key, endpoint):
         """Where the peer with that public key is to be reached from now on."""
-        self._wg("set", self._interface, "peer", key, "endpoint", endpoint)
+        self._wg("set", self.interface, "peer", key, "endpoint", endpoint)
 
     def preshare(self, key, secret):
         """Changes the preshared key of the peer with that public key."""
-        self._wg("set", self._interface, "peer", key, "preshared-key", self._secret(secret))
+        self._wg("set", self.interface, "peer", key, "preshared-key", self._secret(secret))
 
     def change_keys(self, keys):
         """Takes on another private key; its peers stay."""
         self.keys = keys
-        self._wg("set", self._interface, "private-key", self._secret(keys.private))
+        self._wg("set", self.interface, "private-key", self._secret(keys.private))
 
     def _show(self, what, key):
-        for line in self._wg("show", self._interface, what).stdout.splitlines():
+        for line in self._wg("show", self.interface, what).stdout.splitlines():
             name, value = line.split("\t", 1)
             if name == key:
                 return value

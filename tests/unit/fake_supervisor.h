@@ -49,6 +49,8 @@ static struct {
     void (*drained)(void *ctx); /* what a drain waits for, NULL = none was begun */
     void *drained_ctx;
     size_t adopted;                 /* tunnels that got a bridge */
+    int tap;                        /* the worker's end of the newest capture */
+    uint64_t tap_bytes;             /* what it is limited to */
     int left[FAKE_DESCRIPTORS_MAX]; /* duplicates of removed objects */
     size_t left_count;
 } fake = {.alive = 1};
@@ -282,6 +284,18 @@ void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
     (void)tunnel;
     fake.adopted++;
     close(bridge);
+}
+
+int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes)
+{
+    (void)tunnel;
+    if (fake.alive == 0) {
+        close(fd);
+        return -ENOTCONN;
+    }
+    fake.tap = fd;
+    fake.tap_bytes = max_bytes;
+    return 0;
 }
 
 const struct counters_tunnel *supervisor_tunnel_counters(const struct supervised_tunnel *tunnel)

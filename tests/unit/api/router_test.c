@@ -130,13 +130,18 @@ static void test_both_names(void **state)
     assert_string_equal(match.peer, "");
 }
 
-/* What changes something, and all of tokens, is for admins, and says so in the table. */
+static bool shows_secrets(const char *path)
+{
+    return strncmp(path, "/v1/tokens", strlen("/v1/tokens")) == 0 ||
+           strcmp(path, "/v1/tunnels/{name}/capture") == 0;
+}
+
+/* What changes something, all of tokens, and captures are for admins; the table says so. */
 static void test_table(void **state)
 {
     (void)state;
     for (const struct api_route *route = api_routes; route->method != NULL; route++) {
-        bool for_admins = !api_method_is_safe(route->method) ||
-                          strncmp(route->path, "/v1/tokens", strlen("/v1/tokens")) == 0;
+        bool for_admins = !api_method_is_safe(route->method) || shows_secrets(route->path);
         bool is_page = strcmp(route->path, "/") == 0 || strncmp(route->path, "/assets/", 8) == 0;
         enum api_role reads = is_page ? API_ROLE_NOBODY : API_ROLE_READ;
         assert_int_equal(route->role, for_admins ? API_ROLE_ADMIN : reads);

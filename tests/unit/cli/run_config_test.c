@@ -136,7 +136,7 @@ static void tells_every_error(void **state)
          " --endpoint-addr a --source-peer-ip x --keep-alive 70000 --max-transmission-unit 10 "
          "--endpoint-bind-addr host:1 1:10.0.0.1:0",
          7, "--private-key"},
-        {GOOD "--pcap f --remote 1:10.0.0.1:1 -- 1:10.0.0.1:1", 2, "--pcap"},
+        {GOOD "--remote 1:10.0.0.1:1 -- 1:10.0.0.1:1", 1, "--remote"},
         {GOOD "1:[fd00::1]:1", 1, "IPv6"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

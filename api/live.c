@@ -1,0 +1,64 @@
+/*
+ * live: sending (the daemon asks for more whenever the client takes some), waiting (everything was
+ * taken: suspended), or ended. Owns the event that watches the socket, not the socket.
+ */
+#include "api/live.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <poll.h>
+
+void live_wake(struct live *live)
+{
+    if (!live->waiting)
+        return;
+    live->waiting = false;
+    MHD_resume_connection(live->connection);
+    event_active(live->run, EV_TIMEOUT, 0);
+}
+
+void live_end(struct live *live)
+{
+    live->ended = true;
+    live_wake(live);
+}
+
+void live_wait(struct live *live)
+{
+    live->waiting = true;
+    MHD_suspend_connection(live->connection);
+}
+
+/*
+ * Something happened at the socket. Nothing is read: it may be the client's next request. An edge
+ * is reported once, or what lies there unread would be reported for ever.
+ */
+static void on_socket(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)what;
+    struct pollfd state = {.fd = fd, .events = POLLRDHUP};
+    if (poll(&state, 1, 0) > 0)
+        live_end(ctx);
+}
+
+int live_start(struct live *live, struct event_base *base, struct MHD_Connection *connection,
+               struct event *run, unsigned patience_seconds)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    live->connection = connection;
+    live->run = run;
+    if (info == NULL || MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                                  patience_seconds) != MHD_YES)
+        return -EIO;
+    /* The daemon closes the socket after it has freed the response. */
+    live->socket = event_new(base, info->connect_fd, EV_READ | EV_ET | EV_PERSIST, on_socket, live);
+    return live->socket != NULL ? event_add(live->socket, NULL) : -ENOMEM;
+}
+
+void live_fini(struct live *live)
+{
+    if (live->socket != NULL)
+        event_free(live->socket);
+    live->socket = NULL;
+}
