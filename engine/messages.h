@@ -87,9 +87,10 @@ struct message_forward_add {
     uint32_t tunnel_slot; /* JSON of the forward follows; descriptor 0: its listener */
 };
 
-/* A looked-up name: where a peer is. */
+/* A looked-up name: where a peer is, or, when it is offered, may be (wg_peer_offer_endpoint). */
 struct message_peer_endpoint {
     uint32_t tunnel_slot;
+    uint32_t offered; /* 0 or 1 */
     uint8_t public_key[SPEC_KEY_LEN];
     union inet_sockaddr remote;
 };

@@ -628,12 +628,15 @@ int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN
 }
 
 int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
-                        const union inet_sockaddr *remote)
+                        const union inet_sockaddr *remote, bool offered)
 {
     struct wg_peer *peer = tunnel_find_peer(tunnel, public_key);
     if (!peer)
         return -ENOENT;
-    wg_peer_set_endpoint(peer, remote);
+    if (offered)
+        wg_peer_offer_endpoint(peer, remote);
+    else
+        wg_peer_set_endpoint(peer, remote);
     tunnel_touch(tunnel);
     return 0;
 }

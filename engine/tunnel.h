@@ -96,8 +96,11 @@ int tunnel_capture(struct tunnel *tunnel, int fd, uint64_t max_bytes);
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                       struct counters_peer *counters);
 
-/* Sets where a peer is. 0, or -ENOENT (no such peer). */
+/*
+ * Sets where a peer is; when it is only offered, unless the peer is heard from elsewhere
+ * (wg_peer_offer_endpoint). 0, or -ENOENT (no such peer).
+ */
 int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
-                        const union inet_sockaddr *remote);
+                        const union inet_sockaddr *remote, bool offered);
 
 #endif

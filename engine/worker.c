@@ -186,7 +186,7 @@ static int peer_endpoint(struct worker *worker, struct channel_message *message)
         return -EPROTO;
     struct tunnel *tunnel = worker->tunnels[endpoint.tunnel_slot].tunnel;
     if (tunnel) /* as peer_counters(); or it was handed over while the name was looked up */
-        tunnel_set_endpoint(tunnel, endpoint.public_key, &endpoint.remote);
+        tunnel_set_endpoint(tunnel, endpoint.public_key, &endpoint.remote, endpoint.offered != 0);
     return 0;
 }
 

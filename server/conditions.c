@@ -135,6 +135,8 @@ void peers_summary_add(struct peers_summary *summary, const char *name,
     enum peer_health health = peer_health_judge(facts, now_ns);
     if (summary->count[health]++ == 0)
         summary->first[health] = name;
+    if (facts->looked_up && facts->lookup_failed && summary->kept++ == 0)
+        summary->first_kept = name;
     if (facts->looked_up)
         return;
     if (!facts->lookup_failed)
@@ -166,6 +168,11 @@ static struct verdict judge_endpoints(const struct peers_summary *peers)
                           "servers; it is tried again"));
     if (peers->resolving > 0)
         return say(CONDITION_UNKNOWN, "Resolving", "the endpoint is being looked up");
+    if (peers->kept > 0)
+        return say_of(peers->first_kept,
+                      say(CONDITION_TRUE, "AddressKept",
+                          "the name of the endpoint could not be looked up again; its last "
+                          "addresses are kept"));
     return say(CONDITION_TRUE, "Resolved", "");
 }
 

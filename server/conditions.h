@@ -76,7 +76,7 @@ const char *condition_status_name(enum condition_status status);
 
 struct peer_facts {
     bool looked_up;     /* its endpoint is known, or need not be looked up */
-    bool lookup_failed; /* it is not, and at least one attempt to do so failed */
+    bool lookup_failed; /* the last attempt to do so */
     uint16_t keepalive_seconds;
     uint64_t unanswered;        /* initiations since the last handshake */
     uint64_t last_handshake_ns; /* unix time; 0 = never */
@@ -104,7 +104,8 @@ struct peers_summary {
     size_t count[PEER_HEALTHS];
     const char *first[PEER_HEALTHS]; /* the name of the first one */
     size_t unresolved, resolving;    /* whatever their handshakes say */
-    const char *first_unresolved;
+    size_t kept;                     /* were looked up once, and cannot be now */
+    const char *first_unresolved, *first_kept;
 };
 
 void peers_summary_add(struct peers_summary *summary, const char *name,

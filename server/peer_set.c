@@ -5,10 +5,15 @@
 #include "server/peer_set.h"
 
 #include "engine/inet.h"
+#include "engine/log.h"
 #include "engine/messages.h"
 #include "engine/spec_diff.h"
+#include "server/endpoint.h"
+#include "server/sockets.h"
 
 #include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,17 +23,20 @@
 struct item {
     struct peer_set *set;
     const struct spec_peer *spec;
-    struct lookup *lookup;       /* NULL when there is no name, or its address was known */
-    union inet_sockaddr address; /* of a name; AF_UNSPEC until it is known */
-    uint64_t since_ns;           /* 0 = the worker does not know it */
-    uint32_t slot;               /* NO_SLOT = there was none left */
-    bool named;                  /* its endpoint is a name */
-    bool inherited;              /* the slot is that of the set before */
+    struct lookup *lookup;    /* NULL = the endpoint is no name, or its address was known */
+    struct endpoint endpoint; /* of a name */
+    uint64_t since_ns;        /* 0 = the worker does not know it */
+    uint32_t slot;            /* NO_SLOT = there was none left */
+    bool named;               /* its endpoint is a name */
+    bool moved;               /* … another one than before: where the peer was does not matter */
+    bool inherited;           /* the slot is that of the set before */
 };
 
 struct peer_set {
     struct peer_set_owner owner;
-    bool told; /* the worker knows these peers */
+    struct event *look; /* NULL = no endpoint is a name */
+    bool ipv4, ipv6;    /* the families of the outer sockets */
+    bool told;          /* the worker knows these peers */
     struct item **by_key;
     size_t count;
     struct item items[]; /* in the order of the definition */
@@ -41,20 +49,29 @@ static uint64_t unix_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static bool is_known(const struct item *item)
 {
-    return item->address.sa.sa_family != AF_UNSPEC;
+    return item->endpoint.resolved.count > 0;
 }
 
 /* --- Telling the worker ----------------------------------------------------------------------- */
 
-static void push_endpoint(const struct item *item)
+static void push_endpoint(struct item *item, const union inet_sockaddr *address)
 {
     const struct peer_set_owner *owner = &item->set->owner;
     struct message_peer_endpoint message = {
         .tunnel_slot = owner->tunnel_slot,
-        .remote = item->address,
+        .offered = !item->moved,
+        .remote = *address,
     };
+    item->moved = false;
     memcpy(message.public_key, item->spec->public_key, SPEC_KEY_LEN);
     worker_link_send(owner->link, MESSAGE_PEER_ENDPOINT, &message, sizeof(message), NULL, NULL);
 }
@@ -93,26 +110,97 @@ static bool is_named(const struct spec_peer *peer)
     return peer->endpoint_host[0] != '\0' && inet_addr_parse(peer->endpoint_host, &addr) != 0;
 }
 
-/* --- Making ----------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------ */
 
-static void on_looked_up(void *ctx, const union inet_sockaddr *address)
+/* Where packets to the peer go now, as far as the worker has said. */
+static union inet_sockaddr used_by(const struct item *item)
 {
-    struct item *item = ctx;
-    item->address = *address;
-    if (item->set->told)
-        push_endpoint(item);
+    union inet_sockaddr used = {0};
+    if (item->slot != NO_SLOT)
+        counters_get_endpoint(&worker_link_counters(item->set->owner.link)->peers[item->slot],
+                              &used);
+    return used;
 }
 
-static int look_up(struct item *item, const int sockets[2])
+static void tell_resolved(const struct item *item)
+{
+    char texts[RESOLVER_ADDRESSES_MAX * (INET_SOCKADDR_TEXT + 2)] = "";
+    size_t len = 0;
+    const struct resolved *resolved = &item->endpoint.resolved;
+    for (size_t i = 0; i < resolved->count; i++) {
+        char text[INET_SOCKADDR_TEXT];
+        len += (size_t)snprintf(texts + len, sizeof(texts) - len, "%s%s", i > 0 ? ", " : "",
+                                inet_sockaddr_print(&resolved->addresses[i], text));
+    }
+    log_info("%s is %s", item->spec->endpoint_host, texts);
+}
+
+static void on_looked_up(void *ctx, const struct resolved *resolved)
+{
+    struct item *item = ctx;
+    const union inet_sockaddr used = used_by(item);
+    const bool news = !resolved_equal(resolved, &item->endpoint.resolved);
+    const bool elsewhere = endpoint_resolved(&item->endpoint, resolved, &used);
+    if (news)
+        tell_resolved(item);
+    const union inet_sockaddr *next = endpoint_next(&item->endpoint, &used, sockets_has_route);
+    if (item->set->told && next != NULL && (elsewhere || item->moved))
+        push_endpoint(item, next);
+}
+
+static int look_up(struct item *item)
 {
     const struct lookup_request request = {
         .host = item->spec->endpoint_host,
         .port = item->spec->endpoint_port,
-        .ipv4 = sockets[0] >= 0,
-        .ipv6 = sockets[1] >= 0,
+        .ipv4 = item->set->ipv4,
+        .ipv6 = item->set->ipv6,
     };
     return lookup_new(item->set->owner.resolver, &request, on_looked_up, item, &item->lookup);
 }
+
+static void look_up_again(struct item *item)
+{
+    if (item->lookup != NULL)
+        lookup_again(item->lookup);
+    else
+        look_up(item); /* memory that runs out: at the next time */
+}
+
+static void look_at(struct item *item, uint64_t now_ms)
+{
+    const struct counters_peer *counters =
+        &worker_link_counters(item->set->owner.link)->peers[item->slot];
+    struct endpoint_facts facts = {
+        .handshakes = counter_get(&counters->handshakes),
+        .unanswered = counter_get(&counters->unanswered),
+    };
+    const union inet_sockaddr used = used_by(item); /* not older than the counts */
+    facts.used = &used;
+    const struct endpoint_advice advice =
+        endpoint_judge(&item->endpoint, &facts, now_ms, randombytes_random());
+    const union inet_sockaddr *next =
+        advice.move_on ? endpoint_next(&item->endpoint, &used, sockets_has_route) : NULL;
+    if (next != NULL)
+        push_endpoint(item, next);
+    if (advice.look_up)
+        look_up_again(item);
+}
+
+static void on_look(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct peer_set *set = arg;
+    const uint64_t now_ms = monotonic_ms();
+    for (size_t i = 0; set->told && i < set->count; i++) {
+        struct item *item = &set->items[i];
+        if (item->named && is_known(item) && item->slot != NO_SLOT)
+            look_at(item, now_ms);
+    }
+}
+
+/* --- Making ----------------------------------------------------------------------------------- */
 
 static void take_slot(struct item *item, const struct item *before)
 {
@@ -127,8 +215,36 @@ static void take_slot(struct item *item, const struct item *before)
     item->since_ns = before != NULL ? before->since_ns : 0;
 }
 
-static int fill(struct peer_set *set, const struct spec_tunnel *spec, const int sockets[2],
-                const struct peer_set *before, bool look_up_all)
+static int watch_names(struct peer_set *set)
+{
+    const struct timeval interval = {.tv_sec = PEER_SET_LOOK_MS / 1000,
+                                     .tv_usec = PEER_SET_LOOK_MS % 1000 * 1000L};
+    if (set->look != NULL)
+        return 0;
+    set->look = event_new(set->owner.base, -1, EV_PERSIST, on_look, set);
+    return set->look != NULL && event_add(set->look, &interval) == 0 ? 0 : -ENOMEM;
+}
+
+/* A name: what is known of it from before, and if that is not enough a lookup. */
+static int begin_name(struct item *item, const struct item *before, bool look_up_all)
+{
+    bool same = before != NULL && spec_peer_same_endpoint(before->spec, item->spec);
+    int error = watch_names(item->set);
+    item->moved = !same;
+    if (same && is_known(before) && !look_up_all) {
+        item->endpoint = before->endpoint;
+        item->moved = before->moved;
+        return error;
+    }
+    if (same) { /* other sockets: the peer stays where it is if they reach it */
+        const union inet_sockaddr used = used_by(before);
+        item->moved = !(used.sa.sa_family == AF_INET ? item->set->ipv4 : item->set->ipv6);
+    }
+    return error ? error : look_up(item);
+}
+
+static int fill(struct peer_set *set, const struct spec_tunnel *spec, const struct peer_set *before,
+                bool look_up_all)
 {
     int error = 0;
     while (set->count < spec->peers_count && !error) {
@@ -139,11 +255,8 @@ static int fill(struct peer_set *set, const struct spec_tunnel *spec, const int 
         const struct item *same = find_same(before, item);
         take_slot(item, same);
         set->by_key[set->count++] = item;
-        if (same != NULL && !look_up_all && is_known(same) &&
-            spec_peer_same_endpoint(same->spec, item->spec))
-            item->address = same->address;
-        else if (item->named)
-            error = look_up(item, sockets);
+        if (item->named)
+            error = begin_name(item, same, look_up_all);
     }
     return error;
 }
@@ -157,7 +270,9 @@ int peer_set_new(const struct peer_set_owner *owner, const struct spec_tunnel *s
         return -ENOMEM;
     set->owner = *owner;
     set->by_key = calloc(spec->peers_count + 1, sizeof(struct item *)); /* never of nothing */
-    int error = set->by_key != NULL ? fill(set, spec, sockets, before, look_up_all) : -ENOMEM;
+    set->ipv4 = sockets[0] >= 0;
+    set->ipv6 = sockets[1] >= 0;
+    int error = set->by_key != NULL ? fill(set, spec, before, look_up_all) : -ENOMEM;
     if (error) {
         peer_set_discard(set);
         return error;
@@ -171,6 +286,8 @@ static void free_set(struct peer_set *set)
 {
     for (size_t i = 0; i < set->count; i++)
         lookup_free(set->items[i].lookup);
+    if (set->look != NULL)
+        event_free(set->look);
     free(set->by_key);
     free(set);
 }
@@ -189,6 +306,13 @@ void peer_set_discard(struct peer_set *set)
 
 /* --- Use -------------------------------------------------------------------------------------- */
 
+static void push_first(struct item *item)
+{
+    const union inet_sockaddr *first = endpoint_first(&item->endpoint, sockets_has_route);
+    if (first != NULL)
+        push_endpoint(item, first);
+}
+
 void peer_set_tell(struct peer_set *set)
 {
     const uint64_t now = unix_ns();
@@ -198,7 +322,7 @@ void peer_set_tell(struct peer_set *set)
         item->since_ns = now;
         push_slot(item);
         if (is_known(item))
-            push_endpoint(item);
+            push_first(item);
     }
 }
 
@@ -219,7 +343,7 @@ void peer_set_replace(struct peer_set *before, struct peer_set *set)
             push_slot(item);
         item->inherited = false;
         if (item->lookup != NULL && is_known(item))
-            push_endpoint(item);
+            push_first(item);
     }
     if (before != NULL)
         free_set(before);
@@ -245,7 +369,7 @@ void peer_set_get(const struct peer_set *set, size_t index, struct supervised_pe
     *out = (struct supervised_peer){
         .spec = item->spec,
         .looked_up = !item->named || is_known(item),
-        .lookup_failed = item->lookup != NULL && lookup_failed(item->lookup),
+        .lookup_failure = item->lookup != NULL ? lookup_failure(item->lookup) : NULL,
         .since_ns = item->since_ns,
     };
     if (item->slot != NO_SLOT)

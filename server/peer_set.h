@@ -1,6 +1,7 @@
 /*
  * peer_set: the peers of a supervised tunnel: where each is counted, and where it is, as far as
- * its endpoint is a name that has to be looked up.
+ * its endpoint is a name that has to be looked up: at first, and again when the peer does not
+ * answer (endpoint.h). A peer without a slot is looked up once only.
  *
  * A change of the tunnel makes a new set, which takes over from the present one what stays: the
  * slots and the addresses of peers that are in both. The two-step life of a change:
@@ -24,6 +25,7 @@ struct peer_set;
 
 /* Whose peers they are; the set keeps a copy. */
 struct peer_set_owner {
+    struct event_base *base;
     struct worker_link *link;
     struct resolver *resolver;
     uint32_t tunnel_slot;
@@ -37,6 +39,8 @@ struct peer_set_owner {
 int peer_set_new(const struct peer_set_owner *owner, const struct spec_tunnel *spec,
                  const int sockets[2], const struct peer_set *before, bool look_up_all,
                  struct peer_set **out);
+/* How often peers whose endpoint is a name are looked at. */
+#define PEER_SET_LOOK_MS 1000
 /* Frees a set that came to nothing: the worker has not heard of it. NULL is allowed. */
 void peer_set_discard(struct peer_set *set);
 
@@ -55,8 +59,8 @@ struct supervised_peer {
     const struct spec_peer *spec;
     const struct counters_peer *counters; /* NULL = it is not counted by itself */
     bool looked_up;                       /* its address is known, or is none of ours to know */
-    bool lookup_failed;
-    uint64_t since_ns; /* unix time since which the worker knows it */
+    const char *lookup_failure;           /* why it could not be looked up last, NULL = it could */
+    uint64_t since_ns;                    /* unix time since which the worker knows it */
 };
 
 size_t peer_set_count(const struct peer_set *set);

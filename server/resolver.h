@@ -1,6 +1,8 @@
 /*
  * resolver: looks host names up without blocking, as the system would: /etc/hosts, then the
- * servers of /etc/resolv.conf. A lookup that fails is tried again with back-off until it is freed.
+ * servers and search domains of /etc/resolv.conf. Both files are read again when they have changed
+ * on disk, so that a service that runs for months follows its host. An attempt that fails is made
+ * again with back-off and jitter until there is an answer.
  */
 #ifndef MANYTUN_SERVER_RESOLVER_H
 #define MANYTUN_SERVER_RESOLVER_H
@@ -9,21 +11,44 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stddef.h>
 
+/* The wait after an attempt that failed: doubling, and up to a quarter more or less. */
 #define RESOLVER_RETRY_MIN_SECONDS 1
 #define RESOLVER_RETRY_MAX_SECONDS 60
+
+/* Questions to name servers that are under way; more wait for their turn. */
+#define RESOLVER_QUESTIONS_MAX 128
+/* How long a name server may take to answer, in seconds, unless resolv.conf says otherwise. */
+#define RESOLVER_TIMEOUT_SECONDS 2
+/* Name servers that did not answer get new sockets, but not more often than this. */
+#define RESOLVER_RENEW_SECONDS 10
+
+/* Addresses of an answer that are kept. */
+#define RESOLVER_ADDRESSES_MAX 8
 
 struct resolver;
 struct lookup;
 
-/* 0 or -ENOMEM. No socket is opened before the first lookup. */
+/* 0 or -ENOMEM. No file is read and no socket is opened before the first lookup. */
 int resolver_new(struct event_base *base, struct resolver **out);
-/* All lookups have been freed. NULL is allowed. */
-/* All lookups must have been freed. Lets the loop turn once, unless it is turning now. */
+/*
+ * All lookups must have been freed. Lets the loop turn once, unless it is turning now. NULL is
+ * allowed.
+ */
 void resolver_free(struct resolver *resolver);
 
-/* The name's first address of a wanted family, with the port. Called once. */
-typedef void lookup_done(void *ctx, const union inet_sockaddr *address);
+/* What a name stands for: at least one address, each once, with the port that was asked for. */
+struct resolved {
+    size_t count;
+    union inet_sockaddr addresses[RESOLVER_ADDRESSES_MAX]; /* the families by turns, IPv6 first */
+};
+
+/* In any order: name servers change it with every answer. */
+bool resolved_equal(const struct resolved *a, const struct resolved *b);
+
+/* An answer, once per lookup_new() and lookup_again(). */
+typedef void lookup_done(void *ctx, const struct resolved *resolved);
 
 struct lookup_request {
     const char *host; /* copied */
@@ -34,8 +59,10 @@ struct lookup_request {
 /* Starts a lookup; done may run before this returns. 0 or -ENOMEM. */
 int lookup_new(struct resolver *resolver, const struct lookup_request *request, lookup_done *done,
                void *ctx, struct lookup **out);
-/* Whether it has no answer yet, and at least one attempt failed. */
-bool lookup_failed(const struct lookup *lookup);
+/* Asks again, unless it is asking anyway. done may run before this returns. */
+void lookup_again(struct lookup *lookup);
+/* Why the last attempt failed, in words; NULL = it did not, or there was none yet. */
+const char *lookup_failure(const struct lookup *lookup);
 /* Ends it: done is not called any more. NULL is allowed. */
 void lookup_free(struct lookup *lookup);
 

@@ -60,7 +60,7 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer)
     const struct counters_peer *counters = peer->counters != NULL ? peer->counters : &none;
     return (struct peer_facts){
         .looked_up = peer->looked_up,
-        .lookup_failed = peer->lookup_failed,
+        .lookup_failed = peer->lookup_failure != NULL,
         .keepalive_seconds = peer->counters != NULL ? peer->spec->keepalive_seconds : 0,
         .unanswered = counter_get(&counters->unanswered),
         .last_handshake_ns = counter_get(&counters->last_handshake_unix_ns),

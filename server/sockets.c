@@ -247,6 +247,17 @@ int sockets_bind_udp(const struct inet_addr *address, uint16_t port,
     return rc;
 }
 
+bool sockets_has_route(const union inet_sockaddr *to)
+{
+    int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno != EAFNOSUPPORT;
+    bool none = connect(fd, &to->sa, inet_sockaddr_len(to)) < 0 &&
+                (errno == ENETUNREACH || errno == EHOSTUNREACH || errno == EADDRNOTAVAIL);
+    close(fd);
+    return !none;
+}
+
 void sockets_close_udp(int sockets[2], uint16_t port, struct sockets_released *released)
 {
     bool any = false;

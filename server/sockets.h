@@ -54,6 +54,8 @@ struct sockets_released {
  */
 int sockets_bind_udp(const struct inet_addr *address, uint16_t port,
                      const struct sockets_released *released, int sockets[2], uint16_t *bound);
+/* Whether the host has a route to that address. Nothing is sent. True also when it cannot tell. */
+bool sockets_has_route(const union inet_sockaddr *to);
 /* Closes both, makes them -1, and notes the port in *released. */
 void sockets_close_udp(int sockets[2], uint16_t port, struct sockets_released *released);
 

@@ -298,6 +298,7 @@ static struct worker *least_loaded(struct supervisor *supervisor)
 static struct peer_set_owner owner_of(const struct supervised_tunnel *tunnel)
 {
     return (struct peer_set_owner){
+        .base = tunnel->supervisor->base,
         .link = tunnel->worker->link,
         .resolver = tunnel->supervisor->resolver,
         .tunnel_slot = tunnel->slot,

@@ -138,6 +138,12 @@ struct wg_peer *wg_peer_find(struct wg_device *device, const uint8_t public_key[
 void wg_peer_set_preshared_key(struct wg_peer *peer, const uint8_t key[WG_KEY_LEN]);
 /* Configured or looked up; packets staged for want of an endpoint are sent. */
 void wg_peer_set_endpoint(struct wg_peer *peer, const union inet_sockaddr *remote);
+/*
+ * The same for an address that was looked up and may be out of date: refused (false) while the peer
+ * is heard, because where it sends from is better known. It counts as heard for the 15 s after
+ * which silence starts a handshake.
+ */
+bool wg_peer_offer_endpoint(struct wg_peer *peer, const union inet_sockaddr *remote);
 const struct wg_endpoint *wg_peer_endpoint(const struct wg_peer *peer);
 /*
  * 0 = off. Turning it on sends one (or starts a handshake) at the next wg_device_expire(), which is

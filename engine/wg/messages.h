@@ -64,6 +64,7 @@ enum message_type {
 #define WG_REKEY_TIMEOUT         (5 * WG_SECOND)
 #define WG_REKEY_JITTER_MAX      (333 * WG_MILLISECOND)
 #define WG_KEEPALIVE_TIMEOUT     (10 * WG_SECOND)
+#define WG_NEW_HANDSHAKE_TIME    (WG_KEEPALIVE_TIMEOUT + WG_REKEY_TIMEOUT)
 #define WG_ZERO_KEYS_TIME        (3 * WG_REJECT_AFTER_TIME)
 #define WG_COOKIE_SECRET_MAX_AGE (120 * WG_SECOND)
 #define WG_COOKIE_LATENCY        (5 * WG_SECOND) /* a sender stops using a cookie this early */

@@ -137,6 +137,16 @@ void wg_peer_set_endpoint(struct wg_peer *peer, const union inet_sockaddr *remot
         wg_timers_kick(peer);
 }
 
+bool wg_peer_offer_endpoint(struct wg_peer *peer, const union inet_sockaddr *remote)
+{
+    const uint64_t now = wg_device_now(peer->device);
+    if (wg_peer_has_endpoint(peer) && peer->received_at != 0 &&
+        now < peer->received_at + WG_NEW_HANDSHAKE_TIME)
+        return false;
+    wg_peer_set_endpoint(peer, remote);
+    return true;
+}
+
 const struct wg_endpoint *wg_peer_endpoint(const struct wg_peer *peer)
 {
     return &peer->endpoint;
@@ -211,6 +221,7 @@ void wg_peer_changed(struct wg_peer *peer)
 void wg_peer_count_received(struct wg_peer *peer, size_t len)
 {
     struct wg_peer_stats *all = &peer->device->stats;
+    peer->received_at = wg_device_now(peer->device);
     peer->stats.rx_bytes += len;
     peer->stats.rx_packets++;
     all->rx_bytes += len;

@@ -34,6 +34,7 @@ struct wg_peer {
     struct keypairs keypairs;
 
     struct wg_endpoint endpoint;
+    uint64_t received_at; /* the last authentic message; 0 = never */
     struct allowedips_owner allowed;
     struct staged staged;
     struct wg_timers timers;

@@ -14,8 +14,6 @@
 #include "engine/wg/peer.h"
 #include "engine/wg/transport.h"
 
-#define NEW_HANDSHAKE_TIME (WG_KEEPALIVE_TIMEOUT + WG_REKEY_TIMEOUT)
-
 static uint64_t peer_now(const struct wg_peer *peer)
 {
     return wg_device_now(peer->device);
@@ -80,7 +78,7 @@ void wg_timers_data_sent(struct wg_peer *peer)
 {
     /* The jitter is the session's: random numbers cost too much to draw them per packet. */
     timer_set_if_stopped(peer, WG_TIMER_NEW_HANDSHAKE,
-                         peer_now(peer) + NEW_HANDSHAKE_TIME + peer->timers.session_jitter);
+                         peer_now(peer) + WG_NEW_HANDSHAKE_TIME + peer->timers.session_jitter);
 }
 
 void wg_timers_data_received(struct wg_peer *peer)

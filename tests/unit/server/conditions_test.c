@@ -88,6 +88,10 @@ static void test_peers(void **state)
     {                                                                                              \
         .lookup_failed = true                                                                      \
     }
+#define KEPT                                                                                       \
+    {                                                                                              \
+        .looked_up = true, .lookup_failed = true                                                   \
+    }
 #define LOOKING_UP                                                                                 \
     {                                                                                              \
         .looked_up = false                                                                         \
@@ -201,6 +205,14 @@ static const struct {
      2,
      {UNKNOWN, SILENT},
      {"False/NoAnswer", "True/Bound", "True/Running", "False/LookupFailed", "False/NoAnswer"},
+     "b"},
+    {"a name that is not found again",
+     true,
+     0,
+     false,
+     2,
+     {ANSWERS, KEPT},
+     {"True/Bound", "True/Bound", "True/Running", "True/AddressKept", "True/Fresh"},
      "b"},
     {"a name that is looked up",
      true,

@@ -12,11 +12,11 @@ struct answer {
     union inet_sockaddr address;
 };
 
-static void on_done(void *ctx, const union inet_sockaddr *address)
+static void on_done(void *ctx, const struct resolved *resolved)
 {
     struct answer *answer = ctx;
     answer->count++;
-    answer->address = *address;
+    answer->address = resolved->addresses[0];
 }
 
 static void finds_a_name_in_the_hosts_file(void **state)
