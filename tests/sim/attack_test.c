@@ -152,6 +152,7 @@ static void tampered_initiations_are_dropped(void **state)
         network_run(pair->network, MS(1));
     }
     assert_int_equal(node_drops(pair->b, WG_DROP_BAD_MAC1), INITIATION_MAC1 - INITIATION_NOISE);
+    assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], 0);
     assert_int_equal(node_drops(pair->b, WG_DROP_HANDSHAKE), INITIATION_MAC1 - INITIATION_NOISE);
     assert_int_equal(pair->b->sent[MESSAGE_RESPONSE], 0);
     inject(pair->b, &original, &pair->a->addr);
@@ -300,6 +301,39 @@ static void tampered_data_is_dropped(void **state)
     assert_int_equal(pair->b->got[1], 1);
 }
 
+/* Nothing of our memory goes out behind a packet. */
+static void padding_is_zero(void **state)
+{
+    struct pair *pair = *state;
+    uint8_t plain[112];
+    const uint8_t zero[12] = {0};
+    pair_connect(pair);
+    watch(pair->network, keep_and_drop, &data);
+    a_sends(pair, 1);
+    const struct datagram *datagram = &pair->network->kept;
+    assert_int_equal(datagram->len, DATA_OVERHEAD + sizeof(plain));
+    assert_int_equal(aead_open(&pair->b_to_a->keypairs.current->receive,
+                               load_le64(datagram->data + DATA_COUNTER), NULL,
+                               datagram->data + DATA_CIPHERTEXT, datagram->len - DATA_CIPHERTEXT,
+                               plain),
+                     0);
+    assert_memory_equal(plain + 100, zero, sizeof(zero));
+}
+
+/* An index stands for a handshake or for a session; data is for sessions. */
+static void data_for_a_handshake_is_dropped(void **state)
+{
+    struct pair *pair = *state;
+    watch(pair->network, keep_and_drop, &response);
+    a_sends(pair, 1);
+    network_run(pair->network, MS(100));
+    struct datagram datagram = {.len = DATA_OVERHEAD};
+    datagram.data[0] = MESSAGE_DATA;
+    store_le32(datagram.data + DATA_RECEIVER, index_value(&pair->a_to_b->handshake_index));
+    inject(pair->a, &datagram, &pair->b->addr);
+    assert_int_equal(node_drops(pair->a, WG_DROP_UNKNOWN_INDEX), 1);
+}
+
 static void replayed_data_changes_nothing(void **state)
 {
     struct pair *pair = *state;
@@ -364,6 +398,10 @@ static void answers_leave_from_the_address_that_was_addressed(void **state)
     pair->network->loss_per_mille = 1000;
     b_sends(pair, 1);
     network_run(pair->network, S(16));
+    assert_int_equal(wg_peer_endpoint(pair->b_to_a)->local.family, AF_UNSPEC);
+    /* And again before each retry of the handshake. */
+    pair->b_to_a->endpoint.local = local;
+    network_run(pair->network, S(6));
     assert_int_equal(wg_peer_endpoint(pair->b_to_a)->local.family, AF_UNSPEC);
 }
 
@@ -570,6 +608,42 @@ static void load_of_other_devices_is_load(void **state)
     assert_int_equal(pair->b->device->handshakes.count, 1);
 }
 
+/* One address that has a cookie gets through 5 at once; another is not hurt by that. */
+static void under_load_each_address_has_its_own_limit(void **state)
+{
+    struct pair *pair = *state;
+    struct node *c = node_add(pair->network, "192.0.2.3");
+    struct wg_peer *c_to_b = node_peer(c, pair->b, INNER_B "/32");
+    node_peer(pair->b, c, "10.0.0.3/32");
+    watch(pair->network, keep, &initiation);
+    pair_connect(pair);
+    struct datagram greedy = pair->network->kept;
+    flood(pair, &greedy, 100);
+    keypairs_expire_sending(&pair->a_to_b->keypairs);
+    assert_int_equal(node_send(c, "10.0.0.3", INNER_B, 7), 0);
+    network_run(pair->network, S(3));
+    assert_int_equal(pair->b->got[7], 0);
+    assert_true(c_to_b->cookies.have_cookie);
+
+    /* a asks for a cookie, too, and sends 100 with it. */
+    flood(pair, &greedy, 100);
+    fix_mac1(pair->b, &greedy);
+    cookie_add_macs(&pair->a_to_b->cookies, greedy.data, greedy.len, pair->network->now);
+    inject(pair->b, &greedy, &pair->a->addr);
+    network_run(pair->network, MS(30));
+    assert_true(pair->a_to_b->cookies.have_cookie);
+    cookie_add_macs(&pair->a_to_b->cookies, greedy.data, greedy.len, pair->network->now);
+    uint64_t limited = node_drops(pair->b, WG_DROP_RATE_LIMITED);
+    for (int i = 0; i < 100; i++)
+        inject(pair->b, &greedy, &pair->a->addr);
+    assert_int_equal(node_drops(pair->b, WG_DROP_RATE_LIMITED) - limited, 95);
+    while (pair->b->got[7] == 0) {
+        flood(pair, &greedy, 100);
+        network_run(pair->network, MS(100));
+        assert_true(pair->network->now < S(1000) + S(20));
+    }
+}
+
 static void work_per_turn_is_bounded(void **state)
 {
     struct pair *pair = *state;
@@ -644,6 +718,8 @@ int main(void)
         pair_test(unknown_static_keys_get_no_answer),
         pair_test(low_order_public_keys_send_nothing),
         pair_test(tampered_data_is_dropped),
+        pair_test(padding_is_zero),
+        pair_test(data_for_a_handshake_is_dropped),
         pair_test(replayed_data_changes_nothing),
         pair_test(replayed_keepalives_are_dropped),
         pair_test(authentic_data_moves_the_endpoint),
@@ -655,6 +731,7 @@ int main(void)
         pair_test(under_load_a_cookie_is_asked_for_and_works),
         pair_test(load_subsides),
         pair_test(load_of_other_devices_is_load),
+        pair_test(under_load_each_address_has_its_own_limit),
         pair_test(work_per_turn_is_bounded),
         pair_test(cookies_out_of_the_blue_are_dropped),
         pair_test(responses_are_asked_for_cookies_too),

@@ -35,6 +35,7 @@
 #define RECORDED_MAX  64 /* datagrams that the attacker remembers */
 #define DATAGRAMS_MAX 65536
 #define FLOOD_MAX     300
+#define DELAY_MAX     S(5)
 #define PREFIXES      3 /* that move between peers */
 /* Inner addresses by number: of node n, IPv4 and IPv6, and then those of the moving prefixes. */
 #define ADDRESSES      (NODES_MAX + PREFIXES)
@@ -60,7 +61,8 @@ struct world {
     const struct wg_peer *owner[NODES_MAX][ADDRESSES];
     char inner[NODES_MAX][2][INET_ADDR_TEXT]; /* IPv4, IPv6 */
     size_t contexts[NODES_MAX];               /* of peers: the number of the node */
-    int64_t wall_offset_max;
+    /* The last timestamp that a node sent to each: what a program keeps beyond its end. */
+    uint8_t sent[NODES_MAX][NODES_MAX][TAI64N_LEN];
 };
 
 /* Which life is going on, for the report. */
@@ -177,8 +179,16 @@ static void introduce(struct world *world, size_t from, size_t to)
     struct wg_peer *peer;
     assert_int_equal(
         wg_peer_add(nodes[from].device, nodes[to].public_key, &world->contexts[to], &peer), 0);
+    memcpy(peer->handshake.sent_timestamp, world->sent[from][to], TAI64N_LEN);
     allow_inner(world, from, peer, to);
     wg_peer_set_endpoint(peer, &nodes[to].addr);
+}
+
+static void keep_timestamp(struct world *world, size_t from, const struct wg_peer *peer)
+{
+    uint8_t *sent = world->sent[from][*(const size_t *)wg_peer_ctx(peer)];
+    if (tai64n_after(peer->handshake.sent_timestamp, sent))
+        memcpy(sent, peer->handshake.sent_timestamp, TAI64N_LEN);
 }
 
 static void disown(struct world *world, size_t from, const struct wg_peer *peer)
@@ -192,6 +202,7 @@ static void disown(struct world *world, size_t from, const struct wg_peer *peer)
 static void forget(struct world *world, size_t from, struct wg_peer *peer)
 {
     world->lives[from]++;
+    keep_timestamp(world, from, peer);
     disown(world, from, peer);
     wg_peer_remove(peer);
 }
@@ -230,6 +241,8 @@ static void boot(struct world *world, size_t number)
     struct node *node = &world->network->nodes[number];
     struct inet_addr own[2];
     world->lives[number]++;
+    for (const struct wg_peer *peer = node->device->peers; peer; peer = peer->next)
+        keep_timestamp(world, number, peer);
     wg_device_free(node->device);
     assert_int_equal(wg_device_new(random_ops(), node, &node->device), 0);
     wg_device_set_private_key(node->device, node->private_key);
@@ -342,8 +355,6 @@ static void act_set_wall_clock(struct world *world, size_t from, size_t to)
     (void)from;
     (void)to;
     network->wall_offset = (int64_t)pick(world, 2000000) - 1000000;
-    if (network->wall_offset > world->wall_offset_max)
-        world->wall_offset_max = network->wall_offset;
 }
 
 /* --- Actions: the attacker -------------------------------------------------------------------- */
@@ -530,8 +541,6 @@ static void act_forget_or_introduce(struct world *world, size_t from, size_t to)
 static void act_restart(struct world *world, size_t from, size_t to)
 {
     (void)to;
-    /* What it last sent is not kept here, so that its clock must not be set back as well. */
-    world->network->wall_offset = world->wall_offset_max;
     boot(world, from);
 }
 
@@ -623,7 +632,10 @@ static void check_bounds(struct world *world)
     }
 }
 
-/* Makes the network good, and everyone know everyone. */
+/*
+ * Makes the network good, and everyone know everyone; but first what is on its way arrives, or it
+ * would make peers roam to where somebody was long ago.
+ */
 static void heal(struct world *world)
 {
     struct network *network = world->network;
@@ -632,6 +644,7 @@ static void heal(struct world *world)
     network->corrupt_per_mille = 0;
     network->truncate_per_mille = 0;
     network->delay_spread = 0;
+    network_run(network, DELAY_MAX);
     for (size_t from = 0; from < network->nodes_count; from++) {
         network->nodes[from].blocked = false;
         network->nodes[from].asleep = false;

@@ -78,11 +78,16 @@ static void ecn_is_copied_and_dscp_is_not(void **state)
     struct pair *pair = *state;
     uint8_t packet[64];
     const struct iovec piece = {.iov_base = packet, .iov_len = sizeof(packet)};
-    pair_connect(pair);
     packet_make(packet, sizeof(packet), INNER_A, INNER_B, 1);
     packet[1] = 0xb9;
     assert_int_equal(wg_device_send(pair->a->device, &piece, 1, sizeof(packet)), 0);
+    assert_int_equal(pair->a->last_tos, WG_TOS_HANDSHAKE);
+    network_run(pair->network, S(1)); /* it was staged */
+    assert_int_equal(pair->b->got[1], 1);
     assert_int_equal(pair->a->last_tos, 0x01);
+    packet[1] = 0xba;
+    assert_int_equal(wg_device_send(pair->a->device, &piece, 1, sizeof(packet)), 0);
+    assert_int_equal(pair->a->last_tos, 0x02);
 }
 
 /* What the network marks on the outside reaches the packet inside, or drops it (RFC 6040). */
@@ -159,6 +164,9 @@ static void initiations_are_retransmitted_and_given_up(void **state)
     assert_int_equal(wg_device_deadline(pair->a->device), WG_NEVER);
     assert_int_equal(wg_peer_stats(pair->a_to_b)->handshakes_given_up, 1);
     assert_int_equal(wg_peer_stats(pair->a_to_b)->unanswered, sent);
+
+    assert_int_equal(pair->a_to_b->handshake.state, HANDSHAKE_NONE); /* wiped, with its index */
+    assert_int_equal(pair->a->device->indices.table.count, 0);
 
     /* The packet was purged; a new one starts over. */
     pair->network->loss_per_mille = 0;
@@ -311,6 +319,20 @@ static void passive_keepalive_answers_once(void **state)
     assert_int_equal(pair->a->sent[0], keepalives_a); /* a keepalive is never answered */
 }
 
+/* What is sent anyway within the 10 s stands for the keepalive. */
+static void an_answer_stands_for_the_keepalive(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    network_run(pair->network, S(30));
+    unsigned before = pair->b->sent[0];
+    a_sends(pair, 1);
+    network_run(pair->network, S(5));
+    b_sends(pair, 1);
+    network_run(pair->network, S(60));
+    assert_int_equal(pair->b->sent[0], before);
+}
+
 static void passive_keepalive_follows_more_data(void **state)
 {
     struct pair *pair = *state;
@@ -390,6 +412,58 @@ static void keys_are_wiped_after_540_seconds(void **state)
     assert_int_equal(pair->b->device->indices.table.count, 0);
     assert_int_equal(wg_device_deadline(pair->a->device), WG_NEVER);
     assert_int_equal(wg_device_deadline(pair->b->device), WG_NEVER);
+}
+
+/* A handshake that is going on when the keys are wiped goes with them. */
+static void a_handshake_is_wiped_with_the_keys(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    uint64_t wiped_at = pair->a_to_b->keypairs.current->created_at + S(540);
+    network_run(pair->network, wiped_at - S(2) - pair->network->now);
+    pair->network->loss_per_mille = 1000;
+    a_sends(pair, 1);
+    network_run(pair->network, wiped_at - 1 - pair->network->now);
+    assert_int_equal(pair->a_to_b->handshake.state, HANDSHAKE_CREATED_INITIATION);
+    network_run(pair->network, 1);
+    assert_int_equal(pair->a_to_b->handshake.state, HANDSHAKE_NONE);
+    assert_int_equal(pair->a->device->indices.table.count, 0);
+}
+
+/* Each packet in either direction puts the persistent keepalive off. */
+static void persistent_keepalive_waits_for_silence(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    wg_peer_set_keepalive(pair->b_to_a, 20);
+    network_run(pair->network, MS(100));
+    wg_peer_set_keepalive(pair->a_to_b, 25);
+    network_run(pair->network, MS(100));
+    unsigned before = pair->a->sent[0];
+    network_run(pair->network, S(50));
+    assert_int_equal(pair->a->sent[0], before); /* b's own came every 20 s */
+    wg_peer_set_keepalive(pair->b_to_a, 0);
+    b_sends(pair, 1);
+    network_run(pair->network, S(20));
+    before = pair->a->sent[0]; /* one was the answer to that, 10 s ago */
+    a_sends(pair, 2);
+    network_run(pair->network, S(24));
+    assert_int_equal(pair->a->sent[0], before);
+    network_run(pair->network, S(12)); /* b's answer after 10 s put it off once more */
+    assert_int_equal(pair->a->sent[0], before + 1);
+}
+
+/* Not even a sending side that is full for longer than attempts are made ends it. */
+static void persistent_keepalive_never_stops_trying(void **state)
+{
+    struct pair *pair = *state;
+    pair->a->blocked = true;
+    wg_peer_set_keepalive(pair->a_to_b, 200);
+    network_run(pair->network, S(150));
+    assert_int_equal(wg_peer_stats(pair->a_to_b)->handshakes_given_up, 1);
+    pair->a->blocked = false;
+    network_run(pair->network, S(60));
+    assert_int_equal(pair->b->events[WG_EVENT_HANDSHAKE_DONE], 1);
 }
 
 static void persistent_keepalive_goes_on(void **state)
@@ -657,11 +731,15 @@ int main(void)
         pair_test(initiator_renews_after_120_seconds_without_loss),
         pair_test(receiving_initiator_renews_after_165_seconds_once),
         pair_test(passive_keepalive_answers_once),
+        pair_test(an_answer_stands_for_the_keepalive),
         pair_test(passive_keepalive_follows_more_data),
         pair_test(unanswered_data_starts_a_handshake_after_15_seconds),
         pair_test(silence_after_180_seconds),
         pair_test(nothing_is_received_after_180_seconds),
         pair_test(keys_are_wiped_after_540_seconds),
+        pair_test(a_handshake_is_wiped_with_the_keys),
+        pair_test(persistent_keepalive_waits_for_silence),
+        pair_test(persistent_keepalive_never_stops_trying),
         pair_test(persistent_keepalive_goes_on),
         pair_test(simultaneous_initiations_converge),
         pair_test(restarted_peer_is_found_again),

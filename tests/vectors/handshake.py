@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Computes the known answers of tests/unit/wg/handshake_test.c, independently of the engine.
+"""Computes the known answers of tests/unit/wg/handshake_test.c and cookie_test.c, independently of
+the engine.
 
-A direct transcription of sections 5.4.2, 5.4.3 and 5.4.5 of the WireGuard paper. X25519 is written
-from RFC 7748 and ChaCha20-Poly1305 from RFC 8439; BLAKE2s and HMAC are Python's own.
+A direct transcription of sections 5.4.2 to 5.4.5 and 5.4.7 of the WireGuard paper. X25519 is written
+from RFC 7748, ChaCha20-Poly1305 from RFC 8439, and XChaCha20 from draft-irtf-cfrg-xchacha; BLAKE2s
+and HMAC are Python's own.
 """
 import hashlib
 import hmac
@@ -47,16 +49,28 @@ def quarter(s, a, b, c, d):
         s[z] = rotate(s[z] ^ s[x], n)
 
 
-def chacha_block(key, counter, nonce):
-    start = list(struct.unpack("<4I", b"expand 32-byte k"))
-    start += struct.unpack("<8I", key) + (counter,) + struct.unpack("<3I", nonce)
+def chacha_start(key, last):
+    return [*struct.unpack("<4I", b"expand 32-byte k"), *struct.unpack("<8I", key), *last]
+
+
+def chacha_rounds(start):
     s = start[:]
     for _ in range(10):
         for i in range(4):
             quarter(s, i, 4 + i, 8 + i, 12 + i)
         for i in range(4):
             quarter(s, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4)
-    return struct.pack("<16I", *((x + y) & 0xFFFFFFFF for x, y in zip(s, start)))
+    return s
+
+
+def chacha_block(key, counter, nonce):
+    start = chacha_start(key, (counter, *struct.unpack("<3I", nonce)))
+    return struct.pack("<16I", *((x + y) & 0xFFFFFFFF for x, y in zip(chacha_rounds(start), start)))
+
+
+def hchacha(key, nonce):
+    s = chacha_rounds(chacha_start(key, struct.unpack("<4I", nonce)))
+    return struct.pack("<8I", *s[:4], *s[12:])
 
 
 def poly1305(key, message):
@@ -73,8 +87,7 @@ def pad16(data):
     return data + bytes(-len(data) % 16)
 
 
-def aead(key, plain, ad):
-    nonce = bytes(12)
+def aead(key, plain, ad, nonce=bytes(12)):
     cipher = b""
     for i in range(0, len(plain), 64):
         block = chacha_block(key, 1 + i // 64, nonce)
@@ -87,16 +100,20 @@ def hash_(*parts):
     return hashlib.blake2s(b"".join(parts)).digest()
 
 
+def mac(key, data):
+    return hashlib.blake2s(data, key=key, digest_size=16).digest()
+
+
 def kdf(key, data, count):
-    mac = lambda k, d: hmac.new(k, d, hashlib.blake2s).digest()
-    secret, out, last = mac(key, data), [], b""
+    keyed = lambda k, d: hmac.new(k, d, hashlib.blake2s).digest()
+    secret, out, last = keyed(key, data), [], b""
     for i in range(1, count + 1):
-        last = mac(secret, last + bytes([i]))
+        last = keyed(secret, last + bytes([i]))
         out.append(last)
     return out
 
 
-def main():
+def handshake():
     static_i, static_r = bytes([0x11] * 32), bytes([0x22] * 32)
     ephemeral_i, ephemeral_r = bytes([0x33] * 32), bytes([0x44] * 32)
     psk = bytes([0x55] * 32)
@@ -130,5 +147,23 @@ def main():
     print("receive", receive.hex())
 
 
+def cookies():
+    public_key = bytes([1, 2, 3]).ljust(32, b"\0")
+    secret, nonce = bytes([9, 9]).ljust(32, b"\0"), bytes([7]).ljust(24, b"\0")
+    message = struct.pack("<II", 1, 0x12345678).ljust(116, b"\0")
+    message += mac(hash_(b"mac1----", public_key), message)
+    print("mac1", message[116:].hex())
+    for name, address in (
+        ("ipv4", bytes([192, 0, 2, 1])),
+        ("ipv6", bytes.fromhex("20010db8000000000000000000000001")),
+    ):
+        cookie = mac(secret, address + struct.pack(">H", 51820))
+        key = hchacha(hash_(b"cookie--", public_key), nonce[:16])
+        sealed = aead(key, cookie, message[116:], bytes(4) + nonce[16:])
+        print(name, "reply", (struct.pack("<II", 3, 0x12345678) + nonce + sealed).hex())
+        print(name, "mac2", mac(cookie, message).hex())
+
+
 if __name__ == "__main__":
-    main()
+    handshake()
+    cookies()

@@ -1,5 +1,5 @@
 /* cookie: both sides, addresses, ages, and what a reply is bound to. */
-#include "tests/support/cmocka_all.h"
+#include "tests/support/hex.h"
 
 #include "engine/wg/cookie.h"
 #include "engine/wg/messages.h"
@@ -55,6 +55,34 @@ static void get_cookie(struct fixture *f, uint64_t now)
 static bool mac2_good(const struct fixture *f, const union inet_sockaddr *from)
 {
     return cookie_check_mac2(&f->checker, f->message, sizeof(f->message), from);
+}
+
+/* Computed by tests/vectors/handshake.py. */
+static void known_answers(void **state)
+{
+    static const struct {
+        const char *from, *reply, *mac2;
+    } vectors[] = {
+        {"192.0.2.1",
+         "0300000078563412070000000000000000000000000000000000000000000000"
+         "5fbc46b3d37609d0b2dd7b543787b50bdfdf8743234338b35c03c94c3222d5de",
+         "e5be32190fd5610fcea05aed1a4942f0"},
+        {"2001:db8::1",
+         "0300000078563412070000000000000000000000000000000000000000000000"
+         "6ab0caf6c2463875a41b685059b055cd132d8de571af2e5886b58811c38aaf33",
+         "7275bd7b7f982d7996296ff609a5fdb5"},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        cookie_maker_init(&f->maker, server_key);
+        f->from = address(vectors[i].from, 51820);
+        cookie_add_macs(&f->maker, f->message, sizeof(f->message), 0);
+        assert_hex(f->message + INITIATION_MAC1, COOKIE_MAC_LEN,
+                   "9af0348f712fdb5b04544f8126dba6d7");
+        get_cookie(f, 0);
+        assert_hex(f->reply, sizeof(f->reply), vectors[i].reply);
+        assert_hex(f->message + INITIATION_LEN - COOKIE_MAC_LEN, COOKIE_MAC_LEN, vectors[i].mac2);
+    }
 }
 
 static void mac1_covers_all_before_it(void **state)
@@ -177,6 +205,7 @@ static void tampered_replies_change_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cookie_test(known_answers),
         cookie_test(mac1_covers_all_before_it),
         cookie_test(mac2_is_zero_without_a_cookie),
         cookie_test(cookie_reply_has_the_layout_of_the_paper),

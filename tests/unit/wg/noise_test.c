@@ -210,6 +210,27 @@ static void another_preshared_key_fails(void **state)
     assert_int_equal(read_second(f, payload), -EBADMSG);
 }
 
+/* Puts a payload into the first message that is encrypted as if ss were zero. */
+static void forge_payload_with_zero_ss(struct handshake_fixture *f)
+{
+    const uint8_t zero[X25519_LEN] = {0};
+    const size_t offset = NOISE_INITIATION_OVERHEAD - NOISE_TAG_LEN;
+    struct side responder = f->responder;
+    uint8_t ephemeral[X25519_LEN];
+    uint8_t remote_static[X25519_LEN];
+    uint8_t key_bytes[NOISE_KEY_LEN];
+    struct aead_key key;
+    struct noise *noise = &responder.noise;
+    const struct aead_ad ad = {.data = noise->hash, .len = HASH_LEN};
+    assert_int_equal(noise_read_initiation_static(noise, &responder.keys, f->message, f->len,
+                                                  ephemeral, remote_static),
+                     0);
+    hash_kdf(noise->chaining_key, zero, sizeof(zero), noise->chaining_key, key_bytes, NULL);
+    aead_key_init(&key, key_bytes);
+    aead_seal(&key, 0, &ad, f->message + offset, f->len - offset - NOISE_TAG_LEN,
+              f->message + offset);
+}
+
 static void zero_secrets_fail(void **state)
 {
     struct handshake_fixture *f = *state;
@@ -228,6 +249,14 @@ static void zero_secrets_fail(void **state)
     /* es, by the initiator's ephemeral key */
     assert_int_equal(write_first(f), 0);
     struct side responder = f->responder;
+    /* ss once more: one who knows that it is zero can make a message that would decrypt. */
+    forge_payload_with_zero_ss(f);
+    memset(f->static_static, 0, sizeof(f->static_static));
+    assert_int_equal(read_first(f, ephemeral, payload), -EBADMSG);
+    memcpy(f->static_static, static_static, sizeof(static_static));
+    f->initiator = initiator;
+    f->responder = responder;
+    assert_int_equal(write_first(f), 0);
     uint8_t first[512];
     memcpy(first, f->message, f->len);
     memset(f->message, 0, X25519_LEN);

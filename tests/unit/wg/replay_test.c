@@ -58,8 +58,8 @@ static void distances_beyond_32_bits(void **state)
 {
     (void)state;
     const uint64_t far = UINT64_C(1) << 32;
-    check_steps({far + 5, true}, {5, false}, {far + 4, true}, {2 * far + 5, true}, {far + 5, false},
-                {2 * far + 4, true});
+    check_steps({far + 5, true}, {5, false}, {4, false}, {far + 4, true}, {2 * far + 5, true},
+                {far + 5, false}, {2 * far + 4, true});
 }
 
 static void ascending(void **state)
@@ -87,6 +87,20 @@ static void descending(void **state)
     assert_true(replay_accept(&replay, 0));
     assert_true(replay_accept(&replay, W + 1));
     assert_false(replay_accept(&replay, 0));
+}
+
+/* A jump of more than the ring leaves nothing of what it went round over. */
+static void jumping_clears_the_whole_ring(void **state)
+{
+    (void)state;
+    for (uint64_t jump = W; jump < W + 4 * REPLAY_WORD_BITS; jump++) {
+        struct replay replay = {0};
+        for (uint64_t i = 0; i <= W; i++)
+            assert_true(replay_accept(&replay, i));
+        assert_true(replay_accept(&replay, W + jump));
+        for (uint64_t i = jump > W ? jump : W + 1; i < W + jump; i++)
+            assert_true(replay_accept(&replay, i));
+    }
 }
 
 #define SPAN 40000
@@ -125,6 +139,7 @@ int main(void)
         cmocka_unit_test(distances_beyond_32_bits),
         cmocka_unit_test(ascending),
         cmocka_unit_test(descending),
+        cmocka_unit_test(jumping_clears_the_whole_ring),
         cmocka_unit_test(random_counters),
     };
     return cmocka_run_group_tests_name("replay", tests, NULL, NULL);

@@ -1,0 +1,188 @@
+/*
+ * What becomes of secrets: each shared secret of a Diffie-Hellman exchange is wiped where it was
+ * computed, and no memory is given back with a key in it. The linker puts the functions here around
+ * X25519, sodium_memzero() and free().
+ */
+#include "tests/sim/network.h"
+
+#include <malloc.h>
+#include <sodium.h>
+
+#define SECRETS_MAX 256
+#define KEY_LEN     32
+
+/* Shared secrets, where they were written; NULL = wiped since. */
+static struct {
+    const uint8_t *at;
+    uint8_t bytes[KEY_LEN];
+} shared[SECRETS_MAX];
+static size_t shared_count;
+
+/* What must not be in freed memory. */
+static uint8_t keys[SECRETS_MAX][KEY_LEN];
+static size_t keys_count;
+static size_t freed_with_key;
+
+int __real_x25519_shared(uint8_t secret[X25519_LEN], const uint8_t private_key[X25519_LEN],
+                         const uint8_t public_key[X25519_LEN]);
+int __wrap_x25519_shared(uint8_t secret[X25519_LEN], const uint8_t private_key[X25519_LEN],
+                         const uint8_t public_key[X25519_LEN]);
+int __wrap_x25519_shared(uint8_t secret[X25519_LEN], const uint8_t private_key[X25519_LEN],
+                         const uint8_t public_key[X25519_LEN])
+{
+    int error = __real_x25519_shared(secret, private_key, public_key);
+    assert_true(shared_count < SECRETS_MAX);
+    shared[shared_count].at = secret;
+    memcpy(shared[shared_count++].bytes, secret, KEY_LEN);
+    return error;
+}
+
+void __real_sodium_memzero(void *memory, size_t len);
+void __wrap_sodium_memzero(void *memory, size_t len);
+void __wrap_sodium_memzero(void *memory, size_t len)
+{
+    const uint8_t *begin = memory;
+    for (size_t i = 0; i < shared_count; i++) {
+        const uint8_t *at = shared[i].at;
+        if (at && at >= begin && at + KEY_LEN <= begin + len &&
+            memcmp(at, shared[i].bytes, KEY_LEN) == 0)
+            shared[i].at = NULL;
+    }
+    __real_sodium_memzero(memory, len);
+}
+
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+void __wrap_free(void *memory)
+{
+    for (size_t i = 0; memory && i < keys_count; i++)
+        if (memmem(memory, malloc_usable_size(memory), keys[i], KEY_LEN))
+            freed_with_key++;
+    __real_free(memory);
+}
+
+static size_t secrets_left(void)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < shared_count; i++)
+        left += shared[i].at != NULL;
+    return left;
+}
+
+static void watch_key(const uint8_t key[KEY_LEN])
+{
+    assert_true(keys_count < SECRETS_MAX);
+    memcpy(keys[keys_count++], key, KEY_LEN);
+}
+
+static void watch_sessions(const struct wg_peer *peer)
+{
+    const struct keypair *const sessions[] = {peer->keypairs.current, peer->keypairs.previous,
+                                              peer->keypairs.next};
+    for (size_t i = 0; i < sizeof(sessions) / sizeof(sessions[0]); i++) {
+        if (!sessions[i])
+            continue;
+        watch_key(sessions[i]->send.bytes);
+        watch_key(sessions[i]->receive.bytes);
+    }
+}
+
+static int setup(void **state)
+{
+    shared_count = 0;
+    keys_count = 0;
+    freed_with_key = 0;
+    return pair_setup(state);
+}
+
+/* es, ee and se go at once; ss stays, for the next handshake. */
+static void shared_secrets_are_wiped(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    assert_int_equal(shared_count, 8); /* es, ss, ee, se on both sides */
+    assert_int_equal(secrets_left(), 2);
+    wg_peer_remove(pair->a_to_b);
+    wg_peer_remove(pair->b_to_a);
+    assert_int_equal(secrets_left(), 0);
+}
+
+static void failed_handshakes_leave_no_secrets(void **state)
+{
+    struct pair *pair = *state;
+    const uint8_t preshared_key[WG_KEY_LEN] = {1};
+    wg_peer_set_preshared_key(pair->a_to_b, preshared_key);
+    a_sends(pair, 1);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->b->delivered, 0);
+    assert_int_equal(secrets_left(), 2);
+}
+
+static void keys_do_not_outlive_their_sessions(void **state)
+{
+    struct pair *pair = *state;
+    uint8_t preshared_key[WG_KEY_LEN];
+    node_random(pair->a, preshared_key, sizeof(preshared_key));
+    wg_peer_set_preshared_key(pair->a_to_b, preshared_key);
+    wg_peer_set_preshared_key(pair->b_to_a, preshared_key);
+    pair_connect(pair);
+    watch_sessions(pair->a_to_b);
+    watch_sessions(pair->b_to_a);
+    network_run(pair->network, S(130));
+    a_sends(pair, 1); /* which renews the session */
+    network_run(pair->network, S(1));
+    watch_sessions(pair->a_to_b);
+    watch_sessions(pair->b_to_a);
+    network_run(pair->network, S(600));
+    assert_null(pair->a_to_b->keypairs.current);
+    assert_int_equal(freed_with_key, 0);
+}
+
+static void keys_do_not_outlive_their_device(void **state)
+{
+    struct pair *pair = *state;
+    uint8_t preshared_key[WG_KEY_LEN];
+    node_random(pair->a, preshared_key, sizeof(preshared_key));
+    wg_peer_set_preshared_key(pair->a_to_b, preshared_key);
+    wg_peer_set_preshared_key(pair->b_to_a, preshared_key);
+    pair_connect(pair);
+    network_run(pair->network, S(130));
+    pair->network->loss_per_mille = 1000;
+    a_sends(pair, 1); /* so that there is a handshake, too */
+    assert_int_equal(pair->a_to_b->handshake.state, HANDSHAKE_CREATED_INITIATION);
+    watch_sessions(pair->a_to_b);
+    watch_key(preshared_key);
+    watch_key(pair->a->device->keys.private_key);
+    watch_key(pair->a_to_b->handshake.static_static);
+    watch_key(pair->a_to_b->handshake.ephemeral.private_key);
+    watch_key(pair->a_to_b->handshake.noise.chaining_key);
+    wg_device_free(pair->a->device);
+    assert_int_equal(freed_with_key, 0);
+    assert_int_equal(wg_device_new(&node_ops, pair->a, &pair->a->device), 0);
+}
+
+/* What the four above rely on. */
+static void keys_in_freed_memory_are_noticed(void **state)
+{
+    (void)state;
+    const uint8_t key[KEY_LEN] = {1, 2, 3};
+    watch_key(key);
+    uint8_t *memory = malloc(100);
+    assert_non_null(memory);
+    memcpy(memory + 60, key, sizeof(key));
+    __asm__ volatile("" ::"r"(memory) : "memory"); /* a store that nobody reads is left out */
+    free(memory);
+    assert_int_equal(freed_with_key, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(shared_secrets_are_wiped, setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(failed_handshakes_leave_no_secrets, setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_sessions, setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_device, setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(keys_in_freed_memory_are_noticed, setup, pair_teardown),
+    };
+    return cmocka_run_group_tests_name("wiping", tests, NULL, NULL);
+}
