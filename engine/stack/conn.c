@@ -12,13 +12,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/*
- * RFC 6928: ten segments, and at most 14600 bytes unless that were less than two. lwIP starts with
- * at most four.
- */
-#define INITIAL_WINDOW_SEGMENTS 10
-#define INITIAL_WINDOW_BYTES    14600
-
 /* A peer may not make us send smaller segments than this by announcing a tiny MSS. */
 #define SEND_MSS_MIN 64
 
@@ -40,6 +33,7 @@ static void bury(struct stack_conn *conn)
     merge_clear(conn);
     rxqueue_clear(&conn->rx);
     window_close(&conn->window);
+    sender_fini(&conn->sender);
     if (conn->is_ready)
         TAILQ_REMOVE(&stack->ready, conn, ready_link);
     if (conn->is_blocked)
@@ -77,8 +71,9 @@ struct stack_conn *conn_new(struct stack *stack, const struct flow *flow)
     if (!stack->telling)
         conn_free_dead(stack);
     conn = calloc(1, sizeof(*conn));
-    if (conn == NULL) {
+    if (conn == NULL || timers_reserve(&stack->timers, stack->stats.connections + 1) != 0) {
         stack->stats.out_of_memory++;
+        free(conn);
         return NULL;
     }
     conn->stack = stack;
@@ -97,18 +92,12 @@ static void tune_pcb(struct stack_conn *conn, struct tcp_pcb *pcb)
     uint16_t headers = conn->node.flow.family == AF_INET ? PACKET_IP4_HEADER + PACKET_TCP_HEADER
                                                          : PACKET_IP6_HEADER + PACKET_TCP_HEADER;
     uint16_t mss_max = (uint16_t)(conn->stack->swap.netif.mtu - headers);
-    uint32_t window;
 
     if (pcb->mss > mss_max)
         pcb->mss = mss_max;
     if (pcb->mss < SEND_MSS_MIN)
         pcb->mss = SEND_MSS_MIN;
-    window = (uint32_t)pcb->mss * INITIAL_WINDOW_SEGMENTS;
-    if (window > INITIAL_WINDOW_BYTES)
-        window = INITIAL_WINDOW_BYTES;
-    if (window < (uint32_t)pcb->mss * 2)
-        window = (uint32_t)pcb->mss * 2;
-    pcb->cwnd = window;
+    sender_open(&conn->sender, pcb, conn->stack->congestion, stack_now(conn->stack));
 }
 
 err_t conn_on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
@@ -235,6 +224,7 @@ static void settle(struct stack_conn *conn, uint64_t now)
     }
     note_progress(conn, now);
     timers_update(&stack->timers, conn, now);
+    timers_set_alarm(&stack->timers, conn, sender_alarm_at(&conn->sender));
     if (conn->write_wait && has_room(conn)) {
         conn->write_wait = false;
         conn->events |= CONN_WRITABLE;
@@ -257,11 +247,13 @@ void conn_leave(struct stack_conn *conn, struct swap *swap)
 
 void conn_input(struct stack_conn *conn, struct pbuf *p)
 {
+    bool is_ack = p->tot_len <= PACKET_TCP_HEADER;
     struct swap swap;
 
     conn_enter(conn, &swap);
+    sender_before_input(&conn->sender, &swap, is_ack);
     swap_tcp_input(&swap, p, &conn->node.flow);
-    recovery_run(&conn->recovery, &swap);
+    sender_after_input(&conn->sender, &swap);
     conn_leave(conn, &swap);
 }
 
@@ -346,11 +338,20 @@ void conn_tick(struct stack_conn *conn, bool slow)
     swap_tcp_fasttmr(&swap);
     if (slow) {
         swap_tcp_slowtmr(&swap);
-        recovery_timeout(&conn->recovery, &swap);
+        sender_slow_timer(&conn->sender, &swap);
         if (swap_pcb(&swap) != NULL)
             adjust_timeout(swap_pcb(&swap));
         keep_half_closed_alive(conn, &swap);
     }
+    conn_leave(conn, &swap);
+}
+
+void conn_alarm(struct stack_conn *conn)
+{
+    struct swap swap;
+
+    conn_enter(conn, &swap);
+    sender_alarm(&conn->sender, &swap);
     conn_leave(conn, &swap);
 }
 

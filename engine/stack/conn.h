@@ -14,8 +14,8 @@
 
 #include "engine/stack/conntable.h"
 #include "engine/stack/merge.h"
-#include "engine/stack/recovery.h"
 #include "engine/stack/rxqueue.h"
+#include "engine/stack/sender.h"
 #include "engine/stack/stack.h"
 #include "engine/stack/swap.h"
 #include "engine/stack/timers.h"
@@ -43,7 +43,7 @@ struct stack_conn {
     struct rxqueue rx;
     struct merge merge;
     struct window window;
-    struct recovery recovery;
+    struct sender sender;
     struct timers_entry timer;
     uint64_t progress_at; /* when a detached connection last got something acknowledged */
     uint32_t lastack;     /* the acknowledgment that progress_at is about */
@@ -105,6 +105,8 @@ err_t conn_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
 void conn_input(struct stack_conn *conn, struct pbuf *p);
 /* One run of lwIP's timers, and the limits on detached connections. */
 void conn_tick(struct stack_conn *conn, bool slow);
+/* The time of sender_alarm_at() has come. */
+void conn_alarm(struct stack_conn *conn);
 /* Tells the owner what was recorded. */
 void conn_dispatch(struct stack_conn *conn);
 /* Ends the connection with a RST; its owner is told error if it is not 0. */

@@ -58,7 +58,7 @@ static void input_conn(struct stack_conn *conn, const struct segment *segment)
     if (merge_add(conn, segment))
         return;
     merge_flush(conn);
-    recovery_note(&conn->recovery, segment);
+    sender_note(&conn->sender, segment);
     /* What may fill a hole is acknowledged at once (RFC 5681, 4.2); lwIP would delay it. */
     if (conn->lists.active != NULL && conn->lists.active->ooseq != NULL)
         conn->ack_due = true;

@@ -25,6 +25,7 @@ struct stack {
     struct isn isn;
     struct inet_addr addresses[STACK_ADDRESSES_MAX];
     size_t addresses_count;
+    enum stack_congestion congestion; /* of connections that are established from now on */
 
     struct conntable table;
     uint8_t *reserved_ports; /* STACK_PORT_BYTES, or NULL = none */

@@ -70,12 +70,21 @@ static err_t output(struct netif *netif, struct pbuf *p)
     struct stack *stack = netif->state;
     struct stack_conn *conn = stack->current;
     struct iovec pieces[OUTPUT_PIECES_MAX];
-    int error = stack->ops.output(stack->ctx, pieces, gather(p, pieces), p->tot_len);
+    int error;
 
+    if (conn != NULL && !sender_may_send(&conn->sender)) {
+        stack->stats.out_of_memory++;
+        return ERR_MEM;
+    }
+    error = stack->ops.output(stack->ctx, pieces, gather(p, pieces), p->tot_len);
     if (error == 0)
         stack->stats.tx_packets++;
-    if (error != -EAGAIN)
-        return ERR_OK; /* sent, or lost as any packet may be */
+    if (error != -EAGAIN) { /* sent, or lost as any packet may be */
+        if (conn != NULL)
+            sender_sent(&conn->sender, conn->lists.active, p, conn->node.flow.family,
+                        stack_now(stack));
+        return ERR_OK;
+    }
     if (conn != NULL && !conn->is_blocked) {
         conn->is_blocked = true;
         TAILQ_INSERT_TAIL(&stack->blocked, conn, blocked_link);
@@ -109,8 +118,7 @@ void stack_resume(struct stack *stack)
         conn->is_blocked = false;
         TAILQ_REMOVE(&stack->blocked, conn, blocked_link);
         conn_enter(conn, &swap);
-        if (swap_pcb(&swap) != NULL)
-            swap_tcp_output(&swap);
+        sender_output(&conn->sender, &swap);
         done = done || conn->is_blocked;
         conn_leave(conn, &swap);
     }
@@ -138,6 +146,7 @@ int stack_new(const struct stack_config *config, const struct stack_ops *ops, vo
     memcpy(stack->addresses, config->addresses,
            config->addresses_count * sizeof(*config->addresses));
     stack->addresses_count = config->addresses_count;
+    stack->congestion = config->congestion;
     isn_init(&stack->isn);
     stack->ip_id = (uint16_t)randombytes_uniform(UINT16_MAX);
     swap_init();
@@ -175,6 +184,7 @@ void stack_free(struct stack *stack)
     }
     conn_free_dead(stack);
     conntable_fini(&stack->table);
+    timers_fini(&stack->timers);
     free(stack->reserved_ports);
     isn_fini(&stack->isn);
     free(stack);
@@ -217,6 +227,11 @@ bool stack_is_quiet(const struct stack *stack)
             return false;
     }
     return true;
+}
+
+void stack_set_congestion(struct stack *stack, enum stack_congestion congestion)
+{
+    stack->congestion = congestion;
 }
 
 const struct stack_stats *stack_stats(const struct stack *stack)

@@ -51,10 +51,17 @@ struct stack_ops {
     bool (*stranger)(void *ctx, const uint8_t *packet, size_t len);
 };
 
+/* How connections find out what the path takes. */
+enum stack_congestion {
+    STACK_CUBIC, /* loss-based: RFC 9438 */
+    STACK_BBR,   /* by a model of the path, paced: for paths that lose packets at random */
+};
+
 struct stack_config {
     const struct inet_addr *addresses; /* the first one of a family is the default source */
     size_t addresses_count;
     uint16_t mtu;
+    enum stack_congestion congestion;
 };
 
 struct stack_stats {
@@ -106,6 +113,9 @@ int stack_reserve_ports(struct stack *stack, const uint8_t ports[STACK_PORT_BYTE
 
 /* Whether every byte that was written has arrived: connections are closed, or in TIME_WAIT. */
 bool stack_is_quiet(const struct stack *stack);
+
+/* For connections that are established from now on; those that are go on as they are. */
+void stack_set_congestion(struct stack *stack, enum stack_congestion congestion);
 
 const struct stack_stats *stack_stats(const struct stack *stack);
 

@@ -205,12 +205,9 @@ size_t conn_send_space(const struct stack_conn *conn)
 
     if (!is_writable_state(pcb) || conn->fin_wanted || (pcb->flags & TF_CLOSEPEND) != 0)
         return 0;
-    /* What the path can use twice over: more would only wait, and cost memory. */
-    limit = (size_t)pcb->cwnd * 2;
+    limit = sender_queue(&conn->sender, pcb);
     if (limit < SEND_QUEUE_MIN)
         limit = SEND_QUEUE_MIN;
-    if (limit > TCP_SND_BUF)
-        limit = TCP_SND_BUF;
     queued = TCP_SND_BUF - pcb->snd_buf;
     /* Two pieces of a write may be shorter than a segment: those at its ends. */
     slots =
@@ -260,7 +257,7 @@ int stack_conn_write(struct stack_conn *conn, const void *data, size_t len)
         return -EPIPE;
     conn_enter(conn, &swap);
     err = write_parts(&swap, data, len);
-    swap_tcp_output(&swap);
+    sender_output(&conn->sender, &swap);
     conn_leave(conn, &swap);
     if (err != ERR_OK) {
         conn->stack->stats.out_of_memory++;

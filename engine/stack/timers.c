@@ -9,6 +9,8 @@
 #include "engine/stack/conn.h"
 #include "engine/stack/internal.h"
 
+#include <stddef.h>
+
 #define TICK_NS   (SWAP_TICK_NS / 2)
 #define SECOND_NS (UINT64_C(1000) * 1000 * 1000)
 
@@ -32,9 +34,22 @@ void timers_init(struct timers *timers, uint64_t now)
         TAILQ_INIT(&timers->wheel[i].conns);
     }
     timers->occupied[0] = timers->occupied[1] = 0;
+    timers->alarms = (struct heap){0};
     timers->phase_ns = randombytes_uniform((uint32_t)SECOND_NS);
     timers->tick = tick_at(timers, now);
     timers->second = second_at(timers, now);
+}
+
+void timers_fini(struct timers *timers)
+{
+    heap_fini(&timers->alarms);
+}
+
+int timers_reserve(struct timers *timers, size_t count)
+{
+    return count > timers->alarms.count
+               ? heap_reserve(&timers->alarms, count - timers->alarms.count)
+               : 0;
 }
 
 /* --- Where a connection belongs -------------------------------------------------------------- */
@@ -101,7 +116,7 @@ static bool any_occupied(const struct timers *timers)
     return (timers->occupied[0] | timers->occupied[1]) != 0;
 }
 
-void timers_remove(struct timers *timers, struct stack_conn *conn)
+static void leave_list(struct timers *timers, struct stack_conn *conn)
 {
     struct timers_list *list = conn->timer.list;
 
@@ -111,6 +126,20 @@ void timers_remove(struct timers *timers, struct stack_conn *conn)
     conn->timer.list = NULL;
     if (list != &timers->busy && TAILQ_EMPTY(&list->conns))
         mark_slot(timers, conn->timer.slot, false);
+}
+
+void timers_remove(struct timers *timers, struct stack_conn *conn)
+{
+    heap_remove(&timers->alarms, &conn->timer.alarm);
+    leave_list(timers, conn);
+}
+
+void timers_set_alarm(struct timers *timers, struct stack_conn *conn, uint64_t at)
+{
+    struct heap_node *alarm = &conn->timer.alarm;
+
+    if (at != 0 && conn_pcb(conn) != NULL && (alarm->position == 0 || at < alarm->key))
+        heap_set(&timers->alarms, alarm, at);
 }
 
 static void insert(struct stack_conn *conn, struct timers_list *list)
@@ -130,7 +159,7 @@ void timers_update(struct timers *timers, struct stack_conn *conn, uint64_t now)
     if (is_busy(conn)) {
         if (conn->timer.list == &timers->busy)
             return;
-        timers_remove(timers, conn);
+        leave_list(timers, conn);
         if (TAILQ_EMPTY(&timers->busy.conns))
             timers->tick = tick_at(timers, now);
         insert(conn, &timers->busy);
@@ -141,7 +170,7 @@ void timers_update(struct timers *timers, struct stack_conn *conn, uint64_t now)
     second = wake_second(timers, conn, now);
     if (conn->timer.list != NULL && conn->timer.list != &timers->busy && conn->timer.slot <= second)
         return;
-    timers_remove(timers, conn);
+    leave_list(timers, conn);
     conn->timer.slot = second;
     insert(conn, &timers->wheel[second % TIMERS_WHEEL_SLOTS]);
     mark_slot(timers, second, true);
@@ -156,7 +185,7 @@ static bool is_occupied(const struct timers *timers, uint64_t second)
     return (timers->occupied[slot / 64] >> (slot % 64) & 1) != 0;
 }
 
-uint64_t timers_deadline(const struct timers *timers)
+static uint64_t tick_deadline(const struct timers *timers)
 {
     if (!TAILQ_EMPTY(&timers->busy.conns))
         return (timers->tick + 1) * TICK_NS - timers->phase_ns;
@@ -165,6 +194,33 @@ uint64_t timers_deadline(const struct timers *timers)
     for (uint64_t second = timers->second + 1;; second++) {
         if (is_occupied(timers, second))
             return second * SECOND_NS - timers->phase_ns;
+    }
+}
+
+uint64_t timers_deadline(const struct timers *timers)
+{
+    const struct heap_node *alarm = heap_first(&timers->alarms);
+    uint64_t deadline = tick_deadline(timers);
+
+    return alarm != NULL && alarm->key < deadline ? alarm->key : deadline;
+}
+
+static struct stack_conn *conn_of_alarm(struct heap_node *alarm)
+{
+    return (struct stack_conn *)((char *)alarm - offsetof(struct stack_conn, timer.alarm));
+}
+
+/* One that is set again to a time that has come rings the next time. */
+static void run_alarms(struct timers *timers, uint64_t now)
+{
+    struct heap_node *alarm;
+
+    for (size_t left = timers->alarms.count; left > 0; left--) {
+        alarm = heap_first(&timers->alarms);
+        if (alarm == NULL || alarm->key > now)
+            return;
+        heap_remove(&timers->alarms, alarm);
+        conn_alarm(conn_of_alarm(alarm));
     }
 }
 
@@ -186,7 +242,7 @@ static void run_slot(struct timers *timers, uint64_t second)
     struct stack_conn *conn;
 
     while ((conn = TAILQ_FIRST(&slot->conns)) != NULL && conn->timer.slot <= second) {
-        timers_remove(timers, conn);
+        leave_list(timers, conn);
         conn_tick(conn, true);
     }
 }
@@ -198,6 +254,7 @@ void timers_expire(struct timers *timers, uint64_t now)
     /* A slow tick is every second one; when some were missed one of them was slow. */
     bool slow = tick / 2 != timers->tick / 2;
 
+    run_alarms(timers, now);
     if (tick != timers->tick) {
         timers->tick = tick;
         run_busy(timers, slow);

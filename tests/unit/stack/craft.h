@@ -222,6 +222,9 @@ static inline void craft_peer_data(struct craft_peer *peer, const void *data, si
     peer->seq += (uint32_t)len;
 }
 
+/* From the SYN to its answer. */
+#define CRAFT_ROUND_TRIP (20 * MILLISECOND)
+
 /* Connects the stack to the peer: SYN seen, SYN/ACK with window scaling answered. */
 static inline void craft_peer_connect(struct craft_peer *peer, struct end *end)
 {
@@ -233,6 +236,7 @@ static inline void craft_peer_connect(struct craft_peer *peer, struct end *end)
     assert_int_equal(peer->log[0].flags, PACKET_SYN);
     peer->seq = 0xfffffff0; /* wraps soon */
     peer->ack = peer->log[0].seq + 1;
+    peer->now += CRAFT_ROUND_TRIP;
     segment = craft_segment(peer, PACKET_SYN | PACKET_ACK, NULL, 0);
     segment.options = options;
     segment.options_len = sizeof(options);

@@ -12,6 +12,7 @@ static long allocations;
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *p, size_t size);
 void __libc_free(void *p);
 
 static uint64_t failure_seed = 1;
@@ -41,6 +42,14 @@ void *calloc(size_t count, size_t size)
 
     allocations += p != NULL;
     return p;
+}
+
+void *realloc(void *p, size_t size)
+{
+    void *moved = fails() ? NULL : __libc_realloc(p, size);
+
+    allocations += p == NULL && moved != NULL;
+    return moved;
 }
 
 void free(void *p)

@@ -1,0 +1,44 @@
+/*
+ * congestion: the table of controls.
+ */
+#include "engine/stack/congestion.h"
+
+#include <stddef.h>
+
+static const struct congestion_control *const controls[] = {
+    [STACK_CUBIC] = &cubic_control,
+    [STACK_BBR] = &bbr_control,
+};
+
+const struct congestion_control *congestion_find(enum stack_congestion kind)
+{
+    return controls[kind];
+}
+
+static uint32_t initial_window(uint32_t mss)
+{
+    uint32_t window = mss * CONGESTION_INITIAL_SEGMENTS;
+
+    if (window > CONGESTION_INITIAL_BYTES)
+        window = CONGESTION_INITIAL_BYTES;
+    return window > mss * 2 ? window : mss * 2;
+}
+
+void congestion_open(struct congestion *congestion, enum stack_congestion kind, uint32_t mss,
+                     uint32_t now_us)
+{
+    *congestion = (struct congestion){
+        .control = congestion_find(kind),
+        .mss = mss,
+        .window = initial_window(mss),
+        .threshold = CONGESTION_NO_THRESHOLD,
+    };
+    congestion->control->open(congestion, now_us);
+}
+
+void congestion_set_mss(struct congestion *congestion, uint32_t mss)
+{
+    congestion->mss = mss;
+    if (congestion->window < mss * 2)
+        congestion->window = mss * 2;
+}

@@ -1,0 +1,295 @@
+/*
+ * flight: owns the ring of records.
+ *
+ *   (sent) ─▶ on the way ─▶ arrived ─▶ (acknowledged: the record is gone)
+ *                │  ▲          ▲
+ *                ▼  │ (sent)   │
+ *               lost ──────────┘
+ *
+ * Segments are usually sent again as they were. Where lwIP has cut or extended one since, the
+ * records that it touches stand for it: what that costs is a byte sent needlessly, never a byte
+ * that is not sent.
+ */
+#include "engine/stack/flight.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORDS_MIN 16
+/* An empty ring of more records than this is given back. */
+#define RECORDS_KEEP 64
+
+void flight_fini(struct flight *flight)
+{
+    free(flight->records);
+    *flight = (struct flight){0};
+}
+
+/* --- Sending --------------------------------------------------------------------------------- */
+
+int flight_reserve(struct flight *flight)
+{
+    uint32_t capacity = flight->capacity > 0 ? flight->capacity * 2 : RECORDS_MIN;
+    struct flight_record *records;
+
+    if (flight->count < flight->capacity)
+        return 0;
+    if (capacity > FLIGHT_RECORDS_MAX)
+        return -ENOMEM;
+    records = malloc(capacity * sizeof(*records));
+    if (records == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < flight->count; i++)
+        records[i] = *flight_at(flight, i);
+    free(flight->records);
+    flight->records = records;
+    flight->capacity = capacity;
+    flight->head = 0;
+    return 0;
+}
+
+/* The first record that ends behind seq; count if there is none. */
+static uint32_t find(const struct flight *flight, uint32_t seq)
+{
+    uint32_t low = 0, high = flight->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (flight_after(flight_end(flight_at(flight, middle)), seq))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void stamp(const struct flight *flight, struct flight_record *record, uint32_t now_us)
+{
+    record->sent_us = now_us;
+    record->delivered = flight->delivered;
+    record->delivered_us = flight->delivered_us;
+    record->first_sent_us = flight->first_sent_us;
+    record->marks = (uint8_t)(record->marks & ~FLIGHT_APP_LIMITED);
+    if (flight->app_limited != 0)
+        record->marks |= FLIGHT_APP_LIMITED;
+}
+
+static void resend(struct flight *flight, struct flight_record *record, uint32_t now_us)
+{
+    if ((record->marks & FLIGHT_ARRIVED) != 0)
+        return;
+    if ((record->marks & FLIGHT_LOST) != 0) {
+        record->marks = (uint8_t)(record->marks & ~FLIGHT_LOST);
+        flight->lost -= record->len;
+        flight->pipe += record->len;
+    }
+    record->marks |= FLIGHT_RESENT;
+    stamp(flight, record, now_us);
+}
+
+static void append(struct flight *flight, uint32_t seq, uint32_t len, uint32_t now_us)
+{
+    struct flight_record *record;
+
+    if (flight->count == flight->capacity)
+        return; /* flight_reserve() was not asked: nothing is known of this one */
+    record = flight_at(flight, flight->count);
+    *record = (struct flight_record){.seq = seq, .len = (uint16_t)len};
+    stamp(flight, record, now_us);
+    flight->count++;
+    flight->pipe += len;
+}
+
+bool flight_sent(struct flight *flight, uint32_t seq, uint32_t len, uint32_t now_us)
+{
+    uint32_t end = seq + len;
+    uint32_t sent_end = flight->count > 0 ? flight_end(flight_at(flight, flight->count - 1)) : seq;
+    bool again = flight->count > 0 && flight_after(sent_end, seq);
+
+    if (flight->pipe == 0) {
+        flight->first_sent_us = now_us;
+        flight->delivered_us = now_us;
+    }
+    if (again) {
+        for (uint32_t i = find(flight, seq); i < flight->count; i++) {
+            if (!flight_after(end, flight_at(flight, i)->seq))
+                break;
+            resend(flight, flight_at(flight, i), now_us);
+        }
+    }
+    if (!again)
+        append(flight, seq, len, now_us);
+    else if (flight_after(end, sent_end))
+        append(flight, sent_end, end - sent_end, now_us);
+    return again;
+}
+
+void flight_app_limited(struct flight *flight)
+{
+    flight->app_limited = flight->delivered + flight->pipe;
+    if (flight->app_limited == 0)
+        flight->app_limited = 1;
+}
+
+/* --- Arriving -------------------------------------------------------------------------------- */
+
+/* len bytes of the record, which were not known to have arrived, have. */
+static void deliver(struct flight *flight, const struct flight_record *record, uint32_t len,
+                    uint32_t now_us, struct flight_sample *sample)
+{
+    uint32_t end = flight_end(record);
+    bool first = sample->delivered == 0;
+
+    if ((record->marks & FLIGHT_LOST) != 0)
+        flight->lost -= len;
+    else
+        flight->pipe -= len;
+    flight->delivered += len;
+    sample->delivered += len;
+    if ((record->marks & FLIGHT_RESENT) == 0) {
+        sample->rtt_us = now_us != record->sent_us ? now_us - record->sent_us : 1;
+        if (flight_after(flight->highest, end))
+            sample->reordered = true;
+    }
+    if (first || flight_after(record->sent_us, sample->sent_us) ||
+        (record->sent_us == sample->sent_us && flight_after(end, sample->end))) {
+        uint32_t send_us = record->sent_us - record->first_sent_us;
+        uint32_t ack_us = now_us - record->delivered_us;
+
+        sample->sent_us = record->sent_us;
+        sample->end = end;
+        sample->resent = (record->marks & FLIGHT_RESENT) != 0;
+        sample->prior_delivered = record->delivered;
+        sample->interval_us = send_us > ack_us ? send_us : ack_us;
+        sample->app_limited = (record->marks & FLIGHT_APP_LIMITED) != 0;
+    }
+}
+
+/* Takes len bytes off the front of the oldest record. */
+static void acknowledge(struct flight *flight, uint32_t len, uint32_t now_us,
+                        struct flight_sample *sample)
+{
+    struct flight_record *record = flight_at(flight, 0);
+    bool arrived = (record->marks & FLIGHT_ARRIVED) != 0;
+
+    if (!arrived)
+        deliver(flight, record, len, now_us, sample);
+    else
+        flight->arrived -= len;
+    record->seq += len;
+    record->len = (uint16_t)(record->len - len);
+    if (record->len > 0)
+        return;
+    flight->arrived_count -= arrived;
+    flight->head = (flight->head + 1) & (flight->capacity - 1);
+    flight->count--;
+}
+
+static void acknowledge_to(struct flight *flight, uint32_t ack, uint32_t now_us,
+                           struct flight_sample *sample)
+{
+    while (flight->count > 0 && flight_after(ack, flight_at(flight, 0)->seq)) {
+        const struct flight_record *record = flight_at(flight, 0);
+        uint32_t len = ack - record->seq;
+
+        acknowledge(flight, len < record->len ? len : record->len, now_us, sample);
+    }
+}
+
+/* A segment counts as arrived when all of it has. */
+static void report(struct flight *flight, const struct sack_block *block, uint32_t now_us,
+                   struct flight_sample *sample)
+{
+    for (uint32_t i = find(flight, block->left); i < flight->count; i++) {
+        struct flight_record *record = flight_at(flight, i);
+
+        if (flight_after(flight_end(record), block->right))
+            break;
+        if ((record->marks & FLIGHT_ARRIVED) != 0 || flight_after(block->left, record->seq))
+            continue;
+        deliver(flight, record, record->len, now_us, sample);
+        record->marks = (uint8_t)((record->marks & ~FLIGHT_LOST) | FLIGHT_ARRIVED);
+        flight->arrived += record->len;
+        flight->arrived_count++;
+    }
+}
+
+/* RFC 2883, 4: the first block is below the acknowledgment, or inside the second. */
+static bool is_duplicate(uint32_t ack, const struct sack_block *blocks, int count)
+{
+    if (count == 0)
+        return false;
+    if (!flight_after(blocks[0].right, ack))
+        return true;
+    return count > 1 && !flight_after(blocks[1].left, blocks[0].left) &&
+           !flight_after(blocks[0].right, blocks[1].right);
+}
+
+/* Blocks of what was never sent, or backwards, mean nothing. */
+static bool is_sane(const struct flight *flight, const struct sack_block *block)
+{
+    return flight->count > 0 && flight_after(block->right, block->left) &&
+           !flight_after(block->right, flight_end(flight_at(flight, flight->count - 1)));
+}
+
+void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *blocks, int count,
+                  uint32_t now_us, struct flight_sample *sample)
+{
+    *sample = (struct flight_sample){.prior_pipe = flight->pipe};
+    sample->duplicate = is_duplicate(ack, blocks, count);
+    if (flight->count == 0)
+        return;
+    if (flight->delivered == 0 && flight->arrived_count == 0)
+        flight->highest = flight_at(flight, 0)->seq;
+    acknowledge_to(flight, ack, now_us, sample);
+    for (int i = 0; i < count; i++) {
+        if (is_sane(flight, &blocks[i]))
+            report(flight, &blocks[i], now_us, sample);
+    }
+    for (int i = 0; i < count; i++) {
+        if (is_sane(flight, &blocks[i]) && flight_after(blocks[i].right, flight->highest))
+            flight->highest = blocks[i].right;
+    }
+    if (flight_after(ack, flight->highest))
+        flight->highest = ack;
+    if (sample->delivered > 0) {
+        flight->delivered_us = now_us;
+        flight->first_sent_us = sample->sent_us;
+    }
+    if (flight->app_limited != 0 && flight_after(flight->delivered, flight->app_limited))
+        flight->app_limited = 0;
+    if (flight->count == 0 && flight->capacity > RECORDS_KEEP) {
+        free(flight->records);
+        flight->records = NULL;
+        flight->capacity = flight->head = 0;
+    }
+}
+
+/* --- Losing ---------------------------------------------------------------------------------- */
+
+void flight_lose(struct flight *flight, struct flight_record *record)
+{
+    if ((record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST)) != 0)
+        return;
+    record->marks |= FLIGHT_LOST;
+    flight->pipe -= record->len;
+    flight->lost += record->len;
+}
+
+void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us)
+{
+    for (uint32_t i = 0; i < flight->count; i++) {
+        struct flight_record *record = flight_at(flight, i);
+
+        if (forget && (record->marks & FLIGHT_ARRIVED) != 0) {
+            record->marks = (uint8_t)(record->marks & ~FLIGHT_ARRIVED);
+            flight->arrived -= record->len;
+            flight->arrived_count--;
+            flight->pipe += record->len;
+        }
+        if ((record->marks & FLIGHT_RESENT) == 0 || record->sent_us != now_us)
+            flight_lose(flight, record);
+    }
+}

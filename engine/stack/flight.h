@@ -1,0 +1,114 @@
+/*
+ * flight: what a connection has sent and its peer has not acknowledged yet: the sender's scoreboard
+ * (RFC 6675) and the stamps of delivery-rate estimation
+ * (draft-cheng-iccrg-delivery-rate-estimation, section 3).
+ *
+ * It has one record per segment, in the order of sequence numbers, in a ring that grows with the
+ * window. It knows nothing of lwIP: it is told what was sent and what the peer reports, and tells
+ * what that means. Times are microseconds and counts of bytes are modulo 2^32: both are only
+ * compared within a window.
+ */
+#ifndef MANYTUN_ENGINE_STACK_FLIGHT_H
+#define MANYTUN_ENGINE_STACK_FLIGHT_H
+
+#include "engine/stack/packet.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* More records than lwIP queues segments (TCP_SND_QUEUELEN): a bound, not a limit that is met. */
+#define FLIGHT_RECORDS_MAX 8192
+
+enum flight_marks {
+    FLIGHT_ARRIVED = 1 << 0, /* reported by SACK */
+    FLIGHT_LOST = 1 << 1,    /* to be sent again */
+    FLIGHT_RESENT = 1 << 2,  /* sent more than once */
+    FLIGHT_APP_LIMITED = 1 << 3,
+};
+
+struct flight_record {
+    uint32_t seq;
+    uint16_t len;          /* SYN and FIN count */
+    uint8_t marks;         /* enum flight_marks */
+    uint32_t sent_us;      /* the last time */
+    uint32_t delivered;    /* struct flight's, when it was sent */
+    uint32_t delivered_us; /* likewise */
+    uint32_t first_sent_us;
+};
+
+/* Embedded in a connection; all zero is valid and empty. */
+struct flight {
+    struct flight_record *records;
+    uint32_t capacity; /* a power of two, or 0 */
+    uint32_t head;     /* index of the oldest */
+    uint32_t count;
+
+    uint32_t pipe;    /* bytes believed to be on the way: neither arrived nor lost */
+    uint32_t arrived; /* bytes reported by SACK */
+    uint32_t lost;    /* bytes to be sent again */
+    uint32_t arrived_count;
+    uint32_t highest; /* one behind the last byte that is known to have arrived */
+
+    uint32_t delivered;     /* bytes that have arrived, ever */
+    uint32_t delivered_us;  /* when that last grew */
+    uint32_t first_sent_us; /* when the segment that was delivered last had been sent */
+    uint32_t app_limited;   /* until so many are delivered rates tell of the writer; 0 = not */
+};
+
+/* What one acknowledgment brought. */
+struct flight_sample {
+    uint32_t delivered;  /* bytes that are now known to have arrived */
+    uint32_t prior_pipe; /* before */
+    uint32_t rtt_us;     /* of the newest segment that was sent only once; 0 = none */
+    bool reordered;      /* a segment that was sent once arrived behind later ones */
+    bool duplicate;      /* the peer got something twice (D-SACK, RFC 2883) */
+
+    /* The newest segment of them all, if any was delivered. */
+    uint32_t sent_us;
+    uint32_t end;
+    bool resent;
+    /* The bytes between prior_delivered and now were delivered in interval_us. */
+    uint32_t prior_delivered;
+    uint32_t interval_us;
+    bool app_limited;
+};
+
+void flight_fini(struct flight *flight);
+
+/* Makes room for one more segment. 0 or -ENOMEM. */
+int flight_reserve(struct flight *flight);
+/*
+ * A segment was sent, for the first time or again. Needs the room that flight_reserve() makes.
+ * Returns true when it had been sent before.
+ */
+bool flight_sent(struct flight *flight, uint32_t seq, uint32_t len, uint32_t now_us);
+/* Everything before ack and inside the blocks has arrived. */
+void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *blocks, int count,
+                  uint32_t now_us, struct flight_sample *sample);
+/* The record is to be sent again. */
+void flight_lose(struct flight *flight, struct flight_record *record);
+/*
+ * The retransmission timer ran out: all that has not arrived is lost, but what was sent again just
+ * now. forget: what the peer has reported is not believed any longer (RFC 2018, 8).
+ */
+void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us);
+/* The writer leaves the path unused: rates until here tell of the writer. */
+void flight_app_limited(struct flight *flight);
+
+static inline struct flight_record *flight_at(const struct flight *flight, uint32_t index)
+{
+    return &flight->records[(flight->head + index) & (flight->capacity - 1)];
+}
+
+static inline uint32_t flight_end(const struct flight_record *record)
+{
+    return record->seq + record->len;
+}
+
+/* a is later than b, or beyond it; modulo 2^32. */
+static inline bool flight_after(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) > 0;
+}
+
+#endif

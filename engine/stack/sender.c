@@ -1,0 +1,515 @@
+/*
+ * sender: the one place where the scoreboard, loss detection and congestion control meet lwIP.
+ *
+ *   open ──a loss──▶ recovery ──point acknowledged──▶ open
+ *     │                 │                              ▲
+ *     └────timeout──────┴──────────▶ loss ─────────────┘
+ *
+ * lwIP's own control is kept out of the way: it never sees a third duplicate acknowledgment,
+ * measures no round trips, and its congestion window is set here after everything that changes it.
+ * lwIP compares that window with all that is outstanding, so it is what is outstanding plus what
+ * may be sent.
+ */
+#include "engine/stack/sender.h"
+
+#include "engine/stack/swap.h"
+
+#include <string.h>
+
+/* Reports are not believed after more timeouts in a row: the peer may drop what it reported. */
+#define TRUSTED_TIMEOUTS 1
+
+/* How long a peer may hold the acknowledgment of a single segment back (RFC 8985, 7.2). */
+#define DELAYED_ACK_US 200000
+
+#define US_PER_TICK (TCP_SLOW_INTERVAL * 1000u)
+
+static uint32_t to_us(uint64_t ns)
+{
+    return (uint32_t)(ns / 1000);
+}
+
+static uint32_t segment_start(const struct tcp_seg *segment)
+{
+    return lwip_ntohl(segment->tcphdr->seqno);
+}
+
+/* The pcb, if it is one that data flows on and that is controlled here. */
+static struct tcp_pcb *controlled(const struct sender *sender, const struct swap *swap)
+{
+    struct tcp_pcb *pcb = sender->active ? swap_pcb(swap) : NULL;
+
+    return pcb != NULL && pcb->state != TIME_WAIT ? pcb : NULL;
+}
+
+/* --- The round-trip time --------------------------------------------------------------------- */
+
+/* lwIP's timeout is (sa >> 3) + sv, doubled with each timeout. */
+static void set_timeout(const struct sender *sender, struct tcp_pcb *pcb)
+{
+    uint32_t timeout_us = rtt_timeout_us(&sender->rtt);
+    uint32_t ticks = timeout_us / US_PER_TICK + (timeout_us % US_PER_TICK != 0);
+
+    if (timeout_us == 0)
+        return;
+    pcb->sa = 0;
+    pcb->sv = (s16_t)(ticks < INT16_MAX ? ticks : INT16_MAX);
+    if (pcb->nrtx == 0)
+        pcb->rto = pcb->sv;
+}
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+void sender_open(struct sender *sender, struct tcp_pcb *pcb, enum stack_congestion kind,
+                 uint64_t now)
+{
+    congestion_open(&sender->congestion, kind, pcb->mss, to_us(now));
+    pcb->cwnd = sender->congestion.window;
+    sender->active = (pcb->flags & TF_SACK) != 0;
+    if (!sender->active)
+        return;
+    if (sender->handshake_ns != 0)
+        rtt_sample(&sender->rtt, to_us(now - sender->handshake_ns), to_us(now));
+    set_timeout(sender, pcb);
+}
+
+void sender_fini(struct sender *sender)
+{
+    flight_fini(&sender->flight);
+}
+
+uint32_t sender_queue(const struct sender *sender, const struct tcp_pcb *pcb)
+{
+    /* What the path can use twice over: more would only wait, and cost memory. */
+    uint64_t window = sender->active ? sender->congestion.window : pcb->cwnd;
+
+    return window * 2 < TCP_SND_BUF ? (uint32_t)window * 2 : TCP_SND_BUF;
+}
+
+/* --- What was sent --------------------------------------------------------------------------- */
+
+bool sender_may_send(struct sender *sender)
+{
+    return !sender->active || flight_reserve(&sender->flight) == 0;
+}
+
+static void syn_sent(struct sender *sender, uint64_t now)
+{
+    sender->handshake_ns = sender->syn_sent ? 0 : now;
+    sender->syn_sent = true;
+}
+
+void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct pbuf *packet,
+                 uint16_t family, uint64_t now)
+{
+    size_t ip_header = family == AF_INET ? PACKET_IP4_HEADER : PACKET_IP6_HEADER;
+    const uint8_t *tcp = (const uint8_t *)packet->payload + ip_header;
+    struct tcp_hdr header;
+    uint32_t len, flags;
+
+    memcpy(&header, tcp, sizeof(header));
+    flags = TCPH_FLAGS(&header);
+    if ((flags & TCP_SYN) != 0)
+        syn_sent(sender, now);
+    len = (uint32_t)(packet->tot_len - ip_header - TCPH_HDRLEN_BYTES(&header)) +
+          ((flags & TCP_FIN) != 0);
+    /* The byte of a zero-window probe is sent again with its segment. */
+    if (!sender->active || pcb == NULL || len == 0 || pcb->persist_backoff > 0)
+        return;
+    if (flight_sent(&sender->flight, lwip_ntohl(header.seqno), len, to_us(now)) &&
+        sender->state != SENDER_OPEN)
+        sender->undo_left++;
+    sender->moved = true;
+    prr_sent(&sender->congestion.prr, len);
+    if (sender->congestion.rate != 0)
+        pacing_sent(&sender->pacing, sender->congestion.rate, len, now);
+}
+
+/* --- Sending --------------------------------------------------------------------------------- */
+
+/* Sends these alone, whatever the congestion window; what output refuses stays first in line. */
+static void send_again(struct swap *swap, struct tcp_pcb *pcb, struct tcp_seg *segments)
+{
+    struct tcp_seg *unsent = pcb->unsent;
+    uint16_t oversize = pcb->unsent_oversize;
+    struct tcp_seg **tail = &pcb->unsent;
+
+    pcb->unsent = segments;
+    pcb->unsent_oversize = 0;
+    pcb->cwnd = pcb->snd_wnd;
+    swap_tcp_output(swap);
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    *tail = unsent;
+    pcb->unsent_oversize = unsent != NULL ? oversize : 0;
+}
+
+static bool is_lost(const struct flight *flight, const struct tcp_seg *segment, uint32_t *index)
+{
+    uint32_t start = segment_start(segment);
+
+    while (*index < flight->count && !flight_after(flight_end(flight_at(flight, *index)), start))
+        (*index)++;
+    return *index < flight->count && (flight_at(flight, *index)->marks & FLIGHT_LOST) != 0;
+}
+
+/* Takes lost segments off `unacked`, in order, while they fit into room. */
+static struct tcp_seg *take_lost(const struct flight *flight, struct tcp_pcb *pcb, uint32_t room)
+{
+    struct tcp_seg *taken = NULL, **tail = &taken;
+    struct tcp_seg **link = &pcb->unacked;
+    uint32_t index = 0, left = flight->lost;
+
+    while (*link != NULL && left > 0) {
+        struct tcp_seg *segment = *link;
+        uint32_t len = TCP_TCPLEN(segment);
+
+        if (!is_lost(flight, segment, &index)) {
+            link = &segment->next;
+            continue;
+        }
+        if (len > room)
+            break;
+        room -= len;
+        left -= len < left ? len : left;
+        *link = segment->next;
+        segment->next = NULL;
+        *tail = segment;
+        tail = &segment->next;
+    }
+    return taken;
+}
+
+/* Bytes that may be sent now. */
+static uint32_t allowance(const struct sender *sender, uint64_t now)
+{
+    const struct congestion *congestion = &sender->congestion;
+    uint32_t pipe = sender->flight.pipe;
+    uint32_t room = congestion->window > pipe ? congestion->window - pipe : 0;
+    uint32_t burst;
+
+    if (congestion->rate == 0)
+        return room;
+    burst = pacing_allowance(&sender->pacing, congestion->rate, congestion->mss, now);
+    return room < burst ? room : burst;
+}
+
+static void set_window(const struct sender *sender, struct tcp_pcb *pcb, uint32_t room)
+{
+    (void)sender;
+    pcb->cwnd = pcb->snd_nxt - pcb->lastack + room;
+}
+
+static void send_lost(struct sender *sender, struct swap *swap, struct tcp_pcb *pcb, uint32_t room)
+{
+    struct tcp_seg *lost = sender->flight.lost > 0 ? take_lost(&sender->flight, pcb, room) : NULL;
+
+    if (lost != NULL)
+        send_again(swap, pcb, lost);
+}
+
+/* When a tail loss probe is due if nothing arrives (RFC 8985, 7.2); 0 = not before the timeout. */
+static uint64_t probe_time(const struct sender *sender, const struct tcp_pcb *pcb, uint64_t now)
+{
+    uint64_t wait_us = UINT64_C(2) * sender->rtt.smoothed_us;
+
+    if (sender->state != SENDER_OPEN || sender->probing || sender->flight.count == 0 ||
+        sender->flight.arrived_count > 0 || wait_us == 0 || pcb->nrtx > 0)
+        return 0;
+    if (sender->flight.count == 1)
+        wait_us += DELAYED_ACK_US;
+    return wait_us < rtt_timeout_us(&sender->rtt) ? now + wait_us * 1000 : 0;
+}
+
+static void set_alarms(struct sender *sender, const struct tcp_pcb *pcb, uint64_t now)
+{
+    const struct congestion *congestion = &sender->congestion;
+    bool more = pcb->unsent != NULL || sender->flight.lost > 0;
+    bool has_window = congestion->window >= sender->flight.pipe + congestion->mss;
+
+    sender->pace_ns = 0;
+    if (congestion->rate != 0 && more && has_window && sender->pacing.next_ns > now)
+        sender->pace_ns = sender->pacing.next_ns;
+    if (!more && has_window)
+        flight_app_limited(&sender->flight);
+    if (sender->moved)
+        sender->probe_ns = probe_time(sender, pcb, now);
+    sender->moved = false;
+}
+
+void sender_output(struct sender *sender, struct swap *swap)
+{
+    struct tcp_pcb *pcb = controlled(sender, swap);
+
+    if (pcb == NULL) {
+        if (swap_pcb(swap) != NULL)
+            swap_tcp_output(swap);
+        return;
+    }
+    send_lost(sender, swap, pcb, allowance(sender, swap->now));
+    set_window(sender, pcb, allowance(sender, swap->now));
+    swap_tcp_output(swap);
+    set_alarms(sender, pcb, swap->now);
+}
+
+/* --- Recovery -------------------------------------------------------------------------------- */
+
+static void begin_recovery(struct sender *sender, const struct tcp_pcb *pcb, uint32_t prior_pipe,
+                           uint32_t now_us)
+{
+    sender->state = SENDER_RECOVERY;
+    sender->point = pcb->snd_nxt;
+    sender->undo_left = 0;
+    sender->probing = false;
+    sender->congestion.control->loss(&sender->congestion, prior_pipe, now_us);
+}
+
+static void end_recovery(struct sender *sender, uint32_t now_us)
+{
+    sender->state = SENDER_OPEN;
+    sender->congestion.control->recovered(&sender->congestion, now_us);
+    rack_recovered(&sender->rack);
+}
+
+/* Every retransmission was for something that had arrived: it was reordering, or a late timeout. */
+static void note_duplicate(struct sender *sender, uint32_t now_us)
+{
+    if (sender->undo_left == 0 || --sender->undo_left > 0)
+        return;
+    sender->congestion.control->undo(&sender->congestion, now_us);
+    sender->state = SENDER_OPEN;
+    rack_widen(&sender->rack);
+}
+
+/*
+ * The probe was acknowledged. When it was a retransmission, and the peer does not say that it had
+ * the segment, that was lost and the probe has repaired it: still a sign of congestion (7.4).
+ */
+static void check_probe(struct sender *sender, const struct tcp_pcb *pcb,
+                        const struct flight_sample *sample, uint32_t now_us)
+{
+    if (!sender->probing || flight_after(sender->probe_end, pcb->lastack))
+        return;
+    sender->probing = false;
+    if (!sender->probe_resent || sample->duplicate || sender->state != SENDER_OPEN)
+        return;
+    sender->congestion.control->loss(&sender->congestion, sample->prior_pipe, now_us);
+    sender->congestion.control->recovered(&sender->congestion, now_us);
+}
+
+/* Marks what is lost, and begins to recover from it. Returns how many bytes. */
+static uint32_t find_lost(struct sender *sender, const struct tcp_pcb *pcb, uint32_t prior_pipe,
+                          uint64_t now)
+{
+    uint32_t wait_us;
+    uint32_t lost = rack_detect(&sender->rack, &sender->flight, &sender->rtt,
+                                sender->state != SENDER_OPEN, to_us(now), &wait_us);
+
+    sender->reorder_ns = wait_us > 0 ? now + UINT64_C(1000) * wait_us : 0;
+    if (lost > 0 && sender->state == SENDER_OPEN)
+        begin_recovery(sender, pcb, prior_pipe, to_us(now));
+    return lost;
+}
+
+/* --- Acknowledgments ------------------------------------------------------------------------- */
+
+void sender_note(struct sender *sender, const struct segment *segment)
+{
+    sender->blocks_count = segment->sack_count;
+    memcpy(sender->blocks, segment->sack, sizeof(sender->blocks));
+}
+
+void sender_before_input(struct sender *sender, struct swap *swap, bool is_ack)
+{
+    struct tcp_pcb *pcb = controlled(sender, swap);
+    const struct flight *flight = &sender->flight;
+
+    if (pcb == NULL)
+        return;
+    pcb->rttest = 0;
+    pcb->dupacks = 0;
+    pcb->bytes_acked = 0;
+    pcb->ssthresh = 0;
+    /*
+     * lwIP sends while it processes: with the window of before, or, where that could be too much,
+     * nothing, which would cost an acknowledgment that could have gone with data.
+     */
+    if (flight->count > 0 && (is_ack || flight->arrived > 0 || flight->lost > 0 ||
+                              sender->state != SENDER_OPEN || sender->congestion.rate != 0))
+        pcb->cwnd = 0;
+}
+
+/* The rate of a sample (draft-cheng-iccrg-delivery-rate-estimation, 3.3); 0 = it tells nothing. */
+static uint64_t delivery_rate(const struct sender *sender, const struct flight_sample *sample)
+{
+    uint64_t delivered = sender->flight.delivered - sample->prior_delivered;
+
+    if (sample->delivered == 0 || sample->interval_us == 0 ||
+        sample->interval_us < sender->rtt.min_us)
+        return 0;
+    return delivered * 1000000 / sample->interval_us;
+}
+
+static void tell_control(struct sender *sender, const struct flight_sample *sample, uint32_t lost,
+                         uint32_t now_us)
+{
+    const struct congestion_ack ack = {
+        .now_us = now_us,
+        .delivered = sample->delivered,
+        .lost = lost,
+        .prior_pipe = sample->prior_pipe,
+        .pipe = sender->flight.pipe,
+        .rtt_us = sample->rtt_us,
+        .srtt_us = sender->rtt.smoothed_us,
+        .delivered_total = sender->flight.delivered,
+        .prior_delivered = sample->prior_delivered,
+        .rate = delivery_rate(sender, sample),
+        .app_limited = sample->app_limited,
+        .recovering = sender->state != SENDER_OPEN,
+    };
+
+    sender->congestion.control->acked(&sender->congestion, &ack);
+}
+
+static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
+{
+    uint32_t now_us = to_us(now), lost;
+    struct flight_sample sample;
+
+    flight_acked(&sender->flight, pcb->lastack, sender->blocks, sender->blocks_count, now_us,
+                 &sample);
+    if (sample.delivered > 0)
+        sender->moved = true;
+    if (sample.rtt_us > 0)
+        rtt_sample(&sender->rtt, sample.rtt_us, now_us);
+    set_timeout(sender, pcb);
+    rack_update(&sender->rack, &sample, &sender->rtt, now_us);
+    check_probe(sender, pcb, &sample, now_us);
+    if (sample.duplicate)
+        note_duplicate(sender, now_us);
+    if (sender->state != SENDER_OPEN && !flight_after(sender->point, pcb->lastack))
+        end_recovery(sender, now_us);
+    lost = find_lost(sender, pcb, sample.prior_pipe, now);
+    if (sample.delivered > 0 || lost > 0)
+        tell_control(sender, &sample, lost, now_us);
+}
+
+void sender_after_input(struct sender *sender, struct swap *swap)
+{
+    struct tcp_pcb *pcb = controlled(sender, swap);
+
+    if (pcb != NULL) {
+        if (pcb->mss != sender->congestion.mss)
+            congestion_set_mss(&sender->congestion, pcb->mss);
+        if (sender->flight.count > 0)
+            process(sender, pcb, swap->now);
+        if (pcb->unsent != NULL || sender->flight.count > 0)
+            sender_output(sender, swap);
+    }
+    sender->blocks_count = 0;
+}
+
+/* --- Timers ---------------------------------------------------------------------------------- */
+
+/*
+ * On a timeout lwIP puts `unacked` in front of `unsent`. What has been sent before goes back where
+ * it belongs; it may be two sorted runs, of which output had refused one.
+ */
+static void take_back(struct tcp_pcb *pcb)
+{
+    struct tcp_seg **link = &pcb->unacked;
+    struct tcp_seg *segment;
+
+    while ((segment = pcb->unsent) != NULL && flight_after(pcb->snd_nxt, segment_start(segment))) {
+        pcb->unsent = segment->next;
+        if (*link != NULL && flight_after(segment_start(*link), segment_start(segment)))
+            link = &pcb->unacked;
+        while (*link != NULL && flight_after(segment_start(segment), segment_start(*link)))
+            link = &(*link)->next;
+        segment->next = *link;
+        *link = segment;
+    }
+    if (pcb->unsent == NULL)
+        pcb->unsent_oversize = 0;
+}
+
+static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint32_t now_us)
+{
+    tcp_clear_flags(pcb, TF_RTO);
+    flight_lose_all(&sender->flight, pcb->nrtx > TRUSTED_TIMEOUTS, now_us);
+    /* With the window closed lwIP probes with the first of `unsent`. */
+    if (pcb->persist_backoff == 0)
+        take_back(pcb);
+    if (pcb->nrtx <= 1)
+        sender->congestion.control->timeout(&sender->congestion, sender->flight.pipe, now_us);
+    sender->state = SENDER_LOSS;
+    sender->point = pcb->snd_nxt;
+    sender->undo_left = 1;
+    sender->probing = false;
+    sender->probe_ns = 0;
+    sender->reorder_ns = 0;
+}
+
+void sender_slow_timer(struct sender *sender, struct swap *swap)
+{
+    struct tcp_pcb *pcb = controlled(sender, swap);
+
+    if (pcb == NULL)
+        return;
+    if ((pcb->flags & TF_RTO) != 0)
+        timed_out(sender, pcb, to_us(swap->now));
+    else if (pcb->cwnd != pcb->mss || pcb->nrtx == 0)
+        return; /* else lwIP found nothing to send again, and made the window small */
+    sender_output(sender, swap);
+}
+
+uint64_t sender_alarm_at(const struct sender *sender)
+{
+    const uint64_t alarms[] = {sender->reorder_ns, sender->probe_ns, sender->pace_ns};
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < sizeof(alarms) / sizeof(alarms[0]); i++) {
+        if (alarms[i] != 0 && (first == 0 || alarms[i] < first))
+            first = alarms[i];
+    }
+    return first;
+}
+
+/* New data if there is any, or the last segment again: what comes back tells what was lost. */
+static void send_probe(struct sender *sender, struct swap *swap, struct tcp_pcb *pcb)
+{
+    struct flight *flight = &sender->flight;
+    uint32_t before = pcb->snd_nxt;
+
+    sender->probe_ns = 0;
+    if (flight->count == 0)
+        return;
+    set_window(sender, pcb, pcb->mss);
+    swap_tcp_output(swap);
+    sender->probe_resent = pcb->snd_nxt == before;
+    if (sender->probe_resent) {
+        struct flight_record *last = flight_at(flight, flight->count - 1);
+
+        flight_lose(flight, last);
+        send_lost(sender, swap, pcb, last->len);
+    }
+    sender->probing = true;
+    sender->probe_end = pcb->snd_nxt;
+    if (pcb->rtime > 0)
+        pcb->rtime = 0;
+}
+
+void sender_alarm(struct sender *sender, struct swap *swap)
+{
+    struct tcp_pcb *pcb = controlled(sender, swap);
+
+    if (pcb == NULL) {
+        sender->reorder_ns = sender->probe_ns = sender->pace_ns = 0;
+        return;
+    }
+    if (sender->reorder_ns != 0 && sender->reorder_ns <= swap->now)
+        find_lost(sender, pcb, sender->flight.pipe, swap->now);
+    if (sender->probe_ns != 0 && sender->probe_ns <= swap->now)
+        send_probe(sender, swap, pcb);
+    sender_output(sender, swap);
+}

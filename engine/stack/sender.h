@@ -1,0 +1,94 @@
+/*
+ * sender: what a connection sends, and when, beside lwIP.
+ *
+ * lwIP cuts the stream into segments, keeps them until they are acknowledged, and has the timer of
+ * last resort. As a sender it knows only cumulative acknowledgments, Reno, and round trips in units
+ * of its timer. For peers with selective acknowledgments (RFC 2018) all of this is done here:
+ * what is in flight (flight.h), what of it is lost (rack.h), tail loss probes (RFC 8985, 7), the
+ * round-trip time (rtt.h), how much may be sent (congestion.h) and how fast (pacing.h). lwIP learns
+ * it as its congestion window. A peer without selective acknowledgments is left to lwIP's Reno.
+ */
+#ifndef MANYTUN_ENGINE_STACK_SENDER_H
+#define MANYTUN_ENGINE_STACK_SENDER_H
+
+#include "engine/stack/congestion.h"
+#include "engine/stack/flight.h"
+#include "engine/stack/pacing.h"
+#include "engine/stack/packet.h"
+#include "engine/stack/rack.h"
+#include "engine/stack/rtt.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pbuf;
+struct swap;
+struct tcp_pcb;
+
+enum sender_state {
+    SENDER_OPEN,
+    SENDER_RECOVERY, /* from losses that acknowledgments told of */
+    SENDER_LOSS,     /* after a timeout */
+};
+
+/* Embedded in a connection; all zero before sender_open(). */
+struct sender {
+    struct flight flight;
+    struct rtt rtt;
+    struct rack rack;
+    struct congestion congestion;
+    struct pacing pacing;
+
+    struct sack_block blocks[PACKET_SACK_MAX]; /* of the segment that is being processed */
+    int blocks_count;
+
+    uint64_t handshake_ns; /* when our SYN was sent; 0 = not yet, or more than once */
+    uint64_t reorder_ns;   /* when more may be lost; 0 = never, as the next two */
+    uint64_t probe_ns;     /* when to send a tail loss probe */
+    uint64_t pace_ns;      /* when there is more to send */
+
+    uint32_t point;     /* recovery ends when this is acknowledged */
+    uint32_t undo_left; /* retransmissions since it began that were not proved needless */
+    uint32_t probe_end; /* what acknowledges the probe */
+    uint8_t state;      /* enum sender_state */
+    bool active;        /* the connection is established, and the peer has SACK */
+    bool syn_sent;
+    bool probing;      /* a probe was sent, and not acknowledged yet */
+    bool probe_resent; /* it was a retransmission */
+    bool moved;        /* something was sent, or acknowledged, since the probe was last set */
+};
+
+/* The handshake is complete: sets the first window. */
+void sender_open(struct sender *sender, struct tcp_pcb *pcb, enum stack_congestion kind,
+                 uint64_t now);
+void sender_fini(struct sender *sender);
+
+/* Notes the SACK option of a segment; call it before lwIP has the segment. */
+void sender_note(struct sender *sender, const struct segment *segment);
+/*
+ * Around a segment for lwIP, in one swap. is_ack: it has no data, so that nothing will have to be
+ * acknowledged.
+ */
+void sender_before_input(struct sender *sender, struct swap *swap, bool is_ack);
+void sender_after_input(struct sender *sender, struct swap *swap);
+
+/* Sends what may be sent: losses first, then what is new. Instead of tcp_output(). */
+void sender_output(struct sender *sender, struct swap *swap);
+/* Bytes that are worth having in lwIP's queue. */
+uint32_t sender_queue(const struct sender *sender, const struct tcp_pcb *pcb);
+
+/* After lwIP's slow timer, which may have sent something again, in the same swap. */
+void sender_slow_timer(struct sender *sender, struct swap *swap);
+/* When sender_alarm() wants to run, in the stack's time; 0 = never. */
+uint64_t sender_alarm_at(const struct sender *sender);
+void sender_alarm(struct sender *sender, struct swap *swap);
+
+/*
+ * lwIP hands a packet to the interface: before and after it is sent. False: there is no memory to
+ * remember it, and it is to be sent later. pcb may be NULL for a SYN.
+ */
+bool sender_may_send(struct sender *sender);
+void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct pbuf *packet,
+                 uint16_t family, uint64_t now);
+
+#endif

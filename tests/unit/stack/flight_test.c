@@ -1,0 +1,297 @@
+/*
+ * The scoreboard: what is on the way, arrived and lost, and the rates that follow.
+ */
+#include "engine/stack/flight.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define LEN  1000u
+#define BASE 0xfffff000u /* wraps after four segments */
+
+static void transmit(struct flight *flight, uint32_t first, uint32_t count, uint32_t now_us)
+{
+    for (uint32_t i = first; i < first + count; i++) {
+        assert_int_equal(flight_reserve(flight), 0);
+        flight_sent(flight, BASE + i * LEN, LEN, now_us);
+    }
+}
+
+static struct flight_sample ack(struct flight *flight, uint32_t next, uint32_t now_us)
+{
+    struct flight_sample sample;
+
+    flight_acked(flight, BASE + next * LEN, NULL, 0, now_us, &sample);
+    return sample;
+}
+
+static struct flight_sample sack(struct flight *flight, uint32_t next, uint32_t left,
+                                 uint32_t right, uint32_t now_us)
+{
+    const struct sack_block block = {BASE + left * LEN, BASE + right * LEN};
+    struct flight_sample sample;
+
+    flight_acked(flight, BASE + next * LEN, &block, 1, now_us, &sample);
+    return sample;
+}
+
+/* What the counts must always be. */
+static void check(const struct flight *flight)
+{
+    uint32_t pipe = 0, arrived = 0, lost = 0, arrived_count = 0;
+
+    for (uint32_t i = 0; i < flight->count; i++) {
+        const struct flight_record *record = flight_at(flight, i);
+
+        assert_true(record->len > 0);
+        if (i > 0)
+            assert_int_equal(record->seq, flight_end(flight_at(flight, i - 1)));
+        if ((record->marks & FLIGHT_ARRIVED) != 0) {
+            arrived += record->len;
+            arrived_count++;
+            assert_false(record->marks & FLIGHT_LOST);
+        } else if ((record->marks & FLIGHT_LOST) != 0) {
+            lost += record->len;
+        } else {
+            pipe += record->len;
+        }
+    }
+    assert_int_equal(flight->pipe, pipe);
+    assert_int_equal(flight->arrived, arrived);
+    assert_int_equal(flight->lost, lost);
+    assert_int_equal(flight->arrived_count, arrived_count);
+}
+
+static void test_acknowledgments(void **state)
+{
+    struct flight flight = {0};
+    struct flight_sample sample;
+
+    (void)state;
+    transmit(&flight, 0, 10, 1000);
+    assert_int_equal(flight.pipe, 10 * LEN);
+    sample = ack(&flight, 3, 21000);
+    assert_int_equal(sample.delivered, 3 * LEN);
+    assert_int_equal(sample.prior_pipe, 10 * LEN);
+    assert_int_equal(sample.rtt_us, 20000);
+    check(&flight);
+    /* The middle of a segment. */
+    flight_acked(&flight, BASE + 3 * LEN + 400, NULL, 0, 22000, &sample);
+    assert_int_equal(sample.delivered, 400);
+    assert_int_equal(flight.pipe, 7 * LEN - 400);
+    check(&flight);
+    sample = sack(&flight, 3, 6, 8, 23000);
+    assert_int_equal(sample.delivered, 2 * LEN);
+    assert_int_equal(flight.arrived_count, 2);
+    /* The same report again brings nothing, and one of half a segment neither. */
+    assert_int_equal(sack(&flight, 3, 6, 8, 24000).delivered, 0);
+    {
+        const struct sack_block half = {BASE + 8 * LEN, BASE + 8 * LEN + 500};
+
+        flight_acked(&flight, BASE + 3 * LEN, &half, 1, 24000, &sample);
+        assert_int_equal(sample.delivered, 0);
+    }
+    check(&flight);
+    sample = ack(&flight, 10, 25000);
+    assert_int_equal(sample.delivered, 5 * LEN - 400);
+    assert_int_equal(flight.count, 0);
+    assert_int_equal(flight.delivered, 10 * LEN);
+    check(&flight);
+    flight_fini(&flight);
+}
+
+static void test_losses(void **state)
+{
+    struct flight flight = {0};
+    struct flight_sample sample;
+
+    (void)state;
+    transmit(&flight, 0, 6, 0);
+    sack(&flight, 0, 3, 5, 20000);
+    flight_lose(&flight, flight_at(&flight, 0));
+    flight_lose(&flight, flight_at(&flight, 0));
+    flight_lose(&flight, flight_at(&flight, 3)); /* which has arrived */
+    assert_int_equal(flight.lost, LEN);
+    check(&flight);
+    /* Sent again: on the way, and no sample of the round trip (Karn). */
+    assert_true(flight_sent(&flight, BASE, LEN, 30000));
+    assert_int_equal(flight.lost, 0);
+    check(&flight);
+    sample = ack(&flight, 1, 50000);
+    assert_int_equal(sample.rtt_us, 0);
+    assert_true(sample.resent);
+    assert_false(sample.reordered);
+    /* An original that comes behind later ones was reordered. */
+    sample = ack(&flight, 2, 51000);
+    assert_true(sample.reordered);
+    /* A timeout: everything that has not arrived, but what was just sent again. */
+    flight_sent(&flight, BASE + 2 * LEN, LEN, 400000);
+    flight_lose_all(&flight, false, 400000);
+    assert_int_equal(flight.pipe, LEN);
+    assert_int_equal(flight.lost, LEN);
+    assert_int_equal(flight.arrived, 2 * LEN);
+    check(&flight);
+    flight_lose_all(&flight, true, 900000);
+    assert_int_equal(flight.arrived, 0);
+    assert_int_equal(flight.lost, 4 * LEN);
+    check(&flight);
+    flight_fini(&flight);
+}
+
+/* Segments that lwIP has cut, extended or joined since they were sent. */
+static void test_other_borders(void **state)
+{
+    struct flight flight = {0};
+
+    (void)state;
+    transmit(&flight, 0, 4, 0);
+    flight_lose_all(&flight, false, 1);
+    assert_true(flight_sent(&flight, BASE + LEN / 2, LEN, 10)); /* the end of 0, the begin of 1 */
+    check(&flight);
+    assert_int_equal(flight.lost, 2 * LEN);
+    assert_int_equal(flight_reserve(&flight), 0);
+    assert_true(flight_sent(&flight, BASE + 3 * LEN, LEN + 500, 20));
+    check(&flight);
+    assert_int_equal(flight.count, 5);
+    assert_int_equal(flight_end(flight_at(&flight, 4)), BASE + 4 * LEN + 500);
+    flight_fini(&flight);
+}
+
+static void test_false_reports(void **state)
+{
+    static const struct sack_block blocks[] = {
+        {BASE + 5 * LEN, BASE + 20 * LEN}, /* beyond what was sent */
+        {BASE + 6 * LEN, BASE + 5 * LEN},  /* backwards */
+        {BASE - 9 * LEN, BASE + 1},        /* nothing whole */
+        {BASE + 2 * LEN, BASE + 2 * LEN},
+    };
+    struct flight flight = {0};
+    struct flight_sample sample;
+
+    (void)state;
+    flight_acked(&flight, BASE, blocks, 4, 0, &sample);
+    assert_int_equal(sample.delivered, 0);
+    transmit(&flight, 0, 10, 0);
+    flight_acked(&flight, BASE, blocks, 4, 1000, &sample);
+    assert_int_equal(sample.delivered, 0);
+    assert_false(sample.duplicate);
+    check(&flight);
+    flight_fini(&flight);
+}
+
+/* D-SACK (RFC 2883, 4): below the acknowledgment, or inside the second block. */
+static void test_duplicates(void **state)
+{
+    const struct sack_block below = {BASE, BASE + LEN};
+    const struct sack_block inside[] = {{BASE + 5 * LEN, BASE + 6 * LEN},
+                                        {BASE + 4 * LEN, BASE + 8 * LEN}};
+    const struct sack_block apart[] = {{BASE + 9 * LEN, BASE + 10 * LEN},
+                                       {BASE + 4 * LEN, BASE + 8 * LEN}};
+    struct flight flight = {0};
+    struct flight_sample sample;
+
+    (void)state;
+    transmit(&flight, 0, 10, 0);
+    flight_acked(&flight, BASE + 2 * LEN, &below, 1, 1000, &sample);
+    assert_true(sample.duplicate);
+    flight_acked(&flight, BASE + 2 * LEN, inside, 2, 1000, &sample);
+    assert_true(sample.duplicate);
+    assert_int_equal(sample.delivered, 4 * LEN);
+    flight_acked(&flight, BASE + 2 * LEN, apart, 2, 1000, &sample);
+    assert_false(sample.duplicate);
+    flight_fini(&flight);
+}
+
+/* One segment per millisecond, acknowledged 20 ms later: 1000 bytes per millisecond. */
+static void test_delivery_rate(void **state)
+{
+    struct flight flight = {0};
+    struct flight_sample sample = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 200; i++) {
+        transmit(&flight, i, 1, i * 1000);
+        if (i >= 20)
+            sample = ack(&flight, i - 19, i * 1000);
+        if (i > 60) {
+            uint64_t bytes = flight.delivered - sample.prior_delivered;
+
+            assert_int_equal(bytes * 1000 / sample.interval_us, LEN);
+            assert_false(sample.app_limited);
+        }
+    }
+    /* A burst of acknowledgments is not a rate: the time of sending bounds it. */
+    sample = ack(&flight, 200, 205000);
+    assert_true(sample.interval_us >= 19000);
+    flight_app_limited(&flight);
+    transmit(&flight, 200, 1, 206000);
+    assert_true(ack(&flight, 201, 226000).app_limited);
+    transmit(&flight, 201, 1, 230000);
+    assert_false(ack(&flight, 202, 250000).app_limited);
+    flight_fini(&flight);
+}
+
+/* Anything at random: the counts hold, and nothing is read that is not there. */
+static void test_random(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 50; seed++) {
+        struct flight flight = {0};
+        uint32_t next = 0, base = 0;
+
+        srand(seed);
+        for (uint32_t now = 0; now < 4000; now++) {
+            uint32_t span = next - base + 2;
+            uint32_t at = base + (uint32_t)rand() % span;
+
+            switch (rand() % 6) {
+            case 0:
+            case 1:
+                transmit(&flight, next++, 1, now);
+                break;
+            case 2: /* a part of what was sent, across the borders of segments */
+                if (next > base + 1) {
+                    uint32_t part = base + (uint32_t)rand() % (next - base - 1);
+
+                    assert_int_equal(flight_reserve(&flight), 0);
+                    flight_sent(&flight, BASE + part * LEN + 10 * ((uint32_t)rand() % 100), LEN / 2,
+                                now);
+                }
+                break;
+            case 3:
+                sack(&flight, base, at, at + (uint32_t)rand() % 5, now);
+                break;
+            case 4:
+                if (rand() % 4 == 0 && at <= next) {
+                    ack(&flight, at, now);
+                    base = at;
+                } else if (flight.count > 0) {
+                    flight_lose(&flight, flight_at(&flight, (uint32_t)rand() % flight.count));
+                }
+                break;
+            default:
+                if (rand() % 50 == 0)
+                    flight_lose_all(&flight, rand() % 2, now);
+                break;
+            }
+            check(&flight);
+        }
+        flight_fini(&flight);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_acknowledgments), cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_other_borders),   cmocka_unit_test(test_false_reports),
+        cmocka_unit_test(test_duplicates),      cmocka_unit_test(test_delivery_rate),
+        cmocka_unit_test(test_random),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
