@@ -95,6 +95,10 @@ static const struct option_row {
                            "persistent keepalive (default: off)"},
     [OPTION_MTU] = {"max-transmission-unit", 0, 0, ON(COMMAND_RUN), "MTU", "BYTES",
                     "mtu inside the tunnel (default 1420)"},
+    [OPTION_CONGESTION_CONTROL] =
+        {"congestion-control", 0, 0, ON(COMMAND_RUN), "CONGESTION_CONTROL", "cubic|bbr",
+         "how TCP inside the tunnel finds its speed; bbr suits paths that lose packets (default "
+         "cubic)"},
     [OPTION_PCAP] = {"pcap", 0, 0, ON(COMMAND_RUN), "PCAP", "FILE",
                      "write the packets inside the tunnel to this file, for tcpdump and Wireshark"},
     [OPTION_REMOTE] = {"remote", 'r', REPEATABLE | NUMBERED | GREEDY, ON(COMMAND_RUN),

@@ -50,6 +50,7 @@ enum option_id {
     OPTION_SOURCE_PEER_IP,
     OPTION_KEEP_ALIVE,
     OPTION_MTU,
+    OPTION_CONGESTION_CONTROL,
     OPTION_PCAP,
     OPTION_REMOTE,
     OPTION_FORWARD, /* the positional arguments */

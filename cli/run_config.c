@@ -275,6 +275,19 @@ static void read_number(const struct options *options, enum option_id id, unsign
         *out = (uint16_t)number;
 }
 
+static void read_congestion(const struct options *options, enum spec_congestion *out,
+                            struct run_errors *errors)
+{
+    const char *value = options_get(options, OPTION_CONGESTION_CONTROL);
+    if (!value || strcmp(value, spec_congestion_name(SPEC_CUBIC)) == 0)
+        return;
+    if (strcmp(value, spec_congestion_name(SPEC_BBR)) == 0)
+        *out = SPEC_BBR;
+    else
+        error_add(errors, "%s: \"%s\" is neither cubic nor bbr",
+                  options_name(OPTION_CONGESTION_CONTROL), value);
+}
+
 /* As with the predecessor, everything may come from the one peer. */
 static int allow_everything(struct spec_peer *peer)
 {
@@ -335,6 +348,7 @@ int run_config_read(const struct options *options, struct run_config *config,
     read_source(options, config, errors);
     read_number(options, OPTION_KEEP_ALIVE, 0, UINT16_MAX, &peer->keepalive_seconds, errors);
     read_number(options, OPTION_MTU, SPEC_MTU_MIN, SPEC_MTU_MAX, &config->tunnel.mtu, errors);
+    read_congestion(options, &config->tunnel.congestion_control, errors);
     read_forwards(options, config, errors);
     refuse_unavailable(options, errors);
     if (errors->count == 0)

@@ -471,3 +471,8 @@ const char *spec_direction_name(enum spec_direction direction)
 {
     return direction == SPEC_REMOTE ? "remote" : "local";
 }
+
+const char *spec_congestion_name(enum spec_congestion congestion)
+{
+    return congestion == SPEC_BBR ? "bbr" : "cubic";
+}

@@ -41,13 +41,17 @@ struct spec_peer {
     uint16_t keepalive_seconds; /* 0 = off */
 };
 
+/* How TCP connections through a tunnel find out what the path takes (engine/stack/congestion.h). */
+enum spec_congestion { SPEC_CUBIC, SPEC_BBR };
+
 struct spec_tunnel {
     char name[SPEC_NAME_MAX + 1];
     uint8_t private_key[SPEC_KEY_LEN];
     struct inet_prefix addresses[SPEC_ADDRESSES_MAX]; /* of the virtual interface */
     size_t addresses_count;
     uint16_t mtu;
-    uint16_t listen_port; /* outer UDP; 0 = any */
+    enum spec_congestion congestion_control; /* of connections that begin from now on */
+    uint16_t listen_port;                    /* outer UDP; 0 = any */
     /* Where the outer sockets are bound; AF_UNSPEC = the wildcard of both families. */
     struct inet_addr listen_address;
     bool required; /* the service is not ready without it, if it is asked to look (--ready-when) */
@@ -168,8 +172,9 @@ char *spec_key_print(const uint8_t key[SPEC_KEY_LEN], char buf[SPEC_KEY_TEXT]);
  * *shared is set when group or others may read the file.
  */
 int spec_key_read_file(const char *path, uint8_t out[SPEC_KEY_LEN], bool *shared);
-const char *spec_source_name(enum spec_source source);          /* "api", "file" */
-const char *spec_protocol_name(enum spec_protocol protocol);    /* "tcp", "udp" */
-const char *spec_direction_name(enum spec_direction direction); /* "local", "remote" */
+const char *spec_source_name(enum spec_source source);             /* "api", "file" */
+const char *spec_protocol_name(enum spec_protocol protocol);       /* "tcp", "udp" */
+const char *spec_direction_name(enum spec_direction direction);    /* "local", "remote" */
+const char *spec_congestion_name(enum spec_congestion congestion); /* "cubic", "bbr" */
 
 #endif

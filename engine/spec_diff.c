@@ -76,6 +76,8 @@ unsigned spec_tunnel_diff(const struct spec_tunnel *before, const struct spec_tu
         changes |= SPEC_TUNNEL_PEERS;
     if (before->required != after->required)
         changes |= SPEC_TUNNEL_REQUIRED;
+    if (before->congestion_control != after->congestion_control)
+        changes |= SPEC_TUNNEL_CONGESTION;
     return changes;
 }
 

@@ -13,6 +13,7 @@ enum spec_tunnel_change {
     SPEC_TUNNEL_LISTEN = 1 << 2, /* listen_address or listen_port */
     SPEC_TUNNEL_PEERS = 1 << 3,  /* a peer, or their order */
     SPEC_TUNNEL_REQUIRED = 1 << 4,
+    SPEC_TUNNEL_CONGESTION = 1 << 5, /* congestion_control */
 };
 
 /* The changes from one to the other, enum spec_tunnel_change; 0 = none. Names are not compared. */

@@ -280,6 +280,17 @@ static void read_protocol(struct reader *r, const cJSON *value, const struct fie
     *out = choice ? SPEC_UDP : SPEC_TCP;
 }
 
+static void read_congestion(struct reader *r, const cJSON *value, const struct field *field,
+                            void *member)
+{
+    (void)field;
+    enum spec_congestion *out = member;
+    int choice = *out == SPEC_BBR;
+    read_choice(r, value, spec_congestion_name(SPEC_CUBIC), spec_congestion_name(SPEC_BBR),
+                &choice);
+    *out = choice ? SPEC_BBR : SPEC_CUBIC;
+}
+
 /* --- Reading: a peer ------------------------------------------------------------------------- */
 
 static void read_endpoint(struct reader *r, const cJSON *value, const struct field *field,
@@ -457,6 +468,8 @@ static const struct field tunnel_fields[] = {
     {"private_key_file", false, read_key_file, offsetof(struct spec_tunnel, private_key), 0, 0},
     {"addresses", true, read_addresses, 0, 0, 0},
     {"mtu", false, read_u16, offsetof(struct spec_tunnel, mtu), SPEC_MTU_MIN, SPEC_MTU_MAX},
+    {"congestion_control", false, read_congestion, offsetof(struct spec_tunnel, congestion_control),
+     0, 0},
     {"listen_port", false, read_u16, offsetof(struct spec_tunnel, listen_port), 0, 65535},
     {"listen_address", false, read_listen_address, offsetof(struct spec_tunnel, listen_address), 0,
      0},
@@ -669,6 +682,8 @@ static bool fill_tunnel(cJSON *object, const struct spec_tunnel *tunnel, enum sp
     return add_string(object, "name", tunnel->name) && add_private_key(object, tunnel, secrets) &&
            add_prefixes(object, "addresses", tunnel->addresses, tunnel->addresses_count) &&
            add_number(object, "mtu", tunnel->mtu) &&
+           add_string(object, "congestion_control",
+                      spec_congestion_name(tunnel->congestion_control)) &&
            add_number(object, "listen_port", tunnel->listen_port) &&
            (tunnel->listen_address.family == AF_UNSPEC ||
             add_address(object, "listen_address", &tunnel->listen_address)) &&

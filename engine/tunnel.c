@@ -350,6 +350,11 @@ static int add_peer(struct tunnel *tunnel, const struct spec_peer *spec)
     return 0;
 }
 
+static enum stack_congestion congestion_of(const struct spec_tunnel *spec)
+{
+    return spec->congestion_control == SPEC_BBR ? STACK_BBR : STACK_CUBIC;
+}
+
 /* A stack with the definition's addresses, of which the device is told. */
 static int make_stack(struct tunnel *tunnel, const struct spec_tunnel *spec, struct stack **out)
 {
@@ -358,7 +363,8 @@ static int make_stack(struct tunnel *tunnel, const struct spec_tunnel *spec, str
         addresses[i] = spec->addresses[i].addr;
     struct stack_config config = {.addresses = addresses,
                                   .addresses_count = spec->addresses_count,
-                                  .mtu = spec->mtu};
+                                  .mtu = spec->mtu,
+                                  .congestion = congestion_of(spec)};
     struct stack *stack;
     int error = stack_new(&config, &stack_ops, tunnel, &stack);
     if (error)
@@ -569,6 +575,8 @@ int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const i
     unsigned changes = spec_tunnel_diff(&tunnel->spec, spec);
     if (changes & SPEC_TUNNEL_STACK)
         restacked = update_stack(tunnel, spec);
+    if (changes & SPEC_TUNNEL_CONGESTION)
+        stack_set_congestion(tunnel->stack, congestion_of(spec));
     if (changes & (SPEC_TUNNEL_KEY | SPEC_TUNNEL_PEERS))
         peered = update_peers(tunnel, spec);
     spec_tunnel_fini(&tunnel->spec);

@@ -9,7 +9,7 @@ export function shellQuote(text) {
 const FORWARD_FIELDS = [
   'tunnel', 'direction', 'protocol', 'listen', 'target', 'enabled', 'connect_timeout_seconds', 'idle_timeout_seconds',
 ];
-const TUNNEL_FIELDS = ['addresses', 'mtu', 'listen_port', 'listen_address', 'peers'];
+const TUNNEL_FIELDS = ['addresses', 'mtu', 'congestion_control', 'listen_port', 'listen_address', 'peers'];
 
 function pick(object, fields) {
   return Object.fromEntries(fields.filter((field) => object[field] !== undefined).map((field) => [field, object[field]]));

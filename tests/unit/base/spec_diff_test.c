@@ -52,6 +52,11 @@ static void change_required(struct spec_tunnel *t)
     t->required = true;
 }
 
+static void change_congestion(struct spec_tunnel *t)
+{
+    t->congestion_control = SPEC_BBR;
+}
+
 static void change_listen_port(struct spec_tunnel *t)
 {
     t->listen_port = 7;
@@ -127,6 +132,7 @@ static const struct {
     {change_prefix_length, SPEC_TUNNEL_STACK},
     {change_listen_port, SPEC_TUNNEL_LISTEN},
     {change_required, SPEC_TUNNEL_REQUIRED},
+    {change_congestion, SPEC_TUNNEL_CONGESTION},
     {change_listen_address, SPEC_TUNNEL_LISTEN},
     {change_peer_name, SPEC_TUNNEL_PEERS},
     {change_public_key, SPEC_TUNNEL_PEERS},

@@ -76,6 +76,11 @@ static const struct row tunnels[] = {
     {TUNNEL("\"addresses\":[\"fd00::2\"],\"mtu\":1279"), "/mtu", "out_of_range"},
     {TUNNEL("\"addresses\":[\"10.0.0.2\"],\"listen_port\":65536"), "/listen_port", "out_of_range"},
     {TUNNEL("\"addresses\":[\"10.0.0.2\"],\"required\":1"), "/required", "invalid_type"},
+    {TUNNEL("\"addresses\":[\"10.0.0.2\"],\"congestion_control\":\"bbr\""), NULL, NULL},
+    {TUNNEL("\"addresses\":[\"10.0.0.2\"],\"congestion_control\":\"reno\""), "/congestion_control",
+     "invalid_value"},
+    {TUNNEL("\"addresses\":[\"10.0.0.2\"],\"congestion_control\":1"), "/congestion_control",
+     "invalid_type"},
     {TUNNEL("\"addresses\":[\"10.0.0.2\"],\"listen_address\":\"localhost\""), "/listen_address",
      "invalid_address"},
     {TUNNEL("\"addresses\":[\"10.0.0.2\"],\"public_key\":\"" PUBLIC "\""), "/public_key",
@@ -247,8 +252,8 @@ static void test_errors_are_bounded(void **state)
 
 static const char full_tunnel[] =
     "{\"name\":\"home\",\"private_key\":\"" KEY_A "\",\"addresses\":[\"10.9.0.2/24\",\"fd00::2/128"
-    "\"],\"mtu\":1400,\"listen_port\":51820,\"listen_address\":\"127.0.0.1\","
-    "\"required\":true,\"peers\":["
+    "\"],\"mtu\":1400,\"congestion_control\":\"bbr\",\"listen_port\":51820,"
+    "\"listen_address\":\"127.0.0.1\",\"required\":true,\"peers\":["
     "{\"name\":\"gw\",\"public_key\":\"" KEY_B "\",\"preshared_key\":\"" KEY_C
     "\",\"endpoint\":\"[2001:db8::1]:51820\",\"allowed_ips\":[\"192.168.4.0/24\",\"fd01::/64\"],"
     "\"keepalive_seconds\":25},"

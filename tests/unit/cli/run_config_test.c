@@ -91,6 +91,7 @@ static void reads_a_whole_line(void **state)
     struct run_errors errors;
     assert_int_equal(read_line(GOOD "--keep-alive 10 --max-transmission-unit 1400 "
                                     "--preshared-key " KEY " --endpoint-bind-addr 0.0.0.0:5000 "
+                                    "--congestion-control bbr "
                                     "8080:192.168.4.2:80 8081:192.168.4.2:81",
                                &config, &errors),
                      0);
@@ -98,6 +99,7 @@ static void reads_a_whole_line(void **state)
     assert_string_equal(config.forwards[1].name, "forward-2");
     assert_int_equal(config.tunnel.mtu, 1400);
     assert_int_equal(config.tunnel.listen_port, 5000);
+    assert_int_equal(config.tunnel.congestion_control, SPEC_BBR);
     assert_int_equal(config.tunnel.peers[0].keepalive_seconds, 10);
     assert_true(config.tunnel.peers[0].has_preshared_key);
     assert_string_equal(config.tunnel.peers[0].endpoint_host, "vpn.example.org");
@@ -128,6 +130,7 @@ static void tells_every_error(void **state)
         {"", 5, "--private-key-file"},
         {GOOD, 1, "no forward"},
         {GOOD "8080:x", 1, "8080:x"},
+        {GOOD "--congestion-control reno 1:10.0.0.1:1", 1, "neither cubic nor bbr"},
         {GOOD "--private-key-file /nonexistent 1:10.0.0.1:1", 1, "exclude"},
         {"--private-key-file /nonexistent/key --endpoint-public-key " PUBLIC_KEY
          " --endpoint-addr a:1 --source-peer-ip 10.0.0.2 1:10.0.0.1:1",
