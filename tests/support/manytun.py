@@ -16,6 +16,7 @@ from support import wait
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("MANYTUN", ROOT / "build" / "manytun")).absolute()
 FLOOD = BINARY.parent / "tests" / "flood"
+SWARM = BINARY.parent / "tests" / "swarm"
 API_PORT = 8585
 
 _PR_SET_CHILD_SUBREAPER = 36
