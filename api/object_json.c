@@ -91,11 +91,12 @@ static bool add_endpoint(cJSON *object, const struct spec_peer *spec,
     return add_configured_endpoint(object, spec);
 }
 
-static bool add_peer_counters(cJSON *object, const struct counters_peer *counters)
+static bool add_peer_counters(cJSON *object, const struct counters_peer *counters,
+                              const struct peer_totals *totals)
 {
-    return add_counter(object, "rx_bytes_total", &counters->rx_bytes) &&
-           add_counter(object, "tx_bytes_total", &counters->tx_bytes) &&
-           add_counter(object, "handshakes_total", &counters->handshakes) &&
+    return json_add_integer(object, "rx_bytes_total", totals->rx_bytes) &&
+           json_add_integer(object, "tx_bytes_total", totals->tx_bytes) &&
+           json_add_integer(object, "handshakes_total", totals->handshakes) &&
            add_counter(object, "handshakes_given_up_total", &counters->handshakes_given_up) &&
            add_counter_time(object, "last_handshake_at", &counters->last_handshake_unix_ns);
 }
@@ -113,15 +114,17 @@ static bool add_handshake(cJSON *object, const struct supervised_peer *peer)
            json_add_string(handshake, "reason", verdict.reason);
 }
 
-static bool fill_peer(cJSON *object, const struct spec_peer *spec,
+static bool fill_peer(cJSON *object, const struct service_tunnel *tunnel, size_t place,
                       const struct supervised_peer *peer)
 {
     char key[SPEC_KEY_TEXT];
+    const struct spec_peer *spec = &tunnel->spec.peers[place];
+    const struct peer_totals totals = service_peer_totals(tunnel, place);
     return json_add_string(object, "name", spec->name) &&
            json_add_string(object, "public_key", spec_key_print(spec->public_key, key)) &&
            add_endpoint(object, spec, peer->counters) &&
            (peer->counters == NULL ||
-            (add_peer_counters(object, peer->counters) && add_handshake(object, peer)));
+            (add_peer_counters(object, peer->counters, &totals) && add_handshake(object, peer)));
 }
 
 /* What is seen of the peer at this place of the definition. */
@@ -131,7 +134,7 @@ static cJSON *make_peer_status(const struct service_tunnel *tunnel, size_t place
     if (tunnel->supervised != NULL)
         supervisor_peer(tunnel->supervised, place, &supervised);
     cJSON *status = cJSON_CreateObject();
-    if (status != NULL && !fill_peer(status, &tunnel->spec.peers[place], &supervised)) {
+    if (status != NULL && !fill_peer(status, tunnel, place, &supervised)) {
         cJSON_Delete(status);
         status = NULL;
     }

@@ -10,6 +10,7 @@
 
 #include "engine/spec.h"
 #include "server/conditions.h"
+#include "server/peer_totals.h"
 #include "server/problem.h"
 #include "server/supervisor.h"
 
@@ -45,6 +46,7 @@ struct service_tunnel {
     struct condition conditions[TUNNEL_CONDITIONS];
     struct tunnel_totals counted_before; /* by other slots than the present one */
     struct tunnel_totals saved;          /* what the store has */
+    struct peer_tally *peers;            /* of each peer, in the order of the definition */
     bool out_of_reach;                   /* there are peers, and none can be reached */
     int sockets[2];                      /* outer UDP, IPv4 and IPv6; -1 = none */
     uint16_t port;                       /* the outer port that was bound; 0 = none */
@@ -194,7 +196,11 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer);
  * connections that live on with the old workers count after it.
  */
 #define SERVICE_TOTALS_MS 30000
+/* Those of single peers are saved in every round of so many: thousands may be alive. */
+#define SERVICE_PEER_ROUNDS 10
 struct tunnel_totals service_tunnel_totals(const struct service_tunnel *tunnel);
+/* Of the peer at this place of the definition. */
+struct peer_totals service_peer_totals(const struct service_tunnel *tunnel, size_t place);
 struct forward_totals service_forward_totals(const struct service_forward *forward);
 void service_save_totals(struct service *service);
 

@@ -24,6 +24,8 @@ struct service_index {
 struct service_totals {
     struct event *timer;
     size_t next_tunnel, next_forward; /* where the next portion begins */
+    size_t next_peers, next_peer;     /* that of peers: a tunnel, and its peer */
+    unsigned rounds;                  /* since the one that had the peers */
 };
 
 struct service {

@@ -30,6 +30,20 @@ struct tunnel_totals service_tunnel_totals(const struct service_tunnel *tunnel)
     return totals;
 }
 
+struct peer_totals service_peer_totals(const struct service_tunnel *tunnel, size_t place)
+{
+    struct peer_totals totals = tunnel->peers[place].before;
+    struct supervised_peer live = {0};
+    if (tunnel->supervised != NULL)
+        supervisor_peer(tunnel->supervised, place, &live);
+    if (live.counters != NULL) {
+        totals.rx_bytes += counter_get(&live.counters->rx_bytes);
+        totals.tx_bytes += counter_get(&live.counters->tx_bytes);
+        totals.handshakes += counter_get(&live.counters->handshakes);
+    }
+    return totals;
+}
+
 struct forward_totals service_forward_totals(const struct service_forward *forward)
 {
     struct forward_totals totals = forward->counted_before;
@@ -81,6 +95,60 @@ static int save_tunnels(struct service *service, size_t *next)
     return rc;
 }
 
+static bool same_peer_totals(const struct peer_totals *a, const struct peer_totals *b)
+{
+    return a->rx_bytes == b->rx_bytes && a->tx_bytes == b->tx_bytes &&
+           a->handshakes == b->handshakes;
+}
+
+struct peer_portion {
+    struct store_peer_totals rows[PORTION_MAX];
+    struct peer_tally *tallies[PORTION_MAX];
+    size_t count;
+};
+
+/* Adds the tunnel's peers from *next on, which it moves, as far as there is room. */
+static void collect_peers(struct peer_portion *portion, const struct service_tunnel *tunnel,
+                          size_t *next)
+{
+    const struct spec_tunnel *spec = &tunnel->spec;
+    for (; *next < spec->peers_count && portion->count < PORTION_MAX; (*next)++) {
+        const struct peer_totals now = service_peer_totals(tunnel, *next);
+        if (same_peer_totals(&now, &tunnel->peers[*next].saved))
+            continue;
+        portion->tallies[portion->count] = &tunnel->peers[*next];
+        portion->rows[portion->count++] =
+            (struct store_peer_totals){.tunnel = spec->name,
+                                       .public_key = spec->peers[*next].public_key,
+                                       .rx_bytes = now.rx_bytes,
+                                       .tx_bytes = now.tx_bytes,
+                                       .handshakes = now.handshakes};
+    }
+}
+
+/* Of the peers of all tunnels, from the peer *peer of the tunnel *next on. */
+static int save_peers(struct service *service, size_t *next, size_t *peer)
+{
+    struct peer_portion portion;
+    portion.count = 0;
+    while (*next < service->tunnels.count && portion.count < PORTION_MAX) {
+        const struct service_tunnel *tunnel = service->tunnels.entries[*next].object;
+        collect_peers(&portion, tunnel, peer);
+        if (*peer < tunnel->spec.peers_count)
+            break; /* there was no room */
+        (*next)++;
+        *peer = 0;
+    }
+    int rc =
+        portion.count > 0 ? store_save_peer_totals(service->store, portion.rows, portion.count) : 0;
+    for (size_t i = 0; i < portion.count && rc == 0; i++) {
+        const struct store_peer_totals *row = &portion.rows[i];
+        portion.tallies[i]->saved =
+            (struct peer_totals){row->rx_bytes, row->tx_bytes, row->handshakes};
+    }
+    return rc;
+}
+
 static int save_forwards(struct service *service, size_t *next)
 {
     struct store_forward_totals rows[PORTION_MAX];
@@ -105,19 +173,31 @@ static int save_forwards(struct service *service, size_t *next)
     return rc;
 }
 
+/* A round of them all, or one without the peers. */
+static void begin_round(struct service *service, bool with_peers)
+{
+    struct service_totals *totals = &service->totals;
+    totals->next_tunnel = totals->next_forward = totals->next_peer = 0;
+    totals->next_peers = with_peers ? 0 : SIZE_MAX;
+    totals->rounds = with_peers ? 0 : totals->rounds + 1;
+}
+
 /* Saves the next portion of a round. True when the round goes on. */
 static bool save_portion(struct service *service)
 {
     struct service_totals *totals = &service->totals;
     int rc = save_tunnels(service, &totals->next_tunnel);
-    if (rc == 0 && totals->next_tunnel == service->tunnels.count)
+    if (rc == 0 && totals->next_tunnel >= service->tunnels.count)
         rc = save_forwards(service, &totals->next_forward);
+    if (rc == 0 && totals->next_forward >= service->forwards.count)
+        rc = save_peers(service, &totals->next_peers, &totals->next_peer);
     if (rc < 0)
         log_warn("totals could not be stored: %s; it is tried again", store_error(service->store));
     if (rc == 0 && (totals->next_tunnel < service->tunnels.count ||
-                    totals->next_forward < service->forwards.count))
+                    totals->next_forward < service->forwards.count ||
+                    totals->next_peers < service->tunnels.count))
         return true;
-    totals->next_tunnel = totals->next_forward = 0;
+    begin_round(service, totals->rounds + 1 >= SERVICE_PEER_ROUNDS);
     return false;
 }
 
@@ -125,7 +205,7 @@ void service_save_totals(struct service *service)
 {
     if (service->store == NULL || !service->restored)
         return;
-    service->totals.next_tunnel = service->totals.next_forward = 0;
+    begin_round(service, true);
     while (save_portion(service))
         ;
 }
@@ -152,6 +232,7 @@ int service_totals_start(struct service *service)
 {
     if (service->store == NULL)
         return 0;
+    begin_round(service, false);
     service->totals.timer = evtimer_new(service->base, on_save, service);
     if (service->totals.timer == NULL)
         return -ENOMEM;
@@ -186,8 +267,45 @@ static void restore_forward(void *ctx, const struct store_forward_totals *row)
         service_note_waiting_totals(service, row->forward, &totals);
 }
 
+/* A tunnel's rows come together: its peers are put into order once. */
+struct peers_restoring {
+    struct service *service;
+    struct service_tunnel *tunnel; /* of the row before, or NULL */
+    struct peer_order order;
+    bool no_memory;
+};
+
+static void restore_peer(void *ctx, const struct store_peer_totals *row)
+{
+    struct peers_restoring *restoring = ctx;
+    struct service_tunnel *tunnel = restoring->tunnel;
+    size_t place;
+    if (tunnel == NULL || strcmp(tunnel->spec.name, row->tunnel) != 0) {
+        peer_order_fini(&restoring->order);
+        tunnel = service_index_find(&restoring->service->tunnels, row->tunnel);
+        if (tunnel != NULL && peer_order_init(&restoring->order, &tunnel->spec) < 0) {
+            restoring->no_memory = true;
+            tunnel = NULL;
+        }
+        restoring->tunnel = tunnel;
+    }
+    if (tunnel != NULL && peer_order_find(&restoring->order, row->public_key, &place))
+        tunnel->peers[place].before = tunnel->peers[place].saved =
+            (struct peer_totals){row->rx_bytes, row->tx_bytes, row->handshakes};
+}
+
+static int restore_peers(struct service *service)
+{
+    struct peers_restoring restoring = {.service = service};
+    int rc = store_load_peer_totals(service->store, restore_peer, &restoring);
+    peer_order_fini(&restoring.order);
+    return rc == 0 && restoring.no_memory ? -ENOMEM : rc;
+}
+
 int service_restore_totals(struct service *service)
 {
     int rc = store_load_tunnel_totals(service->store, restore_tunnel, service);
+    if (rc == 0)
+        rc = restore_peers(service);
     return rc < 0 ? rc : store_load_forward_totals(service->store, restore_forward, service);
 }

@@ -67,6 +67,11 @@ struct service_tunnel *service_new_tunnel(const struct spec_tunnel *spec)
     struct service_tunnel *tunnel = calloc(1, sizeof(*tunnel));
     if (tunnel == NULL)
         return NULL;
+    tunnel->peers = peer_tallies_new(spec);
+    if (tunnel->peers == NULL) {
+        free(tunnel);
+        return NULL;
+    }
     tunnel->spec = *spec;
     tunnel->sockets[0] = -1;
     tunnel->sockets[1] = -1;
@@ -77,6 +82,7 @@ struct service_tunnel *service_new_tunnel(const struct spec_tunnel *spec)
 void service_abandon_tunnel(struct service *service, struct service_tunnel *tunnel)
 {
     sockets_close_udp(tunnel->sockets, tunnel->port, &service->released);
+    free(tunnel->peers);
     sodium_memzero(tunnel, sizeof(*tunnel));
     free(tunnel);
 }
@@ -245,8 +251,10 @@ static int restore_tunnel(void *ctx, struct store_tunnel *row)
 {
     struct service *service = ctx;
     struct service_tunnel *tunnel = service_new_tunnel(&row->spec);
-    if (tunnel == NULL || service_index_reserve(&service->tunnels, 1) < 0) {
-        free(tunnel);
+    if (tunnel == NULL)
+        return -ENOMEM;
+    if (service_index_reserve(&service->tunnels, 1) < 0) {
+        service_abandon_tunnel(service, tunnel);
         return -ENOMEM;
     }
     sodium_memzero(&row->spec, sizeof(row->spec));

@@ -113,9 +113,24 @@ static int reserve(struct change *change, struct tunnel_step *step, struct servi
                            problem);
 }
 
+/* What peers have counted stays with them. */
+static int move_tallies(struct tunnel_step *step, struct problem *problem)
+{
+    struct service_tunnel *tunnel = step->tunnel;
+    if (!(spec_tunnel_diff(&tunnel->spec, &step->next.spec) & SPEC_TUNNEL_PEERS))
+        return 0;
+    struct peer_tally *moved = peer_tallies_move(&tunnel->spec, tunnel->peers, &step->next.spec);
+    if (moved == NULL)
+        return problem_set(problem, "exhausted", "out of memory");
+    step->next.peers = moved;
+    return 0;
+}
+
 static int prepare_update(struct change *change, struct tunnel_step *step, struct problem *problem)
 {
     struct service_tunnel *next = &step->next;
+    if (move_tallies(step, problem) < 0)
+        return -1;
     if (!keeps_sockets(step->tunnel, &next->spec)) {
         next->sockets[0] = next->sockets[1] = -1;
         next->port = 0;
@@ -151,6 +166,23 @@ int tunnel_step_prepare(struct change *change, struct tunnel_step *step, struct 
 
 /* --- Commit ----------------------------------------------------------------------------------- */
 
+/* Those of peers that are there no more. */
+static int delete_totals(struct store *store, const struct tunnel_step *step)
+{
+    static const struct peer_totals none;
+    const struct service_tunnel *tunnel = step->tunnel;
+    int rc = 0;
+    if (step->next.peers == tunnel->peers)
+        return 0;
+    for (size_t i = 0; i < tunnel->spec.peers_count && rc == 0; i++) {
+        const struct peer_tally *tally = &tunnel->peers[i];
+        if (tally->leaves && memcmp(&tally->saved, &none, sizeof(none)) != 0)
+            rc = store_delete_peer_totals(store, tunnel->spec.name,
+                                          tunnel->spec.peers[i].public_key);
+    }
+    return rc;
+}
+
 static int write_row(struct change *change, const struct tunnel_step *step)
 {
     const struct service_tunnel *tunnel = step->kind == CHANGE_UPDATE ? &step->next : step->tunnel;
@@ -172,6 +204,8 @@ static int write_row(struct change *change, const struct tunnel_step *step)
                  ? store_replace_tunnel(store, &row)
                  : store_insert_tunnel(store, &row);
     sodium_memzero(&row, sizeof(row));
+    if (rc == 0 && step->kind == CHANGE_UPDATE)
+        rc = delete_totals(store, step);
     return rc;
 }
 
@@ -207,6 +241,8 @@ static void finish_update(struct change *change, struct tunnel_step *step)
         service_retry_soon(change->service); /* its forwards could not start without it */
     if (!same_sockets(step->tunnel, &before) && !step->passed)
         sockets_close_udp(before.sockets, before.port, &change->service->released);
+    if (before.peers != step->tunnel->peers)
+        free(before.peers);
     spec_tunnel_fini(&before.spec);
     sodium_memzero(&before, sizeof(before));
     sodium_memzero(&step->next, sizeof(step->next));
@@ -250,6 +286,8 @@ static void cancel_creation(struct change *change, struct tunnel_step *step)
 static void cancel_update(struct change *change, struct tunnel_step *step)
 {
     struct service_tunnel *next = &step->next;
+    if (next->peers != step->tunnel->peers)
+        free(next->peers);
     if (next->supervised != NULL && step->tunnel->supervised == NULL)
         supervisor_remove_tunnel(next->supervised);
     else if (next->supervised != NULL)

@@ -119,6 +119,16 @@ static const char *const history[] = {
     "  bytes_in INTEGER NOT NULL,"
     "  bytes_out INTEGER NOT NULL"
     ") WITHOUT ROWID;",
+
+    /* The same of peers, which are their keys: a name may be given to another one. */
+    "CREATE TABLE peer_totals ("
+    "  tunnel TEXT NOT NULL REFERENCES tunnels (name) ON DELETE CASCADE,"
+    "  public_key BLOB NOT NULL,"
+    "  rx_bytes INTEGER NOT NULL,"
+    "  tx_bytes INTEGER NOT NULL,"
+    "  handshakes INTEGER NOT NULL,"
+    "  PRIMARY KEY (tunnel, public_key)"
+    ") WITHOUT ROWID;",
 };
 
 const struct store_migrations store_migrations = {

@@ -123,6 +123,12 @@ struct store_tunnel_totals {
     uint64_t rx_bytes, tx_bytes, handshakes;
 };
 
+struct store_peer_totals {
+    const char *tunnel;
+    const uint8_t *public_key; /* SPEC_KEY_LEN */
+    uint64_t rx_bytes, tx_bytes, handshakes;
+};
+
 struct store_forward_totals {
     const char *forward;
     uint64_t connections, connect_failures, bytes_in, bytes_out;
@@ -131,11 +137,19 @@ struct store_forward_totals {
 /* All rows, or none. 0, -ENOMEM or -EIO, also when there is no object of that name. */
 int store_save_tunnel_totals(struct store *store, const struct store_tunnel_totals *rows,
                              size_t count);
+int store_save_peer_totals(struct store *store, const struct store_peer_totals *rows, size_t count);
 int store_save_forward_totals(struct store *store, const struct store_forward_totals *rows,
                               size_t count);
+/* Of a peer that its tunnel has no more. 0, also when there are none, or as the store fails. */
+int store_delete_peer_totals(struct store *store, const char *tunnel,
+                             const uint8_t public_key[SPEC_KEY_LEN]);
 int store_load_tunnel_totals(struct store *store,
                              void (*each)(void *ctx, const struct store_tunnel_totals *totals),
                              void *ctx);
+/* A tunnel's come one after the other. */
+int store_load_peer_totals(struct store *store,
+                           void (*each)(void *ctx, const struct store_peer_totals *totals),
+                           void *ctx);
 int store_load_forward_totals(struct store *store,
                               void (*each)(void *ctx, const struct store_forward_totals *totals),
                               void *ctx);

@@ -41,6 +41,38 @@ int store_save_tunnel_totals(struct store *store, const struct store_tunnel_tota
                 count, bind_tunnel, rows);
 }
 
+static bool bind_peer(sqlite3_stmt *stmt, const void *rows, size_t index)
+{
+    const struct store_peer_totals *row = (const struct store_peer_totals *)rows + index;
+    return store_bind_text(stmt, 1, row->tunnel) &&
+           store_bind_blob(stmt, 2, row->public_key, SPEC_KEY_LEN) &&
+           store_bind_integer(stmt, 3, (int64_t)row->rx_bytes) &&
+           store_bind_integer(stmt, 4, (int64_t)row->tx_bytes) &&
+           store_bind_integer(stmt, 5, (int64_t)row->handshakes);
+}
+
+int store_save_peer_totals(struct store *store, const struct store_peer_totals *rows, size_t count)
+{
+    return save(store,
+                "INSERT OR REPLACE INTO peer_totals"
+                " (tunnel, public_key, rx_bytes, tx_bytes, handshakes) VALUES (?, ?, ?, ?, ?)",
+                count, bind_peer, rows);
+}
+
+int store_delete_peer_totals(struct store *store, const char *tunnel,
+                             const uint8_t public_key[SPEC_KEY_LEN])
+{
+    sqlite3_stmt *stmt =
+        store_prepare(store, "DELETE FROM peer_totals WHERE tunnel = ? AND public_key = ?");
+    if (stmt == NULL)
+        return store->failure;
+    int rc = store_bind_text(stmt, 1, tunnel) && store_bind_blob(stmt, 2, public_key, SPEC_KEY_LEN)
+                 ? store_run(store, stmt)
+                 : store_fail(store, "deleting totals");
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
 static bool bind_forward(sqlite3_stmt *stmt, const void *rows, size_t index)
 {
     const struct store_forward_totals *row = (const struct store_forward_totals *)rows + index;
@@ -87,6 +119,32 @@ int store_load_tunnel_totals(struct store *store,
             .handshakes = column_count(row, 3),
         };
         if (totals.tunnel != NULL)
+            each(ctx, &totals);
+    }
+    sqlite3_finalize(row);
+    return rc;
+}
+
+int store_load_peer_totals(struct store *store,
+                           void (*each)(void *ctx, const struct store_peer_totals *totals),
+                           void *ctx)
+{
+    sqlite3_stmt *row =
+        store_prepare(store, "SELECT tunnel, public_key, rx_bytes, tx_bytes, handshakes"
+                             " FROM peer_totals ORDER BY tunnel, public_key");
+    if (row == NULL)
+        return store->failure;
+    int rc;
+    while ((rc = store_step(store, row)) == 1) {
+        uint8_t public_key[SPEC_KEY_LEN];
+        const struct store_peer_totals totals = {
+            .tunnel = store_column_text(row, 0),
+            .public_key = public_key,
+            .rx_bytes = column_count(row, 2),
+            .tx_bytes = column_count(row, 3),
+            .handshakes = column_count(row, 4),
+        };
+        if (totals.tunnel != NULL && store_column_blob(row, 1, public_key, sizeof(public_key)))
             each(ctx, &totals);
     }
     sqlite3_finalize(row);

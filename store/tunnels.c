@@ -194,6 +194,8 @@ int store_replace_tunnel(struct store *store, const struct store_tunnel *tunnel)
         rc = update_origin(store, tunnel);
     if (rc == 0)
         rc = delete_rows(store, "DELETE FROM tunnel_totals WHERE tunnel = ?", tunnel->spec.name);
+    if (rc == 0)
+        rc = delete_rows(store, "DELETE FROM peer_totals WHERE tunnel = ?", tunnel->spec.name);
     return store_end(store, rc);
 }
 

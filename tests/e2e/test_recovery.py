@@ -41,13 +41,21 @@ def test_totals_survive_a_restart(service, tunnel, serve, far_host):
         return tuple(status[name] for name in ("connections_total", "bytes_in_total",
                                                "bytes_out_total", "connections_active"))
 
+    def peer_totals():
+        status = service.get("tunnels", "home")["status"]["peers"][0]
+        return tuple(status[name] for name in ("handshakes_total", "rx_bytes_total",
+                                               "tx_bytes_total"))
+
     use(1000)
     wait.until(lambda: totals() == (1, 1000, 1000, 0), "the first connection is counted")
     carried = wait.until(lambda: service.get("tunnels", "home")["status"]["rx_bytes_total"],
                          "the tunnel's bytes are counted")
+    peer = wait.until(lambda: peer_totals()[1] > 1000 and peer_totals(), "the peer's are, too")
+    assert peer[0] == 1
     assert service.stop() == 0
     service.start()
     assert totals() == (1, 1000, 1000, 0)
+    assert all(now >= before for now, before in zip(peer_totals(), peer))
     assert service.get("tunnels", "home")["status"]["rx_bytes_total"] >= carried
     use(500)
     wait.until(lambda: totals() == (2, 1500, 1500, 0), "the second one is counted on top")

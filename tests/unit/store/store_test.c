@@ -393,6 +393,8 @@ static void test_forward_needs_its_tunnel(void **state)
 static struct {
     struct store_tunnel_totals tunnel;
     struct store_forward_totals forward;
+    struct store_peer_totals peer;
+    uint8_t public_key[SPEC_KEY_LEN];
     size_t count;
 } loaded;
 
@@ -410,11 +412,20 @@ static void see_forward_totals(void *ctx, const struct store_forward_totals *tot
     loaded.count++;
 }
 
+static void see_peer_totals(void *ctx, const struct store_peer_totals *totals)
+{
+    (void)ctx;
+    loaded.peer = *totals;
+    memcpy(loaded.public_key, totals->public_key, SPEC_KEY_LEN);
+    loaded.count++;
+}
+
 static void load_totals(void)
 {
     memset(&loaded, 0, sizeof(loaded));
     assert_int_equal(store_load_tunnel_totals(store, see_tunnel_totals, NULL), 0);
     assert_int_equal(store_load_forward_totals(store, see_forward_totals, NULL), 0);
+    assert_int_equal(store_load_peer_totals(store, see_peer_totals, NULL), 0);
 }
 
 static void test_totals(void **state)
@@ -433,12 +444,22 @@ static void test_totals(void **state)
     assert_int_equal(store_save_forward_totals(store, forwards, 1), 0);
     tunnel.rx_bytes = 10;
     assert_int_equal(store_save_tunnel_totals(store, &tunnel, 1), 0);
+    static const uint8_t keys[2][SPEC_KEY_LEN] = {"one", "two"};
+    const struct store_peer_totals peers[] = {{"home", keys[0], 7, 8, 9},
+                                              {"home", keys[1], 1, 1, 1}};
+    assert_int_equal(store_save_peer_totals(store, peers, 2), 0);
+    assert_int_equal(store_delete_peer_totals(store, "home", keys[1]), 0);
+    assert_int_equal(store_delete_peer_totals(store, "home", keys[1]), 0);
     /* All or none: there is no forward of the second name. */
     forwards[0].connections = 99;
     assert_true(store_save_forward_totals(store, forwards, 2) < 0);
     reopen_store();
     load_totals();
-    assert_int_equal(loaded.count, 2);
+    assert_int_equal(loaded.count, 3);
+    assert_memory_equal(loaded.public_key, keys[0], SPEC_KEY_LEN);
+    assert_int_equal(loaded.peer.rx_bytes, 7);
+    assert_int_equal(loaded.peer.tx_bytes, 8);
+    assert_int_equal(loaded.peer.handshakes, 9);
     assert_int_equal(loaded.tunnel.rx_bytes, 10);
     assert_int_equal(loaded.tunnel.tx_bytes, 2);
     assert_int_equal(loaded.tunnel.handshakes, 3);
@@ -450,7 +471,7 @@ static void test_totals(void **state)
     /* A change of the object leaves them, its deletion does not. */
     assert_int_equal(store_update_forward(store, &web), 0);
     load_totals();
-    assert_int_equal(loaded.count, 2);
+    assert_int_equal(loaded.count, 3);
     assert_int_equal(store_delete_tunnel(store, "home"), 0);
     load_totals();
     assert_int_equal(loaded.count, 0);
