@@ -9,7 +9,7 @@ import pytest
 from support import exchange, icmp, servers, topology, wgpeer
 
 OUTER_MTU = 1420
-INNER_MTU = OUTER_MTU - 60  # over IPv4: 20 bytes of it, 8 of UDP, 32 of WireGuard
+OVERHEAD = {4: 60, 6: 80}  # of the IP header, UDP's 8 bytes, and WireGuard's 32
 
 
 @pytest.fixture(name="scene", scope="module")
@@ -25,11 +25,11 @@ def inner_peer(scene, tmp_path_factory):
     outer = wgpeer.Peer(scene.ours, tmp_path_factory.mktemp("outer"),
                         addresses=("10.9.0.2/24", "fd09::2/64"), mtu=OUTER_MTU)
     inner = wgpeer.Peer(far.namespace, tmp_path_factory.mktemp("inner"), port=51821,
-                        addresses=("10.10.0.1/24", "fd10::1/64"), mtu=INNER_MTU,
+                        addresses=("10.10.0.1/24", "fd10::1/64"), mtu=OUTER_MTU - OVERHEAD[6],
                         interface="wg1")
     outer.start()
-    far.peer.allow(outer.keys.public, ["10.9.0.2/32"])
-    outer.allow(far.peer.keys.public, ["10.9.0.0/24"],
+    far.peer.allow(outer.keys.public, ["10.9.0.2/32", "fd09::2/128"])
+    outer.allow(far.peer.keys.public, ["10.9.0.0/24", "fd09::/64"],
                 endpoint=f"{far.link.far4}:{far.peer.port}")
     inner.start()
     yield inner
@@ -37,20 +37,23 @@ def inner_peer(scene, tmp_path_factory):
     outer.stop()
 
 
-@pytest.mark.parametrize("mtu", [INNER_MTU, OUTER_MTU], ids=["fits", "fragments"])
-def test_tunnel_in_tunnel(scene, service, inner, serve, mtu):
-    """Full packets both ways, also when the way outside is too narrow for our datagrams."""
+@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("fits", [True, False])
+def test_tunnel_in_tunnel(scene, service, inner, serve, outer, fits):
+    """Full packets both ways, also when our datagrams are too large for the way outside."""
     far = scene.far[0]
     keys = wgpeer.KeyPair()
     inner.allow(keys.public, ["10.10.0.9/32"])
+    host, ours = (far.peer.v4, "10.9.0.2") if outer == 4 else (f"[{far.peer.v6}]", "fd09::2")
     service.create("tunnels", {
-        "name": "home", "private_key": keys.private, "addresses": ["10.10.0.9/32"], "mtu": mtu,
+        "name": "home", "private_key": keys.private, "addresses": ["10.10.0.9/32"],
+        "mtu": OUTER_MTU - OVERHEAD[outer] if fits else OUTER_MTU,
         "peers": [{"name": "gw", "public_key": inner.keys.public, "allowed_ips": ["10.10.0.0/24"],
-                   "endpoint": f"{far.peer.v4}:{inner.port}"}]})
+                   "endpoint": f"{host}:{inner.port}"}]})
     forward = service.forward((inner.v4, serve(servers.echo).port))
     with forward.connect() as connection:
         for _ in range(20):
             exchange.talk(connection, 60_000)
     assert icmp.ping(far.namespace, "10.10.0.9")
-    assert inner.endpoint(keys.public)[0] == "10.9.0.2"
+    assert inner.endpoint(keys.public)[0] == ours
     inner.forget(keys.public)

@@ -72,3 +72,36 @@ def test_both_call_at_once(scene, service, account, serve, far_host):
         exchange.talk(connection)
         assert pinging.answered(sent, 20)
         exchange.talk(connection)
+
+
+def test_several_inner_addresses(scene, service, account, serve):
+    """Each of them is ours; connections come from the first one of the target's family."""
+    far = scene.far[0]
+    others = ["10.9.77.1", "10.9.77.2", "fd09:77::1", "fd09:77::2"]
+    bits = {4: 32, 6: 128}
+    far.peer.allow(account.keys.public,
+                   [f"{account.v4}/32", f"{account.v6}/128", "10.9.77.0/24", "fd09:77::/64"])
+    for prefix in ("10.9.77.0/24", "fd09:77::/64"):
+        far.namespace.run("ip", "route", "replace", prefix, "dev", "wg0")
+
+    def prefixes(*addresses):
+        return [f"{address}/{bits[6 if ':' in address else 4]}" for address in addresses]
+
+    tunnel = account.tunnel()
+    tunnel["addresses"] = prefixes(others[0], account.v6, account.v4, *others[1:])
+    service.create("tunnels", tunnel)
+    server = serve(lambda connection: connection.sendall(
+        connection.getpeername()[0].removeprefix("::ffff:").encode()))
+    forwards = [service.forward((host, server.port)) for host in (far.peer.v4, far.peer.v6)]
+
+    def sources():
+        return [servers.read_all(forward.connect()).decode() for forward in forwards]
+
+    assert sources() == [others[0], account.v6]
+    for address in (account.v4, account.v6, *others):
+        assert icmp.ping(far.namespace, address)
+    status, answer = service.call("PATCH", "/v1/tunnels/home",
+                                  {"addresses": prefixes(*others[1:], account.v4)})
+    assert status == 200, answer
+    assert sources() == [others[1], others[2]]
+    assert not icmp.ping(far.namespace, others[0])
