@@ -29,6 +29,7 @@ struct item {
     uint32_t slot;            /* NO_SLOT = there was none left */
     bool named;               /* its endpoint is a name */
     bool moved;               /* … another one than before: where the peer was does not matter */
+    bool tried;               /* a worker has had it, and may since have seen the peer elsewhere */
     bool inherited;           /* the slot is that of the set before */
 };
 
@@ -254,6 +255,8 @@ static int fill(struct peer_set *set, const struct spec_tunnel *spec, const stru
         item->named = is_named(item->spec);
         const struct item *same = find_same(before, item);
         take_slot(item, same);
+        item->tried =
+            same != NULL && same->tried && spec_peer_same_endpoint(same->spec, item->spec);
         set->by_key[set->count++] = item;
         if (item->named)
             error = begin_name(item, same, look_up_all);
@@ -306,6 +309,19 @@ void peer_set_discard(struct peer_set *set)
 
 /* --- Use -------------------------------------------------------------------------------------- */
 
+/*
+ * Where the worker that has died saw the peer: there it still is, wherever the definition says that
+ * it was at first. False when it was nowhere, or when the definition has changed since.
+ */
+static bool push_last_seen(struct item *item)
+{
+    const union inet_sockaddr seen = used_by(item);
+    if (!item->tried || seen.sa.sa_family == AF_UNSPEC)
+        return false;
+    push_endpoint(item, &seen);
+    return true;
+}
+
 static void push_first(struct item *item)
 {
     const union inet_sockaddr *first = endpoint_first(&item->endpoint, sockets_has_route);
@@ -320,9 +336,11 @@ void peer_set_tell(struct peer_set *set)
     for (size_t i = 0; i < set->count; i++) {
         struct item *item = &set->items[i];
         item->since_ns = now;
-        push_slot(item);
-        if (is_known(item))
+        /* Before the slot, to which the worker writes where it believes that the peer is. */
+        if (!push_last_seen(item) && is_known(item))
             push_first(item);
+        item->tried = true;
+        push_slot(item);
     }
 }
 
@@ -339,6 +357,7 @@ void peer_set_replace(struct peer_set *before, struct peer_set *set)
         struct item *item = &set->items[i];
         if (item->since_ns == 0)
             item->since_ns = now;
+        item->tried = item->tried || worker_link_is_up(set->owner.link);
         if (!item->inherited)
             push_slot(item);
         item->inherited = false;

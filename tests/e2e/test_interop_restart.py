@@ -66,6 +66,17 @@ def test_we_come_back_and_call(service, account, serve, far_host, restart):
             exchange.talk(former)
 
 
+def test_a_new_worker_knows_where_they_are(service, account, serve, far_host):
+    """It calls a peer without an endpoint where the worker before had heard from it."""
+    service.create("tunnels", exchange.call_us(account, PORT))
+    exchange.rouse(account)
+    wait.until(lambda: "endpoint" in exchange.peer_status(service), "the endpoint is known")
+    forward = service.forward((far_host, serve(servers.echo).port))
+    restart_workers(service)
+    with forward.connect() as connection:
+        exchange.talk(connection)
+
+
 @pytest.mark.slow
 def test_the_other_side_notices(scene, make_service, serve, far_host):
     """A peer that was restarted and waits, and a worker of ours that does: both are called anew.

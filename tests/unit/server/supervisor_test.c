@@ -458,6 +458,58 @@ static void peers_are_counted_one_by_one(void **state)
     close(nobody);
 }
 
+static bool has_mail(struct fixture *f, const void *arg)
+{
+    uint8_t first;
+    (void)f;
+    return recv(*(const int *)arg, &first, sizeof(first), MSG_DONTWAIT | MSG_PEEK) > 0;
+}
+
+/* A new worker looks for a peer where its predecessor saw it, unless the definition has changed. */
+static void a_peer_is_looked_for_where_it_was_seen(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_peer seen;
+    struct spec_peer peer, changed;
+    union inet_sockaddr first, roamed, next;
+    int sockets[3] = {bind_loopback(SOCK_DGRAM, &first), bind_loopback(SOCK_DGRAM, &roamed),
+                      bind_loopback(SOCK_DGRAM, &next)};
+    make_peer(&peer, "a", 1, ntohs(first.in.sin_port));
+    f->tunnel.peers = &peer;
+    f->tunnel.peers_count = 1;
+    run_until(f, all_alive, NULL);
+    assert_int_equal(add_tunnel(f, f->sockets, &tunnel), 0);
+    run_until(f, has_mail, &sockets[0]);
+    run_until(f, peer_reached, tunnel); /* so the worker writes no more of the endpoint */
+
+    pid_t pids[4];
+    supervisor_peer(tunnel, 0, &seen);
+    counters_set_endpoint((struct counters_peer *)seen.counters, &roamed);
+    assert_int_equal(children(pids, 4), 2);
+    kill(pids[supervisor_tunnel_worker(tunnel)], SIGKILL);
+    run_until(f, has_mail, &sockets[1]);
+    run_until(f, all_alive, NULL);
+
+    assert_int_equal(children(pids, 4), 2);
+    kill(pids[supervisor_tunnel_worker(tunnel)], SIGKILL);
+    run_until(f, one_is_down, NULL);
+    changed = peer;
+    changed.endpoint_port = ntohs(next.in.sin_port);
+    struct spec_tunnel definition = f->tunnel;
+    definition.peers = &changed;
+    assert_int_equal(supervisor_prepare_tunnel(tunnel, &definition, NULL), 0);
+    f->tunnel = definition;
+    supervisor_tell_tunnel(tunnel);
+    run_until(f, has_mail, &sockets[2]);
+
+    supervisor_remove_tunnel(tunnel);
+    f->tunnel.peers = NULL;
+    f->tunnel.peers_count = 0;
+    for (int i = 0; i < 3; i++)
+        close(sockets[i]);
+}
+
 static void note_drained(void *ctx)
 {
     (*(int *)ctx)++;
@@ -619,6 +671,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_is_not_told_costs_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_are_counted_one_by_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_peer_is_looked_for_where_it_was_seen, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
