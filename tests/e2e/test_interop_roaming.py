@@ -57,8 +57,8 @@ def test_our_port(scene, service, account, connection):
 
 def test_our_address(scene, account, link, connection):
     """The address that the session was made from is gone: the kernel chooses another one."""
-    readdress(scene.ours, "10.99.1.11")
     assert seen_by_them(scene, account) == (link.near4, PORT)
+    readdress(scene.ours, "10.99.1.11")
     exchange.talk(connection)
     assert seen_by_them(scene, account) == ("10.99.1.11", PORT)
 
