@@ -10,6 +10,7 @@
 #include "api/exposition.h"
 #include "api/handlers.h"
 #include "api/process_stats.h"
+#include "engine/stack/stack.h"
 #include "engine/wg/device.h"
 #include "server/events.h"
 #include "server/retired.h"
@@ -55,6 +56,13 @@ static const char *const drop_names[WG_DROP_COUNT] = {
     [WG_DROP_NO_ROUTE] = "no_route",
     [WG_DROP_NO_ENDPOINT] = "no_endpoint",
     [WG_DROP_STAGED_OVERFLOW] = "staged_overflow",
+};
+
+static const char *const stack_drop_names[STACK_DROP_COUNT] = {
+    [STACK_DROP_MALFORMED] = "inner_malformed",
+    [STACK_DROP_FRAGMENT] = "inner_fragment",
+    [STACK_DROP_ADDRESS] = "inner_address",
+    [STACK_DROP_PROTOCOL] = "inner_protocol",
 };
 
 static uint64_t value_at(const void *counters, size_t offset)
@@ -218,6 +226,13 @@ static void write_captures(struct exposition *out, const struct api_call *call,
         exposition_integer(out, NULL, 0, capture_streams_count(call->server->capture_streams));
 }
 
+static void write_drops(struct exposition *out, const char *worker, const char *reason,
+                        const counter *drops)
+{
+    const struct exposition_label labels[] = {{"worker", worker}, {"reason", reason}};
+    exposition_integer(out, labels, COUNT(labels), counter_get(drops));
+}
+
 static void write_worker_drops(struct exposition *out, const struct api_call *call,
                                const struct metric *metric)
 {
@@ -227,11 +242,10 @@ static void write_worker_drops(struct exposition *out, const struct api_call *ca
         const struct counters_worker *counters = supervisor_worker_counters(supervisor, i);
         char worker[WORKER_TEXT];
         snprintf(worker, sizeof(worker), "%u", i);
-        for (size_t reason = 0; reason < COUNT(drop_names); reason++) {
-            const struct exposition_label labels[] = {{"worker", worker},
-                                                      {"reason", drop_names[reason]}};
-            exposition_integer(out, labels, COUNT(labels), counter_get(&counters->dropped[reason]));
-        }
+        for (size_t reason = 0; reason < COUNT(drop_names); reason++)
+            write_drops(out, worker, drop_names[reason], &counters->dropped[reason]);
+        for (size_t reason = 0; reason < COUNT(stack_drop_names); reason++)
+            write_drops(out, worker, stack_drop_names[reason], &counters->stack_dropped[reason]);
     }
 }
 

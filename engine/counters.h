@@ -18,7 +18,8 @@ union inet_sockaddr;
 #define COUNTERS_FORWARDS_MAX 16384 /* per worker */
 #define COUNTERS_PEERS_MAX    32768 /* per worker; peers beyond that count for their tunnel only */
 
-#define COUNTERS_DROP_REASONS 24
+#define COUNTERS_DROP_REASONS  24
+#define COUNTERS_STACK_REASONS 8
 
 typedef _Atomic uint64_t counter;
 
@@ -61,8 +62,10 @@ struct counters_worker {
     counter udp_tx_blocked; /* times the outer socket's send buffer was full */
     counter udp_tx_errors;
     counter dropped[COUNTERS_DROP_REASONS]; /* packets of all tunnels, by enum wg_drop */
-    counter captured;                       /* inner packets that were copied for a capture */
-    counter capture_dropped;                /* those that were not: the reader was too slow */
+    counter
+        stack_dropped[COUNTERS_STACK_REASONS]; /* inner ones of all stacks, by enum stack_drop */
+    counter captured;                          /* inner packets that were copied for a capture */
+    counter capture_dropped;                   /* those that were not: the reader was too slow */
 };
 
 struct counters {

@@ -54,6 +54,13 @@ bool inet_addr_is_multicast(const struct inet_addr *addr)
     return addr->family == AF_INET6 && addr->bytes[0] == 0xff;
 }
 
+bool inet_addr_is_broadcast(const struct inet_addr *addr)
+{
+    static const uint8_t ones[4] = {0xff, 0xff, 0xff, 0xff};
+    return (addr->family == AF_INET && memcmp(addr->bytes, ones, sizeof(ones)) == 0) ||
+           (is_mapped(addr) && memcmp(addr->bytes + 12, ones, sizeof(ones)) == 0);
+}
+
 bool inet_addr_is_unspecified(const struct inet_addr *addr)
 {
     static const uint8_t zero[16];

@@ -45,6 +45,7 @@ size_t inet_addr_len(sa_family_t family);
 bool inet_addr_equal(const struct inet_addr *a, const struct inet_addr *b);
 bool inet_addr_is_loopback(const struct inet_addr *addr);
 bool inet_addr_is_multicast(const struct inet_addr *addr);
+bool inet_addr_is_broadcast(const struct inet_addr *addr); /* 255.255.255.255 */
 bool inet_addr_is_unspecified(const struct inet_addr *addr);
 
 /* Parses "192.0.2.1" or "2001:db8::1" (no brackets, no zone). Returns 0 or -EINVAL. */

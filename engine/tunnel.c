@@ -32,6 +32,7 @@ struct peer_counts {
 };
 
 static_assert(WG_DROP_COUNT <= COUNTERS_DROP_REASONS, "each reason has a counter");
+static_assert(STACK_DROP_COUNT <= COUNTERS_STACK_REASONS, "each reason has a counter");
 
 /* --- Between the parts ------------------------------------------------------------------------ */
 
@@ -191,9 +192,20 @@ static void publish_peer(const struct wg_peer *peer)
     counters_set_endpoint(counters, &wg_peer_endpoint(peer)->remote);
 }
 
+static void publish_stack(struct tunnel *tunnel)
+{
+    const struct stack_stats *stats = stack_stats(tunnel->stack);
+    counter_set(&tunnel->counters->connections, stats->connections);
+    for (enum stack_drop reason = 0; reason < STACK_DROP_COUNT; reason++) {
+        counter_add(&tunnel->worker_counters->stack_dropped[reason],
+                    stats->rx_dropped[reason] - tunnel->stack_drops[reason]);
+        tunnel->stack_drops[reason] = stats->rx_dropped[reason];
+    }
+}
+
 void tunnel_publish(struct tunnel *tunnel)
 {
-    counter_set(&tunnel->counters->connections, stack_stats(tunnel->stack)->connections);
+    publish_stack(tunnel);
     if (!tunnel->device)
         return;
     const struct wg_peer *peer;
@@ -539,6 +551,8 @@ static int update_stack(struct tunnel *tunnel, const struct spec_tunnel *spec)
     int error = make_stack(tunnel, spec, &stack);
     if (error)
         return error;
+    publish_stack(tunnel);
+    memset(tunnel->stack_drops, 0, sizeof(tunnel->stack_drops));
     stack_free(tunnel->stack);
     tunnel->stack = stack;
     bridge_free(tunnel->older); /* those of older workers end, too */

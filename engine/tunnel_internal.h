@@ -5,6 +5,7 @@
 #ifndef MANYTUN_ENGINE_TUNNEL_INTERNAL_H
 #define MANYTUN_ENGINE_TUNNEL_INTERNAL_H
 
+#include "engine/stack/stack.h"
 #include "engine/tap.h"
 #include "engine/tunnel.h"
 
@@ -25,7 +26,8 @@ struct tunnel {
     struct counters_tunnel *counters;
     struct counters_worker *worker_counters;
     struct totals before;
-    uint64_t drops[WG_DROP_COUNT]; /* of the device, that the worker's counters have */
+    uint64_t drops[WG_DROP_COUNT];          /* of the device, that the worker's counters have */
+    uint64_t stack_drops[STACK_DROP_COUNT]; /* likewise of the stack */
     const struct tunnel_ops *ops;
     void *ctx;
 

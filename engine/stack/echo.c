@@ -82,7 +82,7 @@ void echo_input(struct stack *stack, struct packet *packet)
 
     if (!is_request(packet) || len > stack->swap.netif.mtu ||
         !rate_take(&stack->echo_rate, stack_now(stack))) {
-        stack->stats.rx_dropped_protocol++;
+        stack->stats.rx_dropped[STACK_DROP_PROTOCOL]++;
         return;
     }
     make_reply(packet);

@@ -76,7 +76,7 @@ static void input_stranger(struct stack *stack, const struct packet *packet,
     struct swap swap;
     struct pbuf *p;
 
-    stack->stats.rx_dropped_protocol++;
+    stack->stats.rx_dropped[STACK_DROP_PROTOCOL]++;
     if ((segment->flags & PACKET_RST) != 0 || !rate_take(&stack->reset_rate, stack_now(stack)))
         return;
     p = borrow_segment(stack, segment);
@@ -125,7 +125,7 @@ void input_tcp(struct stack *stack, struct packet *packet)
     struct segment segment;
 
     if (!packet_parse_tcp(packet, &segment)) {
-        stack->stats.rx_dropped_malformed++;
+        stack->stats.rx_dropped[STACK_DROP_MALFORMED]++;
         return;
     }
     node = conntable_find(&stack->table, &packet->flow);

@@ -72,9 +72,10 @@ static bool parse_ip4(uint8_t *data, size_t len, struct packet *out)
     total_len = packet_load16(data + IP4_TOTAL_LEN);
     if (total_len < header_len || total_len > len)
         return false;
-    if ((packet_load16(data + IP4_FRAGMENT) & IP4_FRAGMENTED) != 0)
-        return false;
     if (checksum_fold(checksum_add(0, data, header_len)) != CHECKSUM_VALID)
+        return false;
+    out->is_fragment = (packet_load16(data + IP4_FRAGMENT) & IP4_FRAGMENTED) != 0;
+    if (out->is_fragment)
         return false;
 
     out->flow.family = AF_INET;
@@ -109,7 +110,8 @@ static bool skip_extensions(struct packet *packet)
         packet->payload += extension_len;
         packet->payload_len -= extension_len;
     }
-    return packet->protocol != IPPROTO_FRAGMENT;
+    packet->is_fragment = packet->protocol == IPPROTO_FRAGMENT;
+    return !packet->is_fragment;
 }
 
 static bool parse_ip6(uint8_t *data, size_t len, struct packet *out)

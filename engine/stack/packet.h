@@ -36,6 +36,7 @@ struct packet {
     uint8_t *payload; /* the transport header */
     size_t payload_len;
     uint8_t protocol; /* IPPROTO_* */
+    bool is_fragment; /* why packet_parse() refused it */
 };
 
 enum packet_flags {

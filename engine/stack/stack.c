@@ -259,11 +259,11 @@ void stack_receive(struct stack *stack, uint8_t *data, size_t len)
 
     stack->stats.rx_packets++;
     if (!packet_parse(data, len, &packet)) {
-        stack->stats.rx_dropped_malformed++;
+        stack->stats.rx_dropped[packet.is_fragment ? STACK_DROP_FRAGMENT : STACK_DROP_MALFORMED]++;
         return;
     }
     if (!stack_is_local(stack, &packet.flow)) {
-        stack->stats.rx_dropped_protocol++;
+        stack->stats.rx_dropped[STACK_DROP_ADDRESS]++;
         return;
     }
     switch (packet.protocol) {
@@ -275,7 +275,7 @@ void stack_receive(struct stack *stack, uint8_t *data, size_t len)
         echo_input(stack, &packet);
         break;
     default:
-        stack->stats.rx_dropped_protocol++;
+        stack->stats.rx_dropped[STACK_DROP_PROTOCOL]++;
         break;
     }
 }

@@ -64,10 +64,18 @@ struct stack_config {
     enum stack_congestion congestion;
 };
 
+/* Why received packets were dropped. */
+enum stack_drop {
+    STACK_DROP_MALFORMED, /* version, lengths, checksum */
+    STACK_DROP_FRAGMENT,  /* they are not put together, see packet.h */
+    STACK_DROP_ADDRESS,   /* not for one of our addresses */
+    STACK_DROP_PROTOCOL,  /* of a protocol, or for a port, that nobody here listens to */
+    STACK_DROP_COUNT
+};
+
 struct stack_stats {
     uint64_t rx_packets, tx_packets;
-    uint64_t rx_dropped_malformed; /* version, lengths, checksum, fragments */
-    uint64_t rx_dropped_protocol;  /* not for us, or a protocol that nobody listens for */
+    uint64_t rx_dropped[STACK_DROP_COUNT];
     uint64_t rx_echo_replies;
     uint64_t connect_limit;   /* refused: STACK_CONNECTIONS_MAX */
     uint64_t connect_no_port; /* refused: no free local port for this destination */

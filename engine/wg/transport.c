@@ -195,7 +195,7 @@ static bool open_message(struct wg_device *device, struct keypair *keypair, uint
 static bool source_is_impossible(const struct wg_device *device, const struct inet_addr *source)
 {
     if (inet_addr_is_loopback(source) || inet_addr_is_multicast(source) ||
-        inet_addr_is_unspecified(source))
+        inet_addr_is_broadcast(source) || inet_addr_is_unspecified(source))
         return true;
     for (size_t i = 0; i < device->addresses_count; i++)
         if (inet_addr_equal(&device->addresses[i], source))

@@ -408,9 +408,9 @@ static void answers_leave_from_the_address_that_was_addressed(void **state)
 static void inner_sources_are_checked(void **state)
 {
     /* Some are allowed to a, and yet impossible; the last has a more specific prefix, c's. */
-    static const char *const allowed[] = {"127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/32", "10.0.0.2/32",
+    static const char *const allowed[] = {"127.0.0.0/8", "224.0.0.0/3", "0.0.0.0/32", "10.0.0.2/32",
                                           "10.8.0.0/14"};
-    static const char *const forged[] = {"10.0.0.3", "127.0.0.1", "224.0.0.1",
+    static const char *const forged[] = {"10.0.0.3", "127.0.0.1", "224.0.0.1", "255.255.255.255",
                                          "0.0.0.0",  INNER_B,     "10.9.9.9"};
     struct pair *pair = *state;
     struct node *c = node_add(pair->network, "192.0.2.3");

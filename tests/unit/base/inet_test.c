@@ -55,28 +55,32 @@ static void kinds_of_addresses(void **state)
     (void)state;
     static const struct {
         const char *text;
-        bool loopback, multicast, unspecified;
+        bool loopback, multicast, broadcast, unspecified;
     } cases[] = {
-        {"127.0.0.1", true, false, false},
-        {"127.255.0.1", true, false, false},
-        {"::1", true, false, false},
-        {"::ffff:127.0.0.1", true, false, false},
-        {"224.0.0.1", false, true, false},
-        {"239.255.255.255", false, true, false},
-        {"240.0.0.1", false, false, false},
-        {"ff02::1", false, true, false},
-        {"::ffff:224.0.0.1", false, true, false},
-        {"0.0.0.0", false, false, true},
-        {"::", false, false, true},
-        {"192.0.2.1", false, false, false},
-        {"2001:db8::1", false, false, false},
-        {"::2", false, false, false},
+        {"127.0.0.1", true, false, false, false},
+        {"127.255.0.1", true, false, false, false},
+        {"::1", true, false, false, false},
+        {"::ffff:127.0.0.1", true, false, false, false},
+        {"224.0.0.1", false, true, false, false},
+        {"239.255.255.255", false, true, false, false},
+        {"255.255.255.255", false, false, true, false},
+        {"::ffff:255.255.255.255", false, false, true, false},
+        {"255.255.255.254", false, false, false, false},
+        {"240.0.0.1", false, false, false, false},
+        {"ff02::1", false, true, false, false},
+        {"::ffff:224.0.0.1", false, true, false, false},
+        {"0.0.0.0", false, false, false, true},
+        {"::", false, false, false, true},
+        {"192.0.2.1", false, false, false, false},
+        {"2001:db8::1", false, false, false, false},
+        {"::2", false, false, false, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct inet_addr addr;
         assert_int_equal(inet_addr_parse(cases[i].text, &addr), 0);
         assert_int_equal(inet_addr_is_loopback(&addr), cases[i].loopback);
         assert_int_equal(inet_addr_is_multicast(&addr), cases[i].multicast);
+        assert_int_equal(inet_addr_is_broadcast(&addr), cases[i].broadcast);
         assert_int_equal(inet_addr_is_unspecified(&addr), cases[i].unspecified);
     }
 }

@@ -89,7 +89,7 @@ static void test_not_answered(void **state)
     craft_peer_receive(&peer, data, len); /* not our address */
     craft_peer_flush(&peer);
     assert_int_equal(peer.others, 0);
-    assert_int_equal(stack_stats(peer.stack)->rx_dropped_protocol, 255 + 3);
+    assert_int_equal(stack_stats(peer.stack)->rx_dropped[STACK_DROP_PROTOCOL], 255 + 2);
     ping(&peer, ECHO6_REQUEST, 1420 - 40 - 8);
     assert_int_equal(peer.others, 1);
     craft_peer_fini(&peer);

@@ -134,6 +134,7 @@ static void test_bad_ip4(void **state)
         }
         if (packet_parse(data, len, &packet))
             fail_msg("accepted: %s", patches[i].name);
+        assert_int_equal(packet.is_fragment, strstr(patches[i].name, "fragment") != NULL);
     }
 }
 

@@ -44,19 +44,19 @@ static void test_dropped(void **state)
     /* UDP, which is nobody's here. */
     len = craft_ip(data, &peer.remote, &peer.local, IPPROTO_UDP, 8);
     craft_peer_receive(&peer, data, len + 8);
-    assert_int_equal(stack_stats(peer.stack)->rx_dropped_protocol, 1);
+    assert_int_equal(stack_stats(peer.stack)->rx_dropped[STACK_DROP_PROTOCOL], 1);
     /* For another address. */
     len = craft_ip(data, &peer.local, &peer.remote, IPPROTO_TCP, 20);
     craft_peer_receive(&peer, data, len + 20);
-    assert_int_equal(stack_stats(peer.stack)->rx_dropped_protocol, 2);
+    assert_int_equal(stack_stats(peer.stack)->rx_dropped[STACK_DROP_ADDRESS], 1);
     /* A wrong TCP checksum. */
     segment = craft_segment(&peer, PACKET_SYN, NULL, 0);
     len = craft_tcp(data, &segment);
     data[len - 1] ^= 1;
     craft_peer_receive(&peer, data, len);
-    assert_int_equal(stack_stats(peer.stack)->rx_dropped_malformed, 1);
+    assert_int_equal(stack_stats(peer.stack)->rx_dropped[STACK_DROP_MALFORMED], 1);
     craft_peer_receive(&peer, data, 0);
-    assert_int_equal(stack_stats(peer.stack)->rx_dropped_malformed, 2);
+    assert_int_equal(stack_stats(peer.stack)->rx_dropped[STACK_DROP_MALFORMED], 2);
     craft_peer_flush(&peer);
     assert_int_equal(peer.log_count + peer.others, 0);
     craft_peer_fini(&peer);
