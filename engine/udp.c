@@ -180,14 +180,16 @@ static void rx_control(struct msghdr *msg, struct arrival *arrival)
 static void rx_deliver(struct udp *udp, struct mmsghdr *message, size_t i)
 {
     size_t len = message->msg_len;
-    if (len == 0 || (message->msg_hdr.msg_flags & MSG_TRUNC))
+    size_t offset = 0;
+    if (message->msg_hdr.msg_flags & MSG_TRUNC)
         return;
     struct arrival arrival = {.from.remote = rx->from[i], .segment = len};
     rx_control(&message->msg_hdr, &arrival);
-    for (size_t offset = 0; offset < len; offset += arrival.segment) {
+    do { /* an empty datagram is handed over, too: it is counted with the malformed ones */
         size_t size = len - offset < arrival.segment ? len - offset : arrival.segment;
         udp->ops->datagram(udp->ctx, &arrival.from, arrival.tos, rx->data[i] + offset, size);
-    }
+        offset += arrival.segment;
+    } while (offset < len);
 }
 
 static void on_readable(evutil_socket_t fd, short events, void *arg)
