@@ -8,6 +8,7 @@
 
 #include "engine/stack/internal.h"
 #include "engine/stack/listener.h"
+#include "engine/stack/sendwindow.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -252,7 +253,7 @@ void conn_input(struct stack_conn *conn, struct pbuf *p)
 
     conn_enter(conn, &swap);
     sender_before_input(&conn->sender, &swap, is_ack);
-    swap_tcp_input(&swap, p, &conn->node.flow);
+    sendwindow_input(&swap, p, &conn->node.flow);
     sender_after_input(&conn->sender, &swap);
     conn_leave(conn, &swap);
 }
