@@ -47,11 +47,17 @@ def transfer(service, tunnel="home", peer="gw"):
     return status["rx_bytes_total"], status["tx_bytes_total"]
 
 
-def metric(service, family, **labels):
-    """The sum of a metric's samples that have these labels."""
+def samples(service, family):
+    """A metric's samples, each as its labels and its value."""
     answer = service.request("GET", "/metrics", None, {"Authorization": f"Bearer {service.token}"})
     assert answer.status == 200
-    samples = re.findall(rf"^{family}({{.*}})? (\S+)$", answer.body.decode(), re.MULTILINE)
-    assert samples, f"there is no {family}"
-    return sum(float(value) for found, value in samples
-               if all(f'{label}="{text}"' in found for label, text in labels.items()))
+    found = re.findall(rf"^{family}({{.*}})? (\S+)$", answer.body.decode(), re.MULTILINE)
+    assert found, f"there is no {family}"
+    return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value))
+            for labels, value in found]
+
+
+def metric(service, family, **labels):
+    """The sum of a metric's samples that have these labels."""
+    return sum(value for found, value in samples(service, family)
+               if labels.items() <= found.items())

@@ -64,11 +64,15 @@ class Capture:
                 self._messages.append(message)
 
 
-def junk_initiation(public_key):
-    """An initiation of nobody, with a mac1 that the owner of that key (raw) takes for right."""
-    head = struct.pack("<I", INITIATION) + os.urandom(112)
+def with_mac1(message, public_key):
+    """A handshake message with the mac1 that the owner of that key (raw) takes for right."""
     key = hashlib.blake2s(b"mac1----" + public_key).digest()
-    return head + hashlib.blake2s(head, key=key, digest_size=16).digest() + NO_COOKIE
+    return message + hashlib.blake2s(message, key=key, digest_size=16).digest()
+
+
+def junk_initiation(public_key):
+    """An initiation of nobody, whose mac1 is right for the owner of that key (raw)."""
+    return with_mac1(struct.pack("<I", INITIATION) + os.urandom(112), public_key) + NO_COOKIE
 
 
 class Flood:
