@@ -16,8 +16,8 @@
  *            TargetReachable   what came of the last attempt to reach the target
  *            Ready             Listening and TunnelReady: it can take connections
  *
- * A forward's TunnelReady, and its Ready where that follows from it, repeat the tunnel's: one event
- * tells of them all.
+ * A forward's TunnelReady, and its Ready where that follows from it, repeat the tunnel's: of many
+ * forwards, one event tells.
  *
  * Judging has no state and no clock: a verdict follows from the facts alone. Applying a verdict
  * keeps the time at which it was first reached.
@@ -35,7 +35,7 @@
 /* So many initiations in a row without an answer are no longer the loss of a packet: 10 to 15 s. */
 #define CONDITION_UNANSWERED_MAX 3
 
-enum condition_status { CONDITION_UNKNOWN, CONDITION_FALSE, CONDITION_TRUE };
+enum condition_status { CONDITION_UNKNOWN, CONDITION_FALSE, CONDITION_TRUE, CONDITION_STATUSES };
 
 /* What was found. The texts are static, but for subject: borrowed from the facts. */
 struct verdict {

@@ -37,6 +37,12 @@ struct forward_totals {
     uint64_t connections, connect_failures, bytes_in, bytes_out;
 };
 
+/* Used by service_tell_followers() alone, and zero before and after it. */
+struct service_followers {
+    size_t tunnel_ready, ready; /* forwards whose condition is to be told of */
+    bool told;
+};
+
 struct service_tunnel {
     struct spec_tunnel spec;
     enum spec_source source;
@@ -47,11 +53,12 @@ struct service_tunnel {
     struct tunnel_totals counted_before; /* by other slots than the present one */
     struct tunnel_totals saved;          /* what the store has */
     struct peer_tally *peers;            /* of each peer, in the order of the definition */
-    bool out_of_reach;                   /* there are peers, and none can be reached */
-    int sockets[2];                      /* outer UDP, IPv4 and IPv6; -1 = none */
-    uint16_t port;                       /* the outer port that was bound; 0 = none */
-    int start_error; /* errno while supervised is NULL: why; it is tried again */
-    size_t forwards; /* how many forwards use it */
+    struct service_followers followers[CONDITION_STATUSES];
+    bool out_of_reach; /* there are peers, and none can be reached */
+    int sockets[2];    /* outer UDP, IPv4 and IPv6; -1 = none */
+    uint16_t port;     /* the outer port that was bound; 0 = none */
+    int start_error;   /* errno while supervised is NULL: why; it is tried again */
+    size_t forwards;   /* how many forwards use it */
     struct supervised_tunnel *supervised; /* NULL while not bound */
 };
 
@@ -64,6 +71,8 @@ struct service_forward {
     struct condition conditions[FORWARD_CONDITIONS];
     struct forward_totals counted_before;
     struct forward_totals saved;
+    bool untold_tunnel_ready; /* the condition is another, and no event has told of it yet */
+    bool untold_ready;        /* the same of Ready, where that followed from it */
     uint64_t target_since_ns; /* unix time from which on the target is what it is */
     int listener;             /* -1 = not bound (start_error says why) or not enabled */
     uint16_t bound_port;      /* what port 0 became; kept across restarts while it is free */

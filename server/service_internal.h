@@ -83,6 +83,14 @@ int service_first_generation(struct service *service, uint64_t *out, struct prob
 /* Brings an object's conditions up to date; of a tunnel, also what its peers are up to. */
 void service_observe_tunnel(struct service *service, struct service_tunnel *tunnel);
 void service_observe_forward(struct service *service, struct service_forward *forward);
+/* A condition became another: an event, and a line of the log. */
+void service_tell_condition(struct service *service, enum event_type type, const char *name,
+                            uint64_t generation, const char *condition, const struct verdict *is);
+/* How many forwards that follow their tunnels are told of one by one, and else are named. */
+#define FOLLOWERS_EACH_MAX  32
+#define FOLLOWERS_NAMED_MAX 5
+/* Tells of the forwards that were observed and wait for it (service_followers.c). */
+void service_tell_followers(struct service *service);
 /* Starts to do so regularly, and whenever a worker comes or goes. 0 or -ENOMEM. */
 int service_sweep_start(struct service *service);
 void service_sweep_stop(struct service *service);

@@ -25,8 +25,8 @@ static uint64_t to_ns(const struct timespec *time)
  * A condition became another: an event, and a line of the log. What an operator must know is a
  * warning; that it is over, or that nothing is known, is not.
  */
-static void tell(struct service *service, enum event_type type, const char *name,
-                 uint64_t generation, const char *condition, const struct verdict *is)
+void service_tell_condition(struct service *service, enum event_type type, const char *name,
+                            uint64_t generation, const char *condition, const struct verdict *is)
 {
     char text[EVENTS_MESSAGE_MAX + 1];
     snprintf(text, sizeof(text), "%s is %s%s%s%s%s", condition, condition_status_name(is->status),
@@ -99,8 +99,8 @@ static void observe_tunnel(struct service *service, struct service_tunnel *tunne
     for (enum tunnel_condition i = 0; i < TUNNEL_CONDITIONS; i++) {
         bool worth = is_worth_telling(service, &tunnel->conditions[i], &verdicts[i]);
         if (condition_apply(&tunnel->conditions[i], &verdicts[i], now) && worth)
-            tell(service, EVENT_TUNNEL_CONDITION, tunnel->spec.name, tunnel->generation,
-                 tunnel_condition_name(i), &verdicts[i]);
+            service_tell_condition(service, EVENT_TUNNEL_CONDITION, tunnel->spec.name,
+                                   tunnel->generation, tunnel_condition_name(i), &verdicts[i]);
     }
 }
 
@@ -112,6 +112,32 @@ void service_observe_tunnel(struct service *service, struct service_tunnel *tunn
 }
 
 /* --- Forwards --------------------------------------------------------------------------------- */
+
+/*
+ * What follows from the tunnel is told of together with the tunnel's other forwards, by the next
+ * sweep; unless it becomes another once more before.
+ */
+static void apply_forward(struct service *service, struct service_forward *forward,
+                          const struct verdict verdicts[FORWARD_CONDITIONS],
+                          const struct timespec *now)
+{
+    const struct condition *before = &forward->conditions[FORWARD_TUNNEL_READY];
+    bool follows = before->is.status != verdicts[FORWARD_TUNNEL_READY].status;
+    if (follows && (forward->untold_tunnel_ready || forward->untold_ready))
+        service_tell_followers(service);
+    for (enum forward_condition i = 0; i < FORWARD_CONDITIONS; i++) {
+        bool worth = is_worth_telling(service, &forward->conditions[i], &verdicts[i]);
+        if (!condition_apply(&forward->conditions[i], &verdicts[i], now) || !worth)
+            continue;
+        if (i == FORWARD_TUNNEL_READY)
+            forward->untold_tunnel_ready = true;
+        else if (i == FORWARD_READY && follows)
+            forward->untold_ready = true;
+        else
+            service_tell_condition(service, EVENT_FORWARD_CONDITION, forward->spec.name,
+                                   forward->generation, forward_condition_name(i), &verdicts[i]);
+    }
+}
 
 static void observe_forward(struct service *service, struct service_forward *forward,
                             const struct timespec *now)
@@ -134,19 +160,7 @@ static void observe_forward(struct service *service, struct service_forward *for
         .last_error = (int)counter_get(&counters->last_error),
     };
     forward_facts_judge(&facts, verdicts);
-    /* What follows from the tunnel is told once, of the tunnel, and not for each of its forwards.
-     */
-    const struct condition *before = &forward->conditions[FORWARD_TUNNEL_READY];
-    const struct verdict *tunnel = &verdicts[FORWARD_TUNNEL_READY];
-    bool follows = before->is.status != tunnel->status &&
-                   (before->is.reason != NULL || tunnel->status != CONDITION_TRUE);
-    for (enum forward_condition i = 0; i < FORWARD_CONDITIONS; i++) {
-        bool worth = is_worth_telling(service, &forward->conditions[i], &verdicts[i]) &&
-                     i != FORWARD_TUNNEL_READY && !(i == FORWARD_READY && follows);
-        if (condition_apply(&forward->conditions[i], &verdicts[i], now) && worth)
-            tell(service, EVENT_FORWARD_CONDITION, forward->spec.name, forward->generation,
-                 forward_condition_name(i), &verdicts[i]);
-    }
+    apply_forward(service, forward, verdicts, now);
 }
 
 void service_observe_forward(struct service *service, struct service_forward *forward)
@@ -180,6 +194,7 @@ void service_sweep(struct service *service)
         observe_tunnel(service, service->tunnels.entries[i].object, &now);
     for (size_t i = 0; i < service->forwards.count; i++)
         observe_forward(service, service->forwards.entries[i].object, &now);
+    service_tell_followers(service);
 }
 
 static void tell_worker(struct service *service, enum event_type type, unsigned worker,

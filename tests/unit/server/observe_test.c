@@ -4,6 +4,7 @@
 #include "tests/unit/server/service_world.h"
 
 #include "server/events.h"
+#include "server/service_internal.h"
 
 #include <signal.h>
 
@@ -11,7 +12,8 @@
 
 static struct {
     char text[4096]; /* "type name reason;" of each */
-    size_t len;
+    size_t len, count;
+    char message[EVENTS_MESSAGE_MAX + 1]; /* of the last one */
 } told;
 
 static int collect(void *ctx, const struct store_event *event)
@@ -20,6 +22,8 @@ static int collect(void *ctx, const struct store_event *event)
     told.len += (size_t)snprintf(told.text + told.len, sizeof(told.text) - told.len, "%s %s %s;",
                                  event->type, event->name, event->reason);
     assert_true(told.len < sizeof(told.text));
+    snprintf(told.message, sizeof(told.message), "%s", event->message);
+    told.count++;
     return 0;
 }
 
@@ -28,7 +32,7 @@ static const char *news(void)
 {
     static uint64_t seen;
     struct events *events = service_events(fx.service);
-    told.len = 0;
+    told.len = told.count = 0;
     told.text[0] = '\0';
     assert_int_equal(events_flush(events), 0);
     uint64_t first, last;
@@ -89,17 +93,20 @@ static void test_worker_that_dies(void **state)
     assert_string_equal(home->conditions[TUNNEL_WORKER_ALIVE].is.reason, "WorkerDown");
     assert_false(service_tunnel_is_ready(home) || service_forward_is_ready(web));
     assert_string_equal(web->conditions[FORWARD_READY].is.reason, "TunnelNotReady");
-    /* Of the tunnel, not of each of its forwards. */
     assert_string_equal(news(), "worker.died 0 Killed;"
                                 "tunnel.condition home WorkerDown;"
                                 "tunnel.condition home WorkerDown;"
-                                "tunnel.condition home WorkerDown;");
+                                "tunnel.condition home WorkerDown;"
+                                "forward.condition web TunnelNotReady;"
+                                "forward.condition web TunnelNotReady;");
     worker_comes();
     assert_true(service_tunnel_is_ready(home) && service_forward_is_ready(web));
     assert_string_equal(news(), "worker.started 0 Running;"
                                 "tunnel.condition home Bound;"
                                 "tunnel.condition home Running;"
-                                "tunnel.condition home Idle;");
+                                "tunnel.condition home Idle;"
+                                "forward.condition web Listening;"
+                                "forward.condition web TunnelReady;");
     worker_dies(3 << 8);
     assert_non_null(strstr(news(), "worker.died 0 Exited;"));
 }
@@ -114,7 +121,9 @@ static void test_peer_that_does_not_answer(void **state)
     assert_string_equal(home->conditions[TUNNEL_HANDSHAKE_FRESH].is.reason, "NoAnswer");
     assert_string_equal(home->conditions[TUNNEL_HANDSHAKE_FRESH].is.subject, "gw");
     assert_string_equal(web->conditions[FORWARD_READY].is.reason, "TunnelNotReady");
-    assert_string_equal(news(), "tunnel.condition home NoAnswer;tunnel.condition home NoAnswer;");
+    assert_string_equal(news(), "tunnel.condition home NoAnswer;tunnel.condition home NoAnswer;"
+                                "forward.condition web TunnelNotReady;"
+                                "forward.condition web TunnelNotReady;");
     service_sweep(fx.service);
     assert_string_equal(news(), "");
     struct timespec now;
@@ -123,7 +132,87 @@ static void test_peer_that_does_not_answer(void **state)
     counter_set(&counters->last_handshake_unix_ns, (uint64_t)now.tv_sec * 1000000000);
     service_sweep(fx.service);
     assert_true(service_tunnel_is_ready(home) && service_forward_is_ready(web));
-    assert_string_equal(news(), "tunnel.condition home Bound;tunnel.condition home Fresh;");
+    assert_string_equal(news(), "tunnel.condition home Bound;tunnel.condition home Fresh;"
+                                "forward.condition web Listening;"
+                                "forward.condition web TunnelReady;");
+}
+
+static void enable(bool enabled)
+{
+    struct spec_forward spec = make_forward("web", 0);
+    spec.enabled = enabled;
+    struct problem problem = {0};
+    assert_int_equal(service_update_forward(fx.service, &spec, &web, &problem), 0);
+}
+
+/* Two tunnels, with this many forwards each: "home-0" … and "work-0" …. */
+static void make_followers(unsigned home_count, unsigned work_count)
+{
+    const struct {
+        const char *tunnel;
+        unsigned count;
+    } rows[] = {{"home", home_count}, {"work", work_count}};
+    for (size_t row = 0; row < 2; row++) {
+        create_tunnel(make_tunnel(rows[row].tunnel));
+        for (unsigned i = 0; i < rows[row].count; i++) {
+            char name[32];
+            snprintf(name, sizeof(name), "%s-%u", rows[row].tunnel, i);
+            struct spec_forward spec = make_forward(name, 0);
+            strcpy(spec.tunnel, rows[row].tunnel);
+            create_forward(spec);
+        }
+    }
+    worker_comes();
+    news();
+}
+
+/* Of many forwards, one event of each tunnel tells; and once. */
+static void test_followers_of_a_dead_worker(void **state)
+{
+    (void)state;
+    make_followers(FOLLOWERS_EACH_MAX, 3);
+    worker_dies(SIGKILL);
+    const char *text = news();
+    assert_null(strstr(text, "forward.condition"));
+    assert_non_null(strstr(text, "tunnel.forwards home TunnelNotReady;"
+                                 "tunnel.forwards work TunnelNotReady;"));
+    service_sweep(fx.service);
+    assert_string_equal(news(), "");
+    worker_comes();
+    assert_non_null(strstr(news(), "tunnel.forwards home TunnelReady;"
+                                   "tunnel.forwards work TunnelReady;"));
+    assert_string_equal(told.message,
+                        "TunnelReady is True of 3 forward(s), and Ready follows in 3: "
+                        "work-0, work-1, work-2");
+}
+
+/* What one is seen to be by somebody who asks is told of, too, both there and back. */
+static void test_follower_that_is_asked_for(void **state)
+{
+    (void)state;
+    make_followers(1, 0);
+    fake.alive = 0;
+    assert_false(service_forward_is_ready(service_find_forward(fx.service, "home-0")));
+    fake.alive = 1;
+    assert_true(service_forward_is_ready(service_find_forward(fx.service, "home-0")));
+    service_sweep(fx.service);
+    /* In the order of what was seen. */
+    assert_non_null(strstr(news(), "forward.condition home-0 Listening;"
+                                   "forward.condition home-0 TunnelReady;"));
+    assert_int_equal(told.count, 4);
+}
+
+static void test_follower_that_is_disabled(void **state)
+{
+    (void)state;
+    make_objects();
+    enable(false);
+    service_sweep(fx.service);
+    assert_string_equal(news(), "forward.changed web ;"
+                                "forward.condition web Disabled;"
+                                "forward.condition web Disabled;"
+                                "forward.condition web Disabled;"
+                                "forward.condition web Disabled;");
 }
 
 static void test_name_that_cannot_be_looked_up(void **state)
@@ -256,14 +345,6 @@ static void expect_totals(uint64_t connections, uint64_t failures, uint64_t in, 
     assert_int_equal(totals.bytes_out, out);
 }
 
-static void enable(bool enabled)
-{
-    struct spec_forward spec = make_forward("web", 0);
-    spec.enabled = enabled;
-    struct problem problem = {0};
-    assert_int_equal(service_update_forward(fx.service, &spec, &web, &problem), 0);
-}
-
 /* What a person looks at goes on, whatever is restarted. */
 static void test_totals(void **state)
 {
@@ -328,6 +409,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_worker_that_dies),
         TEST(test_peer_that_does_not_answer),
+        TEST(test_followers_of_a_dead_worker),
+        TEST(test_follower_that_is_asked_for),
+        TEST(test_follower_that_is_disabled),
         TEST(test_name_that_cannot_be_looked_up),
         TEST(test_target),
         TEST(test_start),
