@@ -86,7 +86,7 @@ struct wg_peer_stats {
 enum wg_drop {
     WG_DROP_MALFORMED, /* too short, unknown type, reserved bits */
     WG_DROP_BAD_MAC1,
-    WG_DROP_COOKIE_NEEDED, /* under load, answered with a cookie */
+    WG_DROP_COOKIE_NEEDED, /* under load, answered with a cookie if there is time for that */
     WG_DROP_HANDSHAKE,     /* a handshake message that did not verify */
     WG_DROP_REPLAYED_HANDSHAKE,
     WG_DROP_RATE_LIMITED,

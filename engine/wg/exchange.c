@@ -230,6 +230,22 @@ static bool under_load(struct wg_device *device)
     return now < device->loaded_until;
 }
 
+/*
+ * Whether there is time for one more cookie. To answer costs more than to read, and who has a
+ * session must not suffer from answers to who has none. A batch of datagrams is received at one
+ * time of the clock: a device that keeps up gets small ones and answers all, one that does not
+ * answers some.
+ */
+static bool has_time_for_cookie(struct wg_device *device)
+{
+    const uint64_t now = wg_device_now(device);
+    if (device->cookies_sent_at != now) {
+        device->cookies_sent_at = now;
+        device->cookies_sent = 0;
+    }
+    return device->cookies_sent++ < WG_COOKIES_AT_A_TIME;
+}
+
 static void send_cookie(struct wg_device *device, const struct wg_endpoint *to,
                         const uint8_t *message, size_t len)
 {
@@ -259,7 +275,8 @@ static bool passes_load_check(struct wg_device *device, const struct wg_endpoint
     if (cookie_checker_stale(&device->cookies, now) ||
         !cookie_check_mac2(&device->cookies, message, len, &from->remote)) {
         wg_device_drop(device, WG_DROP_COOKIE_NEEDED);
-        send_cookie(device, from, message, len);
+        if (has_time_for_cookie(device))
+            send_cookie(device, from, message, len);
         return false;
     }
     inet_sockaddr_split(&from->remote, &source, &port);

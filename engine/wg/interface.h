@@ -41,6 +41,8 @@ struct wg_device {
 
     struct handshake_queue handshakes; /* received, not yet worked off */
     uint64_t loaded_until;             /* under load until then; 0 = never was */
+    uint64_t cookies_sent_at;          /* when the last cookies were sent, */
+    unsigned cookies_sent;             /* and how many at that time */
     struct cookie_checker cookies;
     struct ratelimit ratelimit;
 

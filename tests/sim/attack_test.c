@@ -545,7 +545,8 @@ static void under_load_a_cookie_is_asked_for_and_works(void **state)
     flood(pair, &replay, 1000);
     assert_int_equal(pair->b->device->handshakes.count, WG_HANDSHAKE_QUEUE_LOADED);
     assert_int_equal(node_drops(pair->b, WG_DROP_COOKIE_NEEDED), 1000 - WG_HANDSHAKE_QUEUE_LOADED);
-    assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], 1000 - WG_HANDSHAKE_QUEUE_LOADED);
+    /* All at once is more than it has time for. */
+    assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], WG_COOKIES_AT_A_TIME);
 
     unsigned responses = pair->b->sent[MESSAGE_RESPONSE];
     a_sends(pair, 5);
@@ -627,6 +628,7 @@ static void under_load_each_address_has_its_own_limit(void **state)
 
     /* a asks for a cookie, too, and sends 100 with it. */
     flood(pair, &greedy, 100);
+    pair->network->now++; /* not in the same batch: those had all the cookies of their time */
     fix_mac1(pair->b, &greedy);
     cookie_add_macs(&pair->a_to_b->cookies, greedy.data, greedy.len, pair->network->now);
     inject(pair->b, &greedy, &pair->a->addr);
