@@ -403,6 +403,10 @@ static void answers_leave_from_the_address_that_was_addressed(void **state)
     pair->b_to_a->endpoint.local = local;
     network_run(pair->network, S(6));
     assert_int_equal(wg_peer_endpoint(pair->b_to_a)->local.family, AF_UNSPEC);
+    /* And when the sockets are others. */
+    pair->b_to_a->endpoint.local = local;
+    wg_device_sockets_moved(pair->b->device);
+    assert_int_equal(wg_peer_endpoint(pair->b_to_a)->local.family, AF_UNSPEC);
 }
 
 static void inner_sources_are_checked(void **state)

@@ -548,6 +548,34 @@ static void private_key_change_renews_the_session(void **state)
     network_run(pair->network, S(1));
     assert_int_equal(pair->b->got[5], 1);
     assert_int_equal(pair->a->events[WG_EVENT_HANDSHAKE_DONE], 2);
+
+    /* Without anything to send, too: b could not reach us any more. */
+    wg_device_set_private_key(pair->a->device, pair->a->private_key);
+    wg_peer_remove(pair->b_to_a);
+    pair->b_to_a = node_peer(pair->b, pair->a, INNER_A "/32");
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->a->events[WG_EVENT_HANDSHAKE_DONE], 3);
+}
+
+/* However many are due at once, the loop gets its turn in between. */
+static void timers_of_few_peers_run_per_turn(void **state)
+{
+    enum { PEERS = 100 };
+    struct pair *pair = *state;
+    for (unsigned i = 0; i < PEERS; i++) {
+        struct wg_peer *peer;
+        struct noise_keys keys;
+        node_random(pair->a, keys.private_key, WG_KEY_LEN);
+        noise_keys_init(&keys, keys.private_key);
+        assert_int_equal(wg_peer_add(pair->a->device, keys.public_key, NULL, &peer), 0);
+        wg_peer_set_endpoint(peer, &pair->b->addr);
+        wg_peer_set_keepalive(peer, 25);
+    }
+    for (unsigned done = WG_PEERS_PER_TURN; done < PEERS; done += WG_PEERS_PER_TURN) {
+        assert_true(wg_device_deadline(pair->a->device) <= pair->network->now);
+        wg_device_expire(pair->a->device);
+        assert_int_equal(pair->a->sent[MESSAGE_INITIATION], done);
+    }
 }
 
 static void own_public_key_is_no_peer(void **state)
@@ -744,6 +772,7 @@ int main(void)
         pair_test(simultaneous_initiations_converge),
         pair_test(restarted_peer_is_found_again),
         pair_test(private_key_change_renews_the_session),
+        pair_test(timers_of_few_peers_run_per_turn),
         pair_test(own_public_key_is_no_peer),
         pair_test(staged_packets_wait_for_key_and_endpoint),
         pair_test(unknown_endpoint_is_given_up),
