@@ -242,7 +242,7 @@ void wg_transport_receive(struct wg_device *device, const struct wg_endpoint *fr
         wg_peer_session_ready(peer);
         wg_transport_flush(peer);
     }
-    if (keypair_stale_after_receive(keypair, wg_device_now(device)))
+    if (keypair_stale_after_receive(peer->keypairs.current, wg_device_now(device)))
         wg_exchange_initiate(peer);
     wg_timers_any_received(peer);
     if (len == DATA_OVERHEAD)

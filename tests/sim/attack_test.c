@@ -526,6 +526,30 @@ static void counters_at_the_edges(void **state)
     }
 }
 
+/* What comes late on the session before does not renew the one there is. */
+static void the_session_before_is_not_renewed(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    const uint64_t created_at = pair->a_to_b->keypairs.current->created_at;
+    network_run(pair->network, created_at + S(121) - pair->network->now);
+    a_sends(pair, 1);
+    network_run(pair->network, created_at + S(166) - pair->network->now);
+    struct keypair *before = pair->b_to_a->keypairs.previous;
+    const unsigned initiations = pair->a->sent[MESSAGE_INITIATION];
+    const uint64_t received = wg_peer_stats(pair->a_to_b)->rx_packets;
+    struct datagram datagram = {.len = DATA_OVERHEAD};
+    assert_non_null(before);
+    datagram.data[0] = MESSAGE_DATA;
+    store_le32(datagram.data + DATA_RECEIVER, before->remote_index);
+    store_le64(datagram.data + DATA_COUNTER, before->send_counter);
+    aead_seal(&before->send, before->send_counter++, NULL, datagram.data, 0,
+              datagram.data + DATA_CIPHERTEXT);
+    inject(pair->a, &datagram, &pair->b->addr);
+    assert_int_equal(wg_peer_stats(pair->a_to_b)->rx_packets, received + 1);
+    assert_int_equal(pair->a->sent[MESSAGE_INITIATION], initiations);
+}
+
 /* --- Load ----------------------------------------------------------------------------------- */
 
 /* Fills b's queue with copies of an initiation, which are replays and so not worth anything. */
@@ -734,6 +758,7 @@ int main(void)
         pair_test(inner_sources_are_checked_in_ipv6),
         pair_test(inner_lengths_are_checked),
         pair_test(counters_at_the_edges),
+        pair_test(the_session_before_is_not_renewed),
         pair_test(under_load_a_cookie_is_asked_for_and_works),
         pair_test(load_subsides),
         pair_test(load_of_other_devices_is_load),
