@@ -6,7 +6,8 @@ static uint64_t cached;
 void clock_refresh(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    /* Sessions grow old while the machine is suspended, as they do at the other end. */
+    clock_gettime(CLOCK_BOOTTIME, &now);
     cached = (uint64_t)now.tv_sec * CLOCK_NS_PER_S + (uint64_t)now.tv_nsec;
 }
 

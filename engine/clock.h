@@ -11,7 +11,7 @@
 #define CLOCK_NS_PER_S  UINT64_C(1000000000)
 #define CLOCK_NS_PER_MS UINT64_C(1000000)
 
-/* Monotonic nanoseconds as of the last clock_refresh(). */
+/* Nanoseconds as of the last clock_refresh(): monotonic, on through a suspended machine. */
 uint64_t clock_now(void);
 /* Called at the start of every callback of the event loop. */
 void clock_refresh(void);
