@@ -134,6 +134,11 @@ static void preshared_keys_must_match(void **state)
     assert_int_equal(pair->b->got[1], 1);
 
     /* Changing it leaves the session alone. */
+    const uint8_t other[WG_KEY_LEN] = {4, 5, 6};
+    wg_peer_set_preshared_key(pair->b_to_a, other);
+    a_sends(pair, 3);
+    network_run(pair->network, MS(100));
+    assert_int_equal(pair->b->got[3], 1);
     wg_peer_set_preshared_key(pair->b_to_a, NULL);
     a_sends(pair, 2);
     network_run(pair->network, S(1));
@@ -614,6 +619,18 @@ static void staged_packets_wait_for_key_and_endpoint(void **state)
     assert_int_equal(pair->b->got[9], 1);
 }
 
+static void staged_packets_wait_for_an_endpoint(void **state)
+{
+    struct pair *pair = *state;
+    const union inet_sockaddr nowhere = {.sa.sa_family = AF_UNSPEC};
+    wg_peer_set_endpoint(pair->a_to_b, &nowhere);
+    a_sends(pair, 1);
+    network_run(pair->network, S(3));
+    wg_peer_set_endpoint(pair->a_to_b, &pair->b->addr);
+    network_run(pair->network, MS(100));
+    assert_int_equal(pair->b->got[1], 1);
+}
+
 static void unknown_endpoint_is_given_up(void **state)
 {
     struct pair *pair = *state;
@@ -775,6 +792,7 @@ int main(void)
         pair_test(timers_of_few_peers_run_per_turn),
         pair_test(own_public_key_is_no_peer),
         pair_test(staged_packets_wait_for_key_and_endpoint),
+        pair_test(staged_packets_wait_for_an_endpoint),
         pair_test(unknown_endpoint_is_given_up),
         pair_test(full_sending_side_takes_no_nonce),
         pair_test(staged_packets_survive_a_full_sending_side),
