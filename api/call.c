@@ -7,6 +7,7 @@
 #include "api/event_stream.h"
 #include "api/json_add.h"
 #include "engine/json.h"
+#include "engine/log.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -62,6 +63,15 @@ int api_answer_json(struct api_call *call, int status, cJSON *json)
     if (json == NULL || set_json_body(&call->answer, status, "application/json", json) < 0)
         return problem_set(&call->problem, "exhausted", "out of memory");
     return 0;
+}
+
+void api_answer_change(struct api_call *call, int status, cJSON *json)
+{
+    if (json != NULL && set_json_body(&call->answer, status, "application/json", json) == 0)
+        return;
+    log_warn("a change was made, and is answered without a body: out of memory");
+    api_answer_fini(&call->answer);
+    call->answer.status = status == 200 ? 204 : status;
 }
 
 /* A path is repeated only when it is plain text: it comes from outside. */

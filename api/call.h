@@ -91,6 +91,11 @@ void api_body_free(void *body);
  * what the handler should.
  */
 int api_answer_json(struct api_call *call, int status, cJSON *json);
+/*
+ * The same after a change that was made, 200 or 201: it cannot fail. Without memory the answer has
+ * no body, and 200 is 204: whoever asked must not believe that nothing happened.
+ */
+void api_answer_change(struct api_call *call, int status, cJSON *json);
 /* Answers with the problem that the call has. request_id and instance may be NULL. 0 or -ENOMEM. */
 int api_answer_problem(struct api_call *call, const char *request_id, const char *instance);
 

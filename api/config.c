@@ -153,12 +153,16 @@ static int apply(struct api_call *call, struct config *config)
     uint64_t generation;
     if (service_apply(call->service, config, &options, &result, &call->problem) < 0)
         return -1;
-    int rc = api_answer_json(call, 200, print_result(&result));
+    int rc = 0;
+    if (options.dry_run)
+        rc = api_answer_json(call, 200, print_result(&result));
+    else
+        api_answer_change(call, 200, print_result(&result));
     apply_result_fini(&result);
-    if (rc < 0 || read_generation(call, &generation) < 0)
-        return -1;
-    call->answer.etag = generation;
-    return 0;
+    /* What was done was done, also when the tag of it cannot be told. */
+    if (rc == 0 && service_definitions_generation(call->service, &generation) == 0)
+        call->answer.etag = generation;
+    return rc;
 }
 
 int api_put_config(struct api_call *call)

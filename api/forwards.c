@@ -13,12 +13,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static int answer_forward(struct api_call *call, int status, const struct service_forward *forward)
+static int answer_forward(struct api_call *call, const struct service_forward *forward)
 {
-    if (api_answer_json(call, status, object_json_forward(forward)) < 0)
+    if (api_answer_json(call, 200, object_json_forward(forward)) < 0)
         return -1;
     call->answer.etag = forward->generation;
     return 0;
+}
+
+static void answer_change(struct api_call *call, int status, const struct service_forward *forward)
+{
+    api_answer_change(call, status, object_json_forward(forward));
+    call->answer.etag = forward->generation;
 }
 
 /* The first forward after this name that the query asks for. */
@@ -74,9 +80,9 @@ static int create_forward(struct api_call *call, cJSON *json, create_operation *
     struct spec_forward spec;
     const struct service_forward *forward;
     if (read_forward(call, json, &spec) < 0 ||
-        create(call->service, &spec, &forward, &call->problem) < 0 ||
-        answer_forward(call, 201, forward) < 0)
+        create(call->service, &spec, &forward, &call->problem) < 0)
         return -1;
+    answer_change(call, 201, forward);
     snprintf(call->answer.location, sizeof(call->answer.location), "/v1/forwards/%s",
              forward->spec.name);
     return 0;
@@ -89,7 +95,8 @@ static int update_forward(struct api_call *call, cJSON *json)
     if (read_forward(call, json, &spec) < 0 ||
         service_update_forward(call->service, &spec, &forward, &call->problem) < 0)
         return -1;
-    return answer_forward(call, 200, forward);
+    answer_change(call, 200, forward);
+    return 0;
 }
 
 int api_create_forward(struct api_call *call)
@@ -122,7 +129,7 @@ int api_get_forward(struct api_call *call)
     const struct service_forward *forward = service_find_forward(call->service, call->name);
     if (forward == NULL)
         return service_not_found(call->service, UNREADABLE_FORWARD, call->name, &call->problem);
-    return answer_forward(call, 200, forward);
+    return answer_forward(call, forward);
 }
 
 int api_delete_forward(struct api_call *call)

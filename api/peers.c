@@ -40,10 +40,9 @@ static int fail_not_found(struct api_call *call)
                        call->name, call->peer);
 }
 
-static int answer_peer(struct api_call *call, int status, const struct service_tunnel *tunnel,
-                       size_t place)
+static int answer_peer(struct api_call *call, const struct service_tunnel *tunnel, size_t place)
 {
-    if (api_answer_json(call, status, object_json_peer(tunnel, place)) < 0)
+    if (api_answer_json(call, 200, object_json_peer(tunnel, place)) < 0)
         return -1;
     call->answer.etag = tunnel->generation;
     return 0;
@@ -102,7 +101,7 @@ int api_get_peer(struct api_call *call)
     if (tunnel == NULL)
         return -1;
     size_t place = find_place(call, &tunnel->spec);
-    return place < tunnel->spec.peers_count ? answer_peer(call, 200, tunnel, place)
+    return place < tunnel->spec.peers_count ? answer_peer(call, tunnel, place)
                                             : fail_not_found(call);
 }
 
@@ -243,8 +242,10 @@ static int set_peer(struct api_call *call, const struct service_tunnel *tunnel, 
         return problem_set(&call->problem, "validation", "the tunnel has too many peers");
     }
     tunnel = apply(call, &next);
-    if (tunnel == NULL || answer_peer(call, exists ? 200 : 201, tunnel, place) < 0)
+    if (tunnel == NULL)
         return -1;
+    api_answer_change(call, exists ? 200 : 201, object_json_peer(tunnel, place));
+    call->answer.etag = tunnel->generation;
     if (!exists)
         snprintf(call->answer.location, sizeof(call->answer.location), "/v1/tunnels/%s/peers/%s",
                  call->name, call->peer);

@@ -51,15 +51,14 @@ static int read_file(struct api_call *call, const struct service_tunnel *present
     return 0;
 }
 
-/* Takes the tunnel's JSON. */
-static int answer(struct api_call *call, int status, cJSON *json,
-                  const struct spec_errors *warnings)
+/* Takes the tunnel's JSON, and returns it completed, or NULL (out of memory). */
+static cJSON *with_warnings(cJSON *json, const struct spec_errors *warnings)
 {
     if (json != NULL && !json_add_errors(json, "warnings", warnings)) {
         json_free(json);
         json = NULL;
     }
-    return api_answer_json(call, status, json);
+    return json;
 }
 
 static int rehearse(struct api_call *call, const struct spec_tunnel *spec,
@@ -67,7 +66,8 @@ static int rehearse(struct api_call *call, const struct spec_tunnel *spec,
 {
     if (service_check_tunnel(call->service, spec, &call->problem) < 0)
         return -1;
-    return answer(call, 200, spec_tunnel_to_json(spec, SPEC_REDACTED), warnings);
+    return api_answer_json(call, 200,
+                           with_warnings(spec_tunnel_to_json(spec, SPEC_REDACTED), warnings));
 }
 
 static int apply(struct api_call *call, struct spec_tunnel *spec, bool exists,
@@ -76,8 +76,10 @@ static int apply(struct api_call *call, struct spec_tunnel *spec, bool exists,
     const struct service_tunnel *tunnel;
     int rc = exists ? service_update_tunnel(call->service, spec, &tunnel, &call->problem)
                     : service_put_tunnel(call->service, spec, &tunnel, &call->problem);
-    if (rc < 0 || answer(call, exists ? 200 : 201, object_json_tunnel(tunnel), warnings) < 0)
+    if (rc < 0)
         return -1;
+    api_answer_change(call, exists ? 200 : 201,
+                      with_warnings(object_json_tunnel(tunnel), warnings));
     call->answer.etag = tunnel->generation;
     if (!exists)
         snprintf(call->answer.location, sizeof(call->answer.location), "/v1/tunnels/%s",

@@ -13,12 +13,18 @@
 #include <errno.h>
 #include <stdio.h>
 
-static int answer_tunnel(struct api_call *call, int status, const struct service_tunnel *tunnel)
+static int answer_tunnel(struct api_call *call, const struct service_tunnel *tunnel)
 {
-    if (api_answer_json(call, status, object_json_tunnel(tunnel)) < 0)
+    if (api_answer_json(call, 200, object_json_tunnel(tunnel)) < 0)
         return -1;
     call->answer.etag = tunnel->generation;
     return 0;
+}
+
+static void answer_change(struct api_call *call, int status, const struct service_tunnel *tunnel)
+{
+    api_answer_change(call, status, object_json_tunnel(tunnel));
+    call->answer.etag = tunnel->generation;
 }
 
 static size_t weigh(const struct spec_tunnel *spec)
@@ -89,8 +95,7 @@ static int create_tunnel(struct api_call *call, cJSON *json, create_operation *c
         spec_tunnel_fini(&spec);
         return -1;
     }
-    if (answer_tunnel(call, 201, tunnel) < 0)
-        return -1;
+    answer_change(call, 201, tunnel);
     snprintf(call->answer.location, sizeof(call->answer.location), "/v1/tunnels/%s",
              tunnel->spec.name);
     return 0;
@@ -106,7 +111,8 @@ static int update_tunnel(struct api_call *call, cJSON *json)
         spec_tunnel_fini(&spec);
         return -1;
     }
-    return answer_tunnel(call, 200, tunnel);
+    answer_change(call, 200, tunnel);
+    return 0;
 }
 
 /* Completes a document with the secrets of the present tunnel, NULL = there is none. Takes it. */
@@ -151,7 +157,7 @@ int api_get_tunnel(struct api_call *call)
     const struct service_tunnel *tunnel = service_find_tunnel(call->service, call->name);
     if (tunnel == NULL)
         return service_not_found(call->service, UNREADABLE_TUNNEL, call->name, &call->problem);
-    return answer_tunnel(call, 200, tunnel);
+    return answer_tunnel(call, tunnel);
 }
 
 int api_delete_tunnel(struct api_call *call)
