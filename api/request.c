@@ -82,6 +82,17 @@ static int check_change(const struct api_context *context, struct api_request *r
                        "the service is ending or being replaced; nothing can be changed now");
 }
 
+/* Its body may have taken long: what was true when it began need not be true any more. */
+static int judge_again(const struct api_context *context, struct api_request *request)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!tokens_lease_holds(request->call.tokens, &request->call.lease, &now))
+        return problem_set(&request->call.problem, "unauthorized",
+                           "the token was deleted, or has expired, while the request came");
+    return check_change(context, request);
+}
+
 static int judge(const struct api_context *context, struct api_request *request,
                  struct MHD_Connection *connection)
 {
@@ -306,8 +317,7 @@ static enum MHD_Result respond(const struct api_context *context, const struct a
         request->call.body = request->body;
         request->call.body_len = request->body_len;
         service_set_actor(context->service, request->match.actor);
-        /* Its body may have taken longer than the service had left. */
-        if (check_change(context, request) < 0 || request->match.route->handle(&request->call) < 0)
+        if (judge_again(context, request) < 0 || request->match.route->handle(&request->call) < 0)
             request->refused = true;
         service_set_actor(context->service, EVENTS_ACTOR_SYSTEM);
     }

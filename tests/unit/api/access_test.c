@@ -130,6 +130,41 @@ static void test_token_life(void **state)
     expect_problem("GET", "/v1/forwards", "", "", 401, "unauthorized");
 }
 
+/* A request whose head came with a token that is deleted, or deleted and made anew, since. */
+static void late_body(bool replaced)
+{
+    static const char body[] = "{\"name\":\"home\",\"addresses\":[\"10.9.0.2/32\"]}";
+    char head[512];
+    struct answer answer = call("POST", "/v1/tokens", "", "{\"name\":\"ci\",\"role\":\"admin\"}");
+    assert_int_equal(answer.status, 201);
+    int len = snprintf(head, sizeof(head),
+                       "PUT /v1/tunnels/home HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                       "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                       "Content-Length: %zu\r\n\r\n{",
+                       text_of(answer.json, "token"), sizeof(body) - 1);
+    free_answer(&answer);
+    int fd = connect_tcp();
+    assert_int_equal(send(fd, head, (size_t)len, MSG_NOSIGNAL), len);
+    /* The daemon has read the one when it answers the other. */
+    expect_status("DELETE", "/v1/tokens/ci", "", 204);
+    if (replaced)
+        expect_status("POST", "/v1/tokens", "{\"name\":\"ci\",\"role\":\"admin\"}", 201);
+    answer = exchange(fd, body + 1, sizeof(body) - 2);
+    check_problem(&answer, 401, "unauthorized");
+    assert_true(has_header(&answer, "WWW-Authenticate: Bearer realm=\"manytun\""));
+    free_answer(&answer);
+    expect_problem("GET", "/v1/tunnels/home", "", "", 404, "not_found");
+    if (replaced)
+        expect_status("DELETE", "/v1/tokens/ci", "", 204);
+}
+
+static void test_token_that_ends_before_the_body(void **state)
+{
+    (void)state;
+    late_body(false);
+    late_body(true);
+}
+
 static void test_token_rotation(void **state)
 {
     (void)state;
@@ -317,10 +352,15 @@ int main(void)
     log_set_level(LOG_LEVEL_OFF);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_health_listener),        TEST(test_token_life),
-        TEST(test_token_rotation),         TEST(test_token_changes_are_audited),
-        TEST(test_last_admin_token_stays), TEST(test_the_latest_expiry),
-        TEST(test_what_is_no_token),       TEST(test_as_many_tokens_as_there_may_be),
+        TEST(test_health_listener),
+        TEST(test_token_life),
+        TEST(test_token_that_ends_before_the_body),
+        TEST(test_token_rotation),
+        TEST(test_token_changes_are_audited),
+        TEST(test_last_admin_token_stays),
+        TEST(test_the_latest_expiry),
+        TEST(test_what_is_no_token),
+        TEST(test_as_many_tokens_as_there_may_be),
         TEST(test_guessing_is_limited),
     };
 #undef TEST
