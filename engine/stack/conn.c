@@ -13,7 +13,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A peer may not make us send smaller segments than this by announcing a tiny MSS. */
+/*
+ * A peer may not make us cut smaller segments than this by announcing a tiny MSS, nor a tiny window
+ * (RFC 9293, 3.8.6.2.1): lwIP cuts them to half of the largest window. What does not fit into the
+ * window waits for it, or is sent in parts by lwIP's persist timer.
+ */
 #define SEND_MSS_MIN 64
 
 /* The longest time between retransmissions. */
@@ -98,6 +102,8 @@ static void tune_pcb(struct stack_conn *conn, struct tcp_pcb *pcb)
         pcb->mss = mss_max;
     if (pcb->mss < SEND_MSS_MIN)
         pcb->mss = SEND_MSS_MIN;
+    if (pcb->snd_wnd_max < 2 * SEND_MSS_MIN)
+        pcb->snd_wnd_max = 2 * SEND_MSS_MIN;
     sender_open(&conn->sender, pcb, conn->stack->congestion, stack_now(conn->stack));
 }
 

@@ -225,10 +225,10 @@ static inline void craft_peer_data(struct craft_peer *peer, const void *data, si
 /* From the SYN to its answer. */
 #define CRAFT_ROUND_TRIP (20 * MILLISECOND)
 
-/* Connects the stack to the peer: SYN seen, SYN/ACK with window scaling answered. */
-static inline void craft_peer_connect(struct craft_peer *peer, struct end *end)
+/* Connects the stack to the peer: SYN seen, SYN/ACK with these options and window answered. */
+static inline void craft_peer_answer(struct craft_peer *peer, struct end *end,
+                                     const uint8_t *options, size_t options_len, uint16_t window)
 {
-    const uint8_t options[] = {2, 4, 0x05, 0x64, 1, 3, 3, 5, 1, 1, 4, 2};
     struct craft segment;
 
     assert_int_equal(stack_connect(peer->stack, &peer->remote, 80, &end_ops, end, &end->conn), 0);
@@ -239,12 +239,21 @@ static inline void craft_peer_connect(struct craft_peer *peer, struct end *end)
     peer->now += CRAFT_ROUND_TRIP;
     segment = craft_segment(peer, PACKET_SYN | PACKET_ACK, NULL, 0);
     segment.options = options;
-    segment.options_len = sizeof(options);
+    segment.options_len = options_len;
+    segment.window = window;
     craft_peer_send(peer, &segment);
     craft_peer_flush(peer);
     peer->seq++;
     assert_true(end->connected);
     craft_peer_clear(peer);
+}
+
+/* The same, with an MSS, window scaling and SACK. */
+static inline void craft_peer_connect(struct craft_peer *peer, struct end *end)
+{
+    const uint8_t options[] = {2, 4, 0x05, 0x64, 1, 3, 3, 5, 1, 1, 4, 2};
+
+    craft_peer_answer(peer, end, options, sizeof(options), 65535);
 }
 
 #endif

@@ -1,0 +1,160 @@
+/*
+ * Peers whose window is tiny, or closed: no silly segments (RFC 9293, 3.8.6.2), and probes.
+ */
+#include "tests/unit/stack/craft.h"
+
+#define STEP (50 * MILLISECOND)
+
+static const uint8_t options[] = {2, 4, 0x05, 0x64, 1, 1, 4, 2}; /* no window scaling */
+
+struct counts {
+    size_t segments; /* with data */
+    size_t bytes;    /* of new data, in order */
+    size_t shortest; /* segment with data */
+};
+
+/* What came, of which at most `window` bytes at a time were asked for; and its acknowledgment. */
+static void take(struct craft_peer *peer, uint32_t base, uint16_t window, struct counts *counts)
+{
+    struct craft segment = craft_segment(peer, PACKET_ACK, NULL, 0);
+    size_t before = counts->bytes;
+    bool any = false;
+
+    for (size_t i = 0; i < peer->log_count; i++) {
+        const struct segment *sent = &peer->log[i];
+
+        if (sent->data_len == 0)
+            continue;
+        any = true;
+        counts->segments++;
+        if (counts->shortest == 0 || sent->data_len < counts->shortest)
+            counts->shortest = sent->data_len;
+        if (sent->seq == base + counts->bytes && window > 0)
+            counts->bytes += sent->data_len;
+    }
+    craft_peer_clear(peer);
+    if (!any)
+        return;
+    assert_true(counts->bytes - before <= window);
+    segment.ack = base + (uint32_t)counts->bytes;
+    segment.window = window;
+    craft_peer_send(peer, &segment);
+    craft_peer_flush(peer);
+}
+
+static void pass(struct craft_peer *peer, uint64_t time, uint32_t base, uint16_t window,
+                 struct counts *counts)
+{
+    for (uint64_t end = peer->now + time; peer->now < end;) {
+        peer->now += STEP;
+        if (stack_deadline(peer->stack) <= peer->now)
+            stack_expire(peer->stack);
+        take(peer, base, window, counts);
+    }
+}
+
+/* Tells of a new window. */
+static void open_window(struct craft_peer *peer, uint32_t base, uint16_t window,
+                        const struct counts *counts)
+{
+    struct craft segment = craft_segment(peer, PACKET_ACK, NULL, 0);
+
+    segment.ack = base + (uint32_t)counts->bytes;
+    segment.window = window;
+    craft_peer_send(peer, &segment);
+    craft_peer_flush(peer);
+}
+
+/* Two bytes of window: a segment per tick of the persist timer, and none of a byte in the queue. */
+static void test_tiny_window(void **state)
+{
+    static uint8_t data[8000];
+    struct end end = {.keep_open = true};
+    struct counts counts = {0}, rest = {0};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_answer(&peer, &end, options, sizeof(options), 2);
+    base = peer.ack;
+    assert_true(stack_conn_send_space(end.conn) >= sizeof(data));
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    pass(&peer, 10 * SECOND, base, 2, &counts);
+    assert_in_range(counts.segments, 10, 50);
+    assert_int_equal(counts.bytes, 2 * counts.segments);
+    /* The window opens: the queue is of segments that are worth sending. */
+    open_window(&peer, base, 8000, &counts);
+    rest.bytes = counts.bytes;
+    pass(&peer, 10 * SECOND, base, 8000, &rest);
+    assert_int_equal(rest.bytes, sizeof(data));
+    assert_true(rest.segments <= sizeof(data) / 64 + 2);
+    /* What is written from now on is cut to half of the window that it has seen. */
+    peer.ack = base + sizeof(data);
+    base = peer.ack;
+    rest = (struct counts){0};
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    pass(&peer, 10 * SECOND, base, 8000, &rest);
+    assert_int_equal(rest.bytes, sizeof(data));
+    assert_true(rest.segments <= 8);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/* A closed window that is confirmed is waited for, with probes further and further apart. */
+static void test_closed_window(void **state)
+{
+    static uint8_t data[3000];
+    struct end end = {.keep_open = true};
+    struct counts counts = {0};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_answer(&peer, &end, options, sizeof(options), 0);
+    base = peer.ack;
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    pass(&peer, 600 * SECOND, base, 0, &counts);
+    assert_false(end.closed);
+    assert_in_range(counts.segments, 40, 70);
+    assert_int_equal(counts.shortest, 1);
+    open_window(&peer, base, 8000, &counts);
+    take(&peer, base, 8000, &counts);
+    assert_int_equal(counts.bytes, sizeof(data));
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/* Probes that nobody answers end the connection. */
+static void test_dead_peer(void **state)
+{
+    static uint8_t data[3000];
+    struct end end = {.keep_open = true};
+    struct craft_peer peer;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_answer(&peer, &end, options, sizeof(options), 0);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    for (int i = 0; i < 6000 && !end.closed; i++) {
+        peer.now += STEP;
+        if (stack_deadline(peer.stack) <= peer.now)
+            stack_expire(peer.stack);
+    }
+    assert_true(end.closed);
+    assert_int_equal(end.error, -ETIMEDOUT);
+    assert_in_range(peer.log_count, 10, 16);
+    craft_peer_fini(&peer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tiny_window),
+        cmocka_unit_test(test_closed_window),
+        cmocka_unit_test(test_dead_peer),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
