@@ -178,23 +178,31 @@ void timers_update(struct timers *timers, struct stack_conn *conn, uint64_t now)
 
 /* --- Time ------------------------------------------------------------------------------------ */
 
-static bool is_occupied(const struct timers *timers, uint64_t second)
+/* How many slots further than `from` the next occupied one is; there is one. */
+static unsigned next_occupied(const struct timers *timers, uint64_t from)
 {
-    uint64_t slot = second % TIMERS_WHEEL_SLOTS;
+    unsigned slot = (unsigned)(from % TIMERS_WHEEL_SLOTS);
+    unsigned bit = slot % 64;
+    uint64_t here = timers->occupied[slot / 64];
+    uint64_t there = timers->occupied[1 - slot / 64];
 
-    return (timers->occupied[slot / 64] >> (slot % 64) & 1) != 0;
+    if (here >> bit != 0)
+        return (unsigned)__builtin_ctzll(here >> bit);
+    if (there != 0)
+        return 64 - bit + (unsigned)__builtin_ctzll(there);
+    return TIMERS_WHEEL_SLOTS - bit + (unsigned)__builtin_ctzll(here);
 }
 
 static uint64_t tick_deadline(const struct timers *timers)
 {
+    uint64_t second;
+
     if (!TAILQ_EMPTY(&timers->busy.conns))
         return (timers->tick + 1) * TICK_NS - timers->phase_ns;
     if (!any_occupied(timers))
         return STACK_NEVER;
-    for (uint64_t second = timers->second + 1;; second++) {
-        if (is_occupied(timers, second))
-            return second * SECOND_NS - timers->phase_ns;
-    }
+    second = timers->second + 1;
+    return (second + next_occupied(timers, second)) * SECOND_NS - timers->phase_ns;
 }
 
 uint64_t timers_deadline(const struct timers *timers)

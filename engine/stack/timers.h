@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define TIMERS_WHEEL_SLOTS 128 /* seconds; longer sleeps wake once on the way */
+#define TIMERS_WHEEL_SLOTS 128 /* seconds, two words of bits; longer sleeps wake on the way */
 
 struct stack_conn;
 
