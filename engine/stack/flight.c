@@ -152,6 +152,8 @@ static void deliver(struct flight *flight, const struct flight_record *record, u
         sample->rtt_us = now_us != record->sent_us ? now_us - record->sent_us : 1;
         if (flight_after(flight->highest, end))
             sample->reordered = true;
+    } else if (now_us - record->sent_us < flight->min_rtt_us) {
+        sample->needless++;
     }
     if (first || flight_after(record->sent_us, sample->sent_us) ||
         (record->sent_us == sample->sent_us && flight_after(end, sample->end))) {

@@ -52,6 +52,7 @@ struct flight {
     uint32_t delivered;     /* bytes that have arrived, ever */
     uint32_t delivered_us;  /* when that last grew */
     uint32_t first_sent_us; /* when the segment that was delivered last had been sent */
+    uint32_t min_rtt_us;    /* the shortest round trip, which the owner sets; 0 = unknown */
     uint32_t app_limited;   /* until so many are delivered rates tell of the writer; 0 = not */
 };
 
@@ -60,6 +61,7 @@ struct flight_sample {
     uint32_t delivered;  /* bytes that are now known to have arrived */
     uint32_t prior_pipe; /* before */
     uint32_t rtt_us;     /* of the newest segment that was sent only once; 0 = none */
+    uint32_t needless;   /* retransmissions that cannot have been what arrived: it was too soon */
     bool reordered;      /* a segment that was sent once arrived behind later ones */
     bool duplicate;      /* the peer got something twice (D-SACK, RFC 2883) */
 

@@ -271,10 +271,25 @@ static void end_recovery(struct sender *sender, uint32_t now_us)
     rack_recovered(&sender->rack);
 }
 
-/* Every retransmission was for something that had arrived: it was reordering, or a late timeout. */
-static void note_duplicate(struct sender *sender, uint32_t now_us)
+/*
+ * When every retransmission was for something that had arrived it was reordering, or a timeout that
+ * came too soon. It shows in an acknowledgment that comes too soon to be for the retransmission (as
+ * in RFC 8985, 6.2, step 2), and once more in what the peer reports of duplicates.
+ */
+static void note_needless(struct sender *sender, const struct flight_sample *sample,
+                          uint32_t now_us)
 {
-    if (sender->undo_left == 0 || --sender->undo_left > 0)
+    uint32_t needless = sample->needless;
+
+    sender->proved += needless;
+    if (sample->duplicate && sender->proved > 0)
+        sender->proved--;
+    else if (sample->duplicate)
+        needless++;
+    if (needless == 0 || sender->undo_left == 0)
+        return;
+    sender->undo_left -= needless < sender->undo_left ? needless : sender->undo_left;
+    if (sender->undo_left > 0)
         return;
     sender->congestion.control->undo(&sender->congestion, now_us);
     sender->state = SENDER_OPEN;
@@ -376,6 +391,7 @@ static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
     uint32_t now_us = to_us(now), lost;
     struct flight_sample sample;
 
+    sender->flight.min_rtt_us = sender->rtt.min_us;
     flight_acked(&sender->flight, pcb->lastack, sender->blocks, sender->blocks_count, now_us,
                  &sample);
     if (sample.delivered > 0)
@@ -385,8 +401,7 @@ static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
     set_timeout(sender, pcb);
     rack_update(&sender->rack, &sample, &sender->rtt, now_us);
     check_probe(sender, pcb, &sample, now_us);
-    if (sample.duplicate)
-        note_duplicate(sender, now_us);
+    note_needless(sender, &sample, now_us);
     if (sender->state != SENDER_OPEN && !flight_after(sender->point, pcb->lastack))
         end_recovery(sender, now_us);
     lost = find_lost(sender, pcb, sample.prior_pipe, now);
@@ -401,7 +416,7 @@ void sender_after_input(struct sender *sender, struct swap *swap)
     if (pcb != NULL) {
         if (pcb->mss != sender->congestion.mss)
             congestion_set_mss(&sender->congestion, pcb->mss);
-        if (sender->flight.count > 0)
+        if (sender->flight.count > 0 || sender->blocks_count > 0)
             process(sender, pcb, swap->now);
         if (pcb->unsent != NULL || sender->flight.count > 0)
             sender_output(sender, swap);

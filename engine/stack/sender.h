@@ -49,6 +49,7 @@ struct sender {
 
     uint32_t point;     /* recovery ends when this is acknowledged */
     uint32_t undo_left; /* retransmissions since it began that were not proved needless */
+    uint32_t proved;    /* of those that were, by time: the peer may still report them */
     uint32_t probe_end; /* what acknowledges the probe */
     uint8_t state;      /* enum sender_state */
     bool active;        /* the connection is established, and the peer has SACK */

@@ -217,6 +217,88 @@ static void test_timeout_keeps_reports(void **state)
     craft_peer_fini(&peer);
 }
 
+static unsigned sent_times(const struct craft_peer *peer, uint32_t seq)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < peer->log_count; i++)
+        count += peer->log[i].seq == seq;
+    return count;
+}
+
+/* A retransmission that is lost is sent again when later segments have arrived. */
+static void test_lost_retransmission(void **state)
+{
+    static uint8_t data[10 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base, fresh;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    for (uint32_t i = 1; i < 10; i++)
+        acknowledge(&peer, base, 0, 1, i + 1);
+    assert_int_equal(sent_times(&peer, base), 1);
+    assert_true(peer.log_count > 3);
+    fresh = (uint32_t)peer.log_count - 1;
+    assert_int_equal(peer.log[fresh].seq, base + (9 + fresh) * MSS);
+    craft_peer_clear(&peer);
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 0, 1, 10 + fresh);
+    assert_int_equal(sent_times(&peer, base), 1);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/* The last two are lost: a probe after two round trips finds out, long before the timeout. */
+static void test_tail_probe(void **state)
+{
+    struct craft_peer peer;
+    struct end end;
+    uint64_t start;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    acknowledge(&peer, base, 8, 0, 0);
+    start = peer.now;
+    while (peer.log_count == 0 && peer.now < start + SECOND) {
+        peer.now = stack_deadline(peer.stack);
+        stack_expire(peer.stack);
+    }
+    assert_in_range(peer.now - start, 2 * CRAFT_ROUND_TRIP, 2 * CRAFT_ROUND_TRIP + MILLISECOND);
+    assert_int_equal(peer.log_count, 1);
+    assert_int_equal(peer.log[0].seq, base + 9 * MSS);
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 8, 9, 10);
+    assert_int_equal(peer.log_count, 2);
+    assert_int_equal(peer.log[1].seq, base + 8 * MSS);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/* The peer got segment 0 twice: it was reordered, and the window is as before. */
+static void test_undo(void **state)
+{
+    static uint8_t data[20 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    acknowledge(&peer, base, 0, 1, 5);
+    assert_int_equal(peer.log_count, 1);
+    acknowledge(&peer, base, 10, 0, 0);
+    acknowledge(&peer, base, 10, 0, 1); /* D-SACK */
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_true(peer.log_count >= 10);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* A peer that drops what it had reported gets everything after the second timeout. */
 static void test_reneging_peer(void **state)
 {
@@ -341,6 +423,9 @@ int main(void)
         cmocka_unit_test(test_refused_output),
         cmocka_unit_test(test_several_losses),
         cmocka_unit_test(test_timeout_keeps_reports),
+        cmocka_unit_test(test_lost_retransmission),
+        cmocka_unit_test(test_tail_probe),
+        cmocka_unit_test(test_undo),
         cmocka_unit_test(test_reneging_peer),
         cmocka_unit_test(test_false_reports),
         cmocka_unit_test(test_reopen),
