@@ -124,16 +124,23 @@ static uint32_t cruise_limit(const struct bbr *bbr)
     return bbr->inflight_hi == NO_BOUND_32 ? NO_BOUND_32 : percent(bbr->inflight_hi, HEADROOM);
 }
 
-static void check_full(struct bbr *bbr, const struct congestion_ack *ack)
+static void reset_full(struct bbr *bbr)
+{
+    bbr->full_rate = 0;
+    bbr->full_rounds = 0;
+}
+
+/* Once per round: true when the bandwidth has stopped growing. */
+static bool is_full(struct bbr *bbr, const struct congestion_ack *ack)
 {
     if (ack->app_limited)
-        return;
+        return false;
     if (max_bandwidth(bbr) >= bbr->full_rate * FULL_GROWTH / 100) {
         bbr->full_rate = max_bandwidth(bbr);
         bbr->full_rounds = 0;
-    } else if (++bbr->full_rounds >= FULL_ROUNDS) {
-        bbr->full = true;
+        return false;
     }
+    return ++bbr->full_rounds >= FULL_ROUNDS;
 }
 
 /* After so many rounds a Reno flow of this size would have grown back: be no slower to let it. */
@@ -146,20 +153,36 @@ static bool is_time_to_probe(const struct congestion *congestion, uint32_t now_u
            bbr->rounds >= min_u32(reno_rounds > 0 ? reno_rounds : 1, 63);
 }
 
-/* The bound was in the way and no harm came of it: it grows, faster with each round. */
-static void raise_hi(struct congestion *congestion, const struct congestion_ack *ack,
-                     bool round_start)
+static bool is_bounded(const struct congestion *congestion, const struct congestion_ack *ack)
+{
+    return ack->prior_pipe + 2 * congestion->mss >= congestion->bbr.inflight_hi;
+}
+
+/* Once per round: the bound was in the way, no harm came of it, and it grows, faster each time. */
+static void raise_bound(struct congestion *congestion)
 {
     struct bbr *bbr = &congestion->bbr;
 
-    if (bbr->inflight_hi == NO_BOUND_32)
-        return;
-    if (round_start)
-        bbr->up_step = bbr->up_step > 0 ? bbr->up_step * 2 : congestion->mss;
-    if (ack->prior_pipe + congestion->mss < bbr->inflight_hi)
-        return;
-    if (round_start)
-        bbr->inflight_hi = min_u32(bbr->inflight_hi + bbr->up_step, CONGESTION_WINDOW_MAX);
+    bbr->up_step = bbr->up_step > 0 ? bbr->up_step * 2 : congestion->mss;
+    if (bbr->up_step > bbr->inflight_hi / 4)
+        bbr->up_step = bbr->inflight_hi / 4;
+    bbr->inflight_hi = min_u32(bbr->inflight_hi + bbr->up_step, CONGESTION_WINDOW_MAX);
+}
+
+/*
+ * Once per round: whether enough has been on the way to show more bandwidth, if there is any. While
+ * the bound is in the way little can be told: another flow's queue may be what fills the path.
+ */
+static bool is_probed(struct congestion *congestion, const struct congestion_ack *ack)
+{
+    struct bbr *bbr = &congestion->bbr;
+    uint32_t bdp = product(bbr, max_bandwidth(bbr));
+
+    if (is_bounded(congestion, ack) && ack->prior_pipe < percent(bdp, WINDOW_GAIN)) {
+        raise_bound(congestion);
+        return false;
+    }
+    return is_full(bbr, ack) || ack->prior_pipe >= percent(bdp, UP_GAIN);
 }
 
 static void advance(struct congestion *congestion, const struct congestion_ack *ack,
@@ -170,8 +193,8 @@ static void advance(struct congestion *congestion, const struct congestion_ack *
 
     switch ((enum bbr_state)bbr->state) {
     case BBR_STARTUP:
-        if (round_start)
-            check_full(bbr, ack);
+        if (round_start && is_full(bbr, ack))
+            bbr->full = true;
         if (bbr->full)
             enter(bbr, BBR_DRAIN);
         break;
@@ -190,12 +213,13 @@ static void advance(struct congestion *congestion, const struct congestion_ack *
             begin_refill(bbr);
         break;
     case BBR_REFILL:
-        if (bbr->rounds > 0)
+        if (bbr->rounds > 0) {
             enter(bbr, BBR_UP);
+            reset_full(bbr);
+        }
         break;
     case BBR_UP:
-        raise_hi(congestion, ack, round_start);
-        if (bbr->rounds > 0 && ack->prior_pipe >= percent(bdp, UP_GAIN))
+        if (round_start && is_probed(congestion, ack))
             begin_cycle(bbr, ack->now_us);
         break;
     case BBR_PROBE_RTT:
@@ -239,11 +263,11 @@ static bool is_congested(const struct congestion *congestion)
 {
     const struct bbr *bbr = &congestion->bbr;
     uint64_t sent = (uint64_t)bbr->round_lost + bbr->round_delivered;
+    uint64_t permille = sent > 0 ? bbr->round_lost * UINT64_C(1000) / sent : 0;
 
-    if (bbr->round_lost > 0 && has_queue(bbr))
-        return true;
-    return bbr->round_lost >= BBR_LOSS_SEGMENTS * congestion->mss &&
-           (uint64_t)bbr->round_lost * 1000 > sent * BBR_LOSS_PERMILLE;
+    if (has_queue(bbr))
+        return permille > BBR_QUEUE_LOSS_PERMILLE;
+    return permille > BBR_LOSS_PERMILLE && bbr->round_lost >= BBR_LOSS_SEGMENTS * congestion->mss;
 }
 
 /* The path does not take what is on the way. */

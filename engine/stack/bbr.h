@@ -16,8 +16,10 @@
 #include <stdint.h>
 
 /* A round that loses more than this, and at least BBR_LOSS_SEGMENTS segments, is congested. */
-#define BBR_LOSS_PERMILLE 60
-#define BBR_LOSS_SEGMENTS 4
+#define BBR_LOSS_PERMILLE 100
+#define BBR_LOSS_SEGMENTS 8
+/* With a standing queue this is enough. */
+#define BBR_QUEUE_LOSS_PERMILLE 20
 
 struct congestion_control;
 
@@ -37,7 +39,7 @@ struct bbr {
     uint64_t bandwidth[2]; /* bytes per second: greatest of the present cycle, of the one before */
     uint64_t bandwidth_lo; /* short-term bound; UINT64_MAX = none */
     uint64_t latest_rate;  /* greatest of the present round */
-    uint64_t full_rate;    /* startup: the rate that growth is measured against */
+    uint64_t full_rate;    /* what growth is measured against, in startup and up */
     uint32_t inflight_lo;  /* short-term bound; UINT32_MAX = none */
     uint32_t inflight_hi;  /* what the path has proved to take without loss; UINT32_MAX = unknown */
     uint32_t latest_inflight; /* delivered within a round trip, greatest of the present round */

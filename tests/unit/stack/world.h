@@ -91,6 +91,7 @@ struct world_side {
     uint64_t free_at; /* when what was sent has left a link with a bandwidth */
     uint64_t sent;
     size_t sent_max; /* the longest packet */
+    uint64_t waited; /* nanoseconds, all packets together, in front of a link with a bandwidth */
 };
 
 struct world {
@@ -99,8 +100,9 @@ struct world {
     struct world_packet *first, *last;
     size_t in_flight;
 
-    uint64_t delay; /* one way */
-    unsigned loss;  /* permille, as all of these */
+    uint64_t delay;     /* one way */
+    unsigned loss;      /* permille, as all of these */
+    unsigned loss_back; /* from side 1 to side 0, on top of it */
     unsigned reorder;
     unsigned duplicate;
     unsigned refuse;    /* -EAGAIN from output */
@@ -151,6 +153,7 @@ static inline bool world_transmit(struct world_side *side, size_t len, uint64_t 
         side->free_at = world->now;
     if (side->free_at - world->now > world->queue)
         return false;
+    side->waited += side->free_at - world->now;
     side->free_at += len * world->byte_time;
     *departure = side->free_at;
     return true;
@@ -177,7 +180,9 @@ static inline int world_output(void *ctx, const struct iovec *pieces, int count,
     side->sent++;
     if (len > side->sent_max)
         side->sent_max = len;
-    if (world->cut || world_chance(world->loss) || !world_transmit(side, len, &departure))
+    if (world->cut || world_chance(world->loss) ||
+        (side->index == 1 && world_chance(world->loss_back)) ||
+        !world_transmit(side, len, &departure))
         return 0;
     for (int copies = world_chance(world->duplicate) ? 2 : 1; copies > 0; copies--) {
         uint64_t extra = world_chance(world->reorder) ? world_random() % (5 * MILLISECOND) : 0;

@@ -1,0 +1,241 @@
+/*
+ * Both congestion controls on links in virtual time: how fast, how much of a queue they make, what
+ * loss, reordering and lost acknowledgments do to them, and what they leave to each other.
+ */
+#include "tests/unit/stack/world.h"
+
+#include <math.h>
+
+#define MTU 1420
+/* Of a segment in an IPv4 packet of that size. */
+#define PAYLOAD (MTU - 40)
+
+struct link {
+    double mbit; /* 0 = no limit */
+    double rtt_ms;
+    double queue_ms;
+    unsigned loss, loss_back, reorder;
+};
+
+struct run {
+    struct world world;
+    struct server server;
+    struct end clients[2], peers[2];
+};
+
+static void begin(struct run *run, const struct link *link, uint64_t seed)
+{
+    world_init(&run->world, seed, MTU);
+    run->world.delay = (uint64_t)(link->rtt_ms / 2 * 1e6);
+    run->world.byte_time = link->mbit > 0 ? (uint64_t)(8000 / link->mbit) : 0;
+    run->world.queue = (uint64_t)(link->queue_ms * 1e6);
+    run->world.loss = link->loss;
+    run->world.loss_back = link->loss_back;
+    run->world.reorder = link->reorder;
+    for (int i = 0; i < 2; i++) {
+        ends_pair(&run->clients[i], &run->peers[i], 0);
+        run->clients[i].total = SIZE_MAX;
+    }
+    server_start(&run->server, &run->world, AF_INET, 80, run->peers, 2);
+}
+
+static void upload(struct run *run, int index, enum stack_congestion control)
+{
+    stack_set_congestion(run->world.sides[0].stack, control);
+    end_connect(&run->clients[index], &run->world, AF_INET, 80);
+}
+
+/* What arrives in that many seconds, in Mbit/s on the link. */
+static void measure(struct run *run, unsigned seconds, double rates[2])
+{
+    const double received[2] = {(double)run->peers[0].received, (double)run->peers[1].received};
+
+    world_run(&run->world, seconds * SECOND);
+    for (int i = 0; i < 2; i++)
+        rates[i] = ((double)run->peers[i].received - received[i]) * 8e-6 / seconds * MTU / PAYLOAD;
+}
+
+static double single(const struct link *link, enum stack_congestion control, unsigned warm_up,
+                     unsigned seconds, uint64_t seed)
+{
+    struct run run;
+    double rates[2];
+
+    begin(&run, link, seed);
+    upload(&run, 0, control);
+    world_run(&run.world, warm_up * SECOND);
+    measure(&run, seconds, rates);
+    world_fini(&run.world);
+    return rates[0];
+}
+
+/* A rate that is what it should be, for each of some seeds. */
+static void check(const char *name, const struct link *link, enum stack_congestion control,
+                  double least, double most)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        double rate = single(link, control, 3, 10, seed);
+
+        print_message("%s, %s: %.2f Mbit/s\n", name, control == STACK_BBR ? "bbr" : "cubic", rate);
+        if (rate < least || rate > most)
+            fail_msg("not from %.2f to %.2f", least, most);
+    }
+}
+
+static void test_fill_the_link(void **state)
+{
+    const struct link deep = {.mbit = 20, .rtt_ms = 50, .queue_ms = 50};
+    const struct link shallow = {.mbit = 20, .rtt_ms = 50, .queue_ms = 10};
+    const struct link near = {.mbit = 50, .rtt_ms = 2, .queue_ms = 10};
+
+    (void)state;
+    check("one product of a queue", &deep, STACK_CUBIC, 19, 20.1);
+    check("one product of a queue", &deep, STACK_BBR, 18.5, 20.1);
+    check("a fifth of a product", &shallow, STACK_CUBIC, 11, 20.1);
+    check("a fifth of a product", &shallow, STACK_BBR, 14, 20.1);
+    check("near", &near, STACK_CUBIC, 47, 50.1);
+    check("near", &near, STACK_BBR, 45, 50.1);
+}
+
+/*
+ * Where the loss is that of the link and not of a queue, a loss-based control has its formula: for
+ * these rates CUBIC's is Reno's (RFC 9438, table 2), sqrt(3/2/p) segments per round trip when every
+ * segment is acknowledged, and sqrt(3/4/p) when every second one is.
+ */
+static void test_cubic_under_loss(void **state)
+{
+    const unsigned losses[] = {5, 10, 30};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+        const struct link link = {.rtt_ms = 50, .loss = losses[i]};
+        double segments = sqrt(1.5 / (losses[i] / 1000.0));
+        double mbit = segments * MTU * 8 / 0.05 * 1e-6;
+
+        check("loss", &link, STACK_CUBIC, mbit * 0.65, mbit * 1.5);
+    }
+}
+
+/* A control by a model keeps its rate. */
+static void test_bbr_under_loss(void **state)
+{
+    const struct link one = {.mbit = 30, .rtt_ms = 50, .queue_ms = 50, .loss = 10};
+    const struct link three = {.mbit = 30, .rtt_ms = 50, .queue_ms = 50, .loss = 30};
+
+    (void)state;
+    check("1 %", &one, STACK_BBR, 20, 30);
+    check("3 %", &three, STACK_BBR, 15, 30);
+}
+
+static void test_reordering(void **state)
+{
+    const struct link link = {.mbit = 20, .rtt_ms = 50, .queue_ms = 50, .reorder = 100};
+
+    (void)state;
+    check("a tenth is up to 5 ms late", &link, STACK_CUBIC, 18, 20.1);
+    check("a tenth is up to 5 ms late", &link, STACK_BBR, 17, 20.1);
+}
+
+static void test_lost_acknowledgments(void **state)
+{
+    const struct link link = {.mbit = 20, .rtt_ms = 50, .queue_ms = 50, .loss_back = 300};
+
+    (void)state;
+    check("a third of the acknowledgments lost", &link, STACK_CUBIC, 18, 20.1);
+    check("a third of the acknowledgments lost", &link, STACK_BBR, 16, 20.1);
+}
+
+/* The path's delay stays what it is: the model's queue is a small part of a round trip. */
+static void test_bbr_queue(void **state)
+{
+    const struct link link = {.mbit = 20, .rtt_ms = 50, .queue_ms = 500};
+    struct run run;
+    double rates[2];
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        const struct world_side *side = &run.world.sides[0];
+        uint64_t waited, sent;
+
+        begin(&run, &link, seed);
+        upload(&run, 0, STACK_BBR);
+        world_run(&run.world, 3 * SECOND);
+        waited = side->waited;
+        sent = side->sent;
+        measure(&run, 15, rates);
+        waited = (side->waited - waited) / (side->sent - sent);
+        print_message("%.2f ms in the queue\n", (double)waited / 1e6);
+        assert_true(waited < 10 * MILLISECOND);
+        world_fini(&run.world);
+    }
+}
+
+/* The path changes under the model: half of the bandwidth, and back. */
+static void test_bbr_follows(void **state)
+{
+    const struct link link = {.mbit = 20, .rtt_ms = 50, .queue_ms = 100};
+    struct run run;
+    double rates[2];
+
+    (void)state;
+    begin(&run, &link, 1);
+    upload(&run, 0, STACK_BBR);
+    world_run(&run.world, 5 * SECOND);
+    run.world.byte_time *= 2;
+    world_run(&run.world, 10 * SECOND);
+    measure(&run, 5, rates);
+    assert_true(rates[0] > 9 && rates[0] < 10.1);
+    run.world.byte_time /= 2;
+    world_run(&run.world, 15 * SECOND);
+    measure(&run, 5, rates);
+    assert_true(rates[0] > 17);
+    world_fini(&run.world);
+}
+
+/* Two flows on one link; the second begins when the first has it. */
+static double factor(const struct link *link, enum stack_congestion first,
+                     enum stack_congestion second, uint64_t seed)
+{
+    struct run run;
+    double rates[2];
+
+    begin(&run, link, seed);
+    upload(&run, 0, first);
+    world_run(&run.world, 3 * SECOND);
+    upload(&run, 1, second);
+    world_run(&run.world, 10 * SECOND);
+    measure(&run, 40, rates);
+    world_fini(&run.world);
+    print_message("queue of %.0f ms, %s %.2f, %s %.2f Mbit/s\n", link->queue_ms,
+                  first == STACK_BBR ? "bbr" : "cubic", rates[0],
+                  second == STACK_BBR ? "bbr" : "cubic", rates[1]);
+    assert_true(rates[0] + rates[1] > link->mbit * 0.8);
+    return rates[0] > rates[1] ? rates[0] / rates[1] : rates[1] / rates[0];
+}
+
+static void test_fairness(void **state)
+{
+    const double queues_ms[] = {10, 25, 50, 100};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(queues_ms) / sizeof(queues_ms[0]); i++) {
+        const struct link link = {.mbit = 20, .rtt_ms = 50, .queue_ms = queues_ms[i]};
+
+        assert_true(factor(&link, STACK_CUBIC, STACK_CUBIC, 1) < 3);
+        assert_true(factor(&link, STACK_CUBIC, STACK_BBR, 1) < 3);
+        assert_true(factor(&link, STACK_BBR, STACK_CUBIC, 1) < 3);
+        assert_true(factor(&link, STACK_BBR, STACK_BBR, 1) < 3);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fill_the_link),        cmocka_unit_test(test_cubic_under_loss),
+        cmocka_unit_test(test_bbr_under_loss),       cmocka_unit_test(test_reordering),
+        cmocka_unit_test(test_lost_acknowledgments), cmocka_unit_test(test_bbr_queue),
+        cmocka_unit_test(test_bbr_follows),          cmocka_unit_test(test_fairness),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
