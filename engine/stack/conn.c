@@ -8,6 +8,7 @@
 
 #include "engine/stack/internal.h"
 #include "engine/stack/listener.h"
+#include "engine/stack/resegment.h"
 #include "engine/stack/sendwindow.h"
 
 #include <errno.h>
@@ -19,6 +20,10 @@
  * window waits for it, or is sent in parts by lwIP's persist timer.
  */
 #define SEND_MSS_MIN 64
+
+/* After so many timeouts in a row a path is tried with packets that nearly every one takes. */
+#define BLACK_HOLE_TIMEOUTS 4
+#define BLACK_HOLE_MTU      1280 /* as IPv6 links must */
 
 /* The longest time between retransmissions. */
 #define RTO_TICKS_MAX (60000 / TCP_SLOW_INTERVAL)
@@ -91,12 +96,20 @@ struct stack_conn *conn_new(struct stack *stack, const struct flow *flow)
 
 /* --- What lwIP tells ------------------------------------------------------------------------- */
 
+static uint16_t mss_of(const struct stack_conn *conn, uint16_t mtu)
+{
+    return (uint16_t)(mtu - (conn->node.flow.family == AF_INET
+                                 ? PACKET_IP4_HEADER + PACKET_TCP_HEADER
+                                 : PACKET_IP6_HEADER + PACKET_TCP_HEADER));
+}
+
 /* lwIP starts small, and believes whatever MSS the peer announces. */
 static void tune_pcb(struct stack_conn *conn, struct tcp_pcb *pcb)
 {
-    uint16_t headers = conn->node.flow.family == AF_INET ? PACKET_IP4_HEADER + PACKET_TCP_HEADER
-                                                         : PACKET_IP6_HEADER + PACKET_TCP_HEADER;
-    uint16_t mss_max = (uint16_t)(conn->stack->swap.netif.mtu - headers);
+    struct stack *stack = conn->stack;
+    uint16_t mtu =
+        pmtu_find(&stack->pmtu, &conn->node.flow, stack->swap.netif.mtu, stack_now(stack));
+    uint16_t mss_max = mss_of(conn, mtu);
 
     if (pcb->mss > mss_max)
         pcb->mss = mss_max;
@@ -276,6 +289,36 @@ void conn_kill(struct stack_conn *conn, int error)
     conn_leave(conn, &swap);
 }
 
+void conn_limit_mtu(struct stack_conn *conn, uint16_t mtu)
+{
+    const struct tcp_pcb *pcb = conn->lists.active;
+    struct swap swap;
+
+    /* One that is being made follows when it is established: tune_pcb(). */
+    if (pcb == NULL || pcb->state < ESTABLISHED || pcb->mss <= mss_of(conn, mtu))
+        return;
+    conn_enter(conn, &swap);
+    if (resegment(&conn->sender, &swap, mss_of(conn, mtu)) != 0)
+        conn->stack->stats.out_of_memory++;
+    conn_leave(conn, &swap);
+}
+
+/*
+ * Nothing gets through: the segments may be too long for the path, and whoever says so not be heard
+ * (RFC 2923, 2.1). Where it was something else this costs little.
+ */
+static void suspect_black_hole(struct stack_conn *conn, struct swap *swap)
+{
+    const struct tcp_pcb *pcb = swap_pcb(swap);
+    uint16_t mss = mss_of(conn, BLACK_HOLE_MTU);
+
+    if (pcb == NULL || pcb->state < ESTABLISHED || pcb->nrtx < BLACK_HOLE_TIMEOUTS ||
+        pcb->mss <= mss || pcb->persist_backoff > 0)
+        return;
+    if (resegment(&conn->sender, swap, mss) != 0)
+        conn->stack->stats.out_of_memory++;
+}
+
 /*
  * RFC 6298 wants SYNs backed off too (5.5), which lwIP leaves out, and allows a limit of a minute
  * (2.5), without which lwIP goes up to an hour.
@@ -348,6 +391,7 @@ void conn_tick(struct stack_conn *conn, bool slow)
         sender_slow_timer(&conn->sender, &swap);
         if (swap_pcb(&swap) != NULL)
             adjust_timeout(swap_pcb(&swap));
+        suspect_black_hole(conn, &swap);
         keep_half_closed_alive(conn, &swap);
     }
     conn_leave(conn, &swap);

@@ -107,6 +107,8 @@ void conn_input(struct stack_conn *conn, struct pbuf *p);
 void conn_tick(struct stack_conn *conn, bool slow);
 /* The time of sender_alarm_at() has come. */
 void conn_alarm(struct stack_conn *conn);
+/* The path takes packets of mtu bytes only. */
+void conn_limit_mtu(struct stack_conn *conn, uint16_t mtu);
 /* Tells the owner what was recorded. */
 void conn_dispatch(struct stack_conn *conn);
 /* Ends the connection with a RST; its owner is told error if it is not 0. */

@@ -295,3 +295,56 @@ void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us)
             flight_lose(flight, record);
     }
 }
+
+static uint32_t pieces_of(const struct flight_record *record, uint32_t len_max)
+{
+    return record->len > 0 ? (record->len + len_max - 1) / len_max : 1;
+}
+
+/* The records, cut, into room for all of them. */
+static void cut_records(const struct flight *flight, struct flight_record *out, uint32_t len_max)
+{
+    for (uint32_t i = 0; i < flight->count; i++) {
+        const struct flight_record *record = flight_at(flight, i);
+
+        for (uint32_t at = 0, n = pieces_of(record, len_max); n > 0; n--) {
+            uint32_t left = record->len - at;
+
+            *out = *record;
+            out->seq += at;
+            out->len = (uint16_t)(left < len_max ? left : len_max);
+            at += out->len;
+            out++;
+        }
+    }
+}
+
+int flight_lose_long(struct flight *flight, uint32_t len_max)
+{
+    struct flight cut = *flight;
+
+    cut.count = cut.arrived_count = cut.head = 0;
+    for (uint32_t i = 0; i < flight->count; i++)
+        cut.count += pieces_of(flight_at(flight, i), len_max);
+    if (cut.count == flight->count)
+        return 0;
+    while (cut.capacity < cut.count)
+        cut.capacity *= 2;
+    if (cut.capacity > FLIGHT_RECORDS_MAX)
+        return -ENOMEM;
+    cut.records = calloc(cut.capacity, sizeof(*cut.records));
+    if (cut.records == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < flight->count; i++) {
+        if (flight_at(flight, i)->len > len_max)
+            flight_lose(flight, flight_at(flight, i));
+    }
+    cut.pipe = flight->pipe;
+    cut.lost = flight->lost;
+    cut_records(flight, cut.records, len_max);
+    for (uint32_t i = 0; i < cut.count; i++)
+        cut.arrived_count += (cut.records[i].marks & FLIGHT_ARRIVED) != 0;
+    free(flight->records);
+    *flight = cut;
+    return 0;
+}

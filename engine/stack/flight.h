@@ -94,6 +94,11 @@ void flight_lose(struct flight *flight, struct flight_record *record);
  * now. forget: what the peer has reported is not believed any longer (RFC 2018, 8).
  */
 void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us);
+/*
+ * What is longer than len_max is lost, and is sent again in pieces of that length. 0, or -ENOMEM
+ * and nothing has changed.
+ */
+int flight_lose_long(struct flight *flight, uint32_t len_max);
 /* The writer leaves the path unused: rates until here tell of the writer. */
 void flight_app_limited(struct flight *flight);
 

@@ -110,7 +110,7 @@ static bool reopens(const struct stack_conn *conn, const struct segment *segment
            TCP_SEQ_GT(segment->seq, pcb->rcv_nxt);
 }
 
-static bool is_taken_elsewhere(struct stack *stack, const struct packet *packet)
+bool input_is_taken_elsewhere(struct stack *stack, const struct packet *packet)
 {
     size_t len = (size_t)(packet->payload - packet->ip) + packet->payload_len;
 
@@ -132,7 +132,7 @@ void input_tcp(struct stack *stack, struct packet *packet)
     if (node != NULL)
         conn = conn_from_node(node);
     listener = is_new_syn(&segment) ? listener_find(stack, &packet->flow) : NULL;
-    if (conn == NULL && listener == NULL && is_taken_elsewhere(stack, packet))
+    if (conn == NULL && listener == NULL && input_is_taken_elsewhere(stack, packet))
         return;
     if ((segment.flags & PACKET_SYN) == 0)
         segment_take_options(&segment);

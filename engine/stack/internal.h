@@ -7,6 +7,7 @@
 #include "engine/stack/conn.h"
 #include "engine/stack/conntable.h"
 #include "engine/stack/isn.h"
+#include "engine/stack/pmtu.h"
 #include "engine/stack/rate.h"
 #include "engine/stack/stack.h"
 #include "engine/stack/swap.h"
@@ -39,6 +40,7 @@ struct stack {
     struct listener_list listeners;
     struct timers timers;
 
+    struct pmtu pmtu;
     uint16_t ip_id; /* of the next IPv4 packet */
     struct rate echo_rate;
     struct rate reset_rate;

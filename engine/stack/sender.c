@@ -14,6 +14,7 @@
 
 #include "engine/stack/swap.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Reports are not believed after more timeouts in a row: the peer may drop what it reported. */
@@ -422,6 +423,16 @@ void sender_after_input(struct sender *sender, struct swap *swap)
             sender_output(sender, swap);
     }
     sender->blocks_count = 0;
+}
+
+int sender_resegment(struct sender *sender, uint16_t mss)
+{
+    if (!sender->active)
+        return 0;
+    if (flight_lose_long(&sender->flight, mss) != 0)
+        return -ENOMEM;
+    congestion_set_mss(&sender->congestion, mss);
+    return 0;
 }
 
 /* --- Timers ---------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "engine/stack/checksum.h"
 #include "engine/stack/echo.h"
+#include "engine/stack/icmp.h"
 #include "engine/stack/input.h"
 #include "engine/stack/internal.h"
 #include "engine/stack/merge.h"
@@ -21,7 +22,10 @@
 
 /* Offsets in the IPv4 header. */
 #define IP4_ID       4
+#define IP4_FRAGMENT 6
 #define IP4_CHECKSUM 10
+
+#define IP4_DONT_FRAGMENT 0x4000
 
 /* A segment in more pieces (of many small writes) is sent from one buffer instead. */
 #define OUTPUT_PIECES_MAX 32
@@ -50,7 +54,8 @@ static int gather(const struct pbuf *p, struct iovec *pieces)
 
 /*
  * lwIP numbers IPv4 packets with one counter for all stacks, which would tell a peer in one tunnel
- * how busy the others are. Updates the header checksum as in RFC 1624.
+ * how busy the others are. And it lets routers cut packets; TCP is to learn instead what the path
+ * takes (RFC 1191). Updates the header checksum as in RFC 1624.
  */
 static void number_packet(struct stack *stack, uint8_t *header)
 {
@@ -58,8 +63,9 @@ static void number_packet(struct stack *stack, uint8_t *header)
 
     memcpy(&old_id, header + IP4_ID, sizeof(old_id));
     memcpy(&checksum, header + IP4_CHECKSUM, sizeof(checksum));
-    checksum =
-        (uint16_t)~checksum_fold((uint64_t)(uint16_t)~checksum + (uint16_t)~old_id + stack->ip_id);
+    checksum = (uint16_t)~checksum_fold((uint64_t)(uint16_t)~checksum + (uint16_t)~old_id +
+                                        stack->ip_id + lwip_htons(IP4_DONT_FRAGMENT));
+    packet_store16(header + IP4_FRAGMENT, IP4_DONT_FRAGMENT);
     memcpy(header + IP4_ID, &stack->ip_id, sizeof(stack->ip_id));
     memcpy(header + IP4_CHECKSUM, &checksum, sizeof(checksum));
     stack->ip_id++;
@@ -187,6 +193,7 @@ void stack_free(struct stack *stack)
     timers_fini(&stack->timers);
     free(stack->reserved_ports);
     isn_fini(&stack->isn);
+    pmtu_fini(&stack->pmtu);
     free(stack);
 }
 
@@ -272,7 +279,8 @@ void stack_receive(struct stack *stack, uint8_t *data, size_t len)
         break;
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6:
-        echo_input(stack, &packet);
+        if (!icmp_input(stack, &packet))
+            echo_input(stack, &packet);
         break;
     default:
         stack->stats.rx_dropped[STACK_DROP_PROTOCOL]++;

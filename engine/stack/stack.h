@@ -45,7 +45,8 @@ struct stack_ops {
     /* Monotonic nanoseconds. */
     uint64_t (*now)(void *ctx);
     /*
-     * A whole TCP packet that belongs to no connection and no listener of this stack. True: it was
+     * A whole TCP packet that belongs to no connection and no listener of this stack, or an ICMP
+     * message that says nothing about one. True: it was
      * taken care of; false (or NULL): it is answered with a RST, as usual. May call nothing here.
      */
     bool (*stranger)(void *ctx, const uint8_t *packet, size_t len);
@@ -77,6 +78,7 @@ struct stack_stats {
     uint64_t rx_packets, tx_packets;
     uint64_t rx_dropped[STACK_DROP_COUNT];
     uint64_t rx_echo_replies;
+    uint64_t rx_icmp_errors;  /* about our segments, that were believed (icmp.h) */
     uint64_t connect_limit;   /* refused: STACK_CONNECTIONS_MAX */
     uint64_t connect_no_port; /* refused: no free local port for this destination */
     uint64_t window_limit;    /* receive windows that could not grow: WINDOW_GROWTH_MAX */
@@ -149,7 +151,8 @@ struct stack_conn_ops {
     void (*writable)(void *ctx);
     /*
      * The connection is over and the handle is gone. error is 0 after both sides finished cleanly,
-     * else -ECONNREFUSED (RST in answer to the SYN), -ECONNRESET, -ETIMEDOUT (retransmission gave
+     * else -ECONNREFUSED (RST in answer to the SYN), -ENETUNREACH, -EHOSTUNREACH or -EACCES (ICMP
+     * in answer to the SYN), -ECONNRESET, -ETIMEDOUT (retransmission gave
      * up), -ECONNABORTED (stack freed) or -ENOMEM.
      */
     void (*closed)(void *ctx, int error);

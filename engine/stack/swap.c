@@ -268,6 +268,24 @@ err_t swap_tcp_shutdown_tx(struct swap *swap)
     return tcp_shutdown(swap_pcb(swap), 0, 1);
 }
 
+/* lwIP cuts the first of `unsent`, whatever that is. */
+err_t swap_tcp_split(struct swap *swap, struct tcp_seg *segment, uint16_t len)
+{
+    struct tcp_pcb *pcb = swap_pcb(swap);
+    struct tcp_seg *unsent = pcb->unsent;
+    err_t err;
+
+    pcb->unsent = segment;
+    err = tcp_split_unsent_seg(pcb, len);
+    pcb->unsent = unsent;
+    return err;
+}
+
+void swap_tcp_rexmit(struct swap *swap)
+{
+    tcp_rexmit_rto(swap_pcb(swap));
+}
+
 void swap_tcp_abort(struct swap *swap)
 {
     tcp_abort(swap_pcb(swap));

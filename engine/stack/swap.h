@@ -108,6 +108,13 @@ err_t swap_tcp_output(struct swap *swap);
 void swap_tcp_recved(struct swap *swap, uint16_t len);
 err_t swap_tcp_close(struct swap *swap);
 err_t swap_tcp_shutdown_tx(struct swap *swap);
+/*
+ * Cuts a segment of the pcb's queues, sent or not, so that its data has at most len bytes; what is
+ * left follows as another. ERR_MEM: it is as it was. The pcb's unsent_oversize is void then.
+ */
+err_t swap_tcp_split(struct swap *swap, struct tcp_seg *segment, uint16_t len);
+/* Sends everything that is not acknowledged again. */
+void swap_tcp_rexmit(struct swap *swap);
 void swap_tcp_abort(struct swap *swap);
 err_t swap_tcp_keepalive(struct swap *swap);
 
@@ -121,6 +128,7 @@ void swap_address(ip_addr_t *out, const uint8_t *bytes, uint16_t family);
 #pragma GCC poison tcp_bind tcp_listen_with_backlog tcp_listen_with_backlog_and_err tcp_connect
 #pragma GCC poison tcp_write tcp_output tcp_recved tcp_close tcp_shutdown tcp_abort tcp_abandon
 #pragma GCC poison tcp_keepalive tcp_send_empty_ack tcp_rst tcp_rexmit_rto tcp_pcb_remove
+#pragma GCC poison tcp_split_unsent_seg
 #pragma GCC poison ip_input ip4_input ip6_input
 #endif
 

@@ -3,6 +3,7 @@
  */
 #include "engine/stack/flight.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -284,9 +285,54 @@ static void test_random(void **state)
     }
 }
 
+/* What is too long for the path is lost, in pieces; what has arrived stays so. */
+static void test_lose_long(void **state)
+{
+    struct flight flight = {0};
+
+    (void)state;
+    assert_int_equal(flight_lose_long(&flight, 400), 0);
+    transmit(&flight, 0, 5, 1000);
+    sack(&flight, 0, 2, 3, 2000);
+    assert_int_equal(flight_lose_long(&flight, LEN), 0);
+    assert_int_equal(flight.count, 5);
+    assert_int_equal(flight.lost, 0);
+    assert_int_equal(flight_lose_long(&flight, 400), 0);
+    check(&flight);
+    assert_int_equal(flight.count, 15);
+    assert_int_equal(flight.lost, 4 * LEN);
+    assert_int_equal(flight.arrived, LEN);
+    assert_int_equal(flight.pipe, 0);
+    for (uint32_t i = 0; i < flight.count; i++)
+        assert_in_range(flight_at(&flight, i)->len, 200, 400);
+    /* One piece is sent again: the others are still lost. */
+    assert_true(flight_sent(&flight, BASE, 400, 3000));
+    check(&flight);
+    assert_int_equal(flight.lost, 4 * LEN - 400);
+    ack(&flight, 5, 4000);
+    check(&flight);
+    assert_int_equal(flight.count, 0);
+    flight_fini(&flight);
+}
+
+/* More pieces than there may be: nothing changes. */
+static void test_lose_long_is_bounded(void **state)
+{
+    struct flight flight = {0};
+
+    (void)state;
+    transmit(&flight, 0, FLIGHT_RECORDS_MAX / 2, 1000);
+    assert_int_equal(flight_lose_long(&flight, 100), -ENOMEM);
+    check(&flight);
+    assert_int_equal(flight.lost, 0);
+    assert_int_equal(flight.count, FLIGHT_RECORDS_MAX / 2);
+    flight_fini(&flight);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lose_long),       cmocka_unit_test(test_lose_long_is_bounded),
         cmocka_unit_test(test_acknowledgments), cmocka_unit_test(test_losses),
         cmocka_unit_test(test_other_borders),   cmocka_unit_test(test_false_reports),
         cmocka_unit_test(test_duplicates),      cmocka_unit_test(test_delivery_rate),
