@@ -26,9 +26,10 @@ typedef _Atomic uint64_t counter;
 struct counters_tunnel {
     counter rx_bytes, tx_bytes; /* outer UDP payload, all peers */
     counter rx_packets, tx_packets;
-    counter handshakes;             /* sessions derived */
-    counter last_handshake_unix_ns; /* newest of all peers; 0 = never */
-    counter dropped_in;             /* packets refused on the way in, all reasons */
+    counter handshakes;               /* sessions derived */
+    counter last_handshake_unix_ns;   /* newest of all peers; 0 = never */
+    counter latest_timestamp_unix_ns; /* of the initiations that were sent; 0 = there were none */
+    counter dropped_in;               /* packets refused on the way in, all reasons */
     counter dropped_out;
     counter connections;       /* gauge: virtual TCP connections, TIME_WAIT included */
     counter staged_packets;    /* gauge: wait for a session */

@@ -20,6 +20,7 @@
  *   TUNNEL_ADOPT     slot, bridge
  *   RETIRE
  *   TUNNEL_CAPTURE  tunnel_capture, socket
+ *   TUNNEL_TIMESTAMPS tunnel_timestamps
  *
  * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
  * zero then. An UPDATE carries the whole definition; it has descriptors only when they are others
@@ -43,7 +44,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 6
+#define MESSAGES_VERSION 7
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -67,6 +68,7 @@ enum message_type {
     MESSAGE_RETIRE,
     MESSAGE_RETIRED,
     MESSAGE_TUNNEL_CAPTURE,
+    MESSAGE_TUNNEL_TIMESTAMPS,
 };
 
 struct message_hello {
@@ -78,8 +80,17 @@ struct message_slot {
     uint32_t slot; /* of an UPDATE: JSON of the object follows; descriptors as those of its ADD */
 };
 
+/* wg_device_limit_timestamps(). */
+struct message_tunnel_timestamps {
+    uint64_t after_unix_ns, until_unix_ns;
+    uint32_t slot;
+    uint32_t zero;
+};
+
 struct message_tunnel_add {
-    uint32_t slot; /* JSON of the tunnel follows; descriptors: outer UDP, IPv4 and IPv6 */
+    uint64_t timestamps_after, timestamps_until; /* as in message_tunnel_timestamps */
+    uint32_t slot;
+    uint32_t zero; /* JSON of the tunnel follows; descriptors: outer UDP, IPv4 and IPv6 */
 };
 
 struct message_forward_add {

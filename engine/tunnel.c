@@ -85,6 +85,14 @@ static void device_wall_clock(void *ctx, struct timespec *out)
     clock_gettime(CLOCK_REALTIME, out);
 }
 
+/* At once: the next worker must know of it, however this one ends. */
+static void device_timestamp(void *ctx, uint64_t unix_ns)
+{
+    struct tunnel *tunnel = ctx;
+    if (unix_ns > counter_get(&tunnel->counters->latest_timestamp_unix_ns))
+        counter_set(&tunnel->counters->latest_timestamp_unix_ns, unix_ns);
+}
+
 static void device_random(void *ctx, void *out, size_t len)
 {
     (void)ctx;
@@ -98,6 +106,7 @@ static const struct wg_device_ops device_ops = {
     .event = device_event,
     .now = device_now,
     .wall_clock = device_wall_clock,
+    .timestamp = device_timestamp,
     .random = device_random,
 };
 
@@ -438,6 +447,7 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out)
 
     int error = make_parts(tunnel, config);
     if (!error) {
+        tunnel_limit_timestamps(tunnel, config->timestamps_after, config->timestamps_until);
         wg_device_set_private_key(tunnel->device, config->spec->private_key);
         for (size_t i = 0; i < config->spec->peers_count && !error; i++)
             error = add_peer(tunnel, &config->spec->peers[i]);
@@ -629,6 +639,12 @@ int tunnel_capture(struct tunnel *tunnel, int fd, uint64_t max_bytes)
         return -ENOTCONN;
     }
     return tap_new(&tunnel->taps, &config);
+}
+
+void tunnel_limit_timestamps(struct tunnel *tunnel, uint64_t after_unix_ns, uint64_t until_unix_ns)
+{
+    if (tunnel->device)
+        wg_device_limit_timestamps(tunnel->device, after_unix_ns, until_unix_ns);
 }
 
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],

@@ -36,8 +36,9 @@ struct tunnel_ops {
 struct tunnel_config {
     struct event_base *base;
     struct turn *turn;
-    const struct spec_tunnel *spec; /* read during tunnel_new() only */
-    int sockets[2];                 /* outer UDP: IPv4, IPv6; -1 = none */
+    const struct spec_tunnel *spec;              /* read during tunnel_new() only */
+    int sockets[2];                              /* outer UDP: IPv4, IPv6; -1 = none */
+    uint64_t timestamps_after, timestamps_until; /* wg_device_limit_timestamps() */
     struct counters_tunnel *counters;
     struct counters_worker *worker_counters;
     const struct tunnel_ops *ops;
@@ -91,6 +92,9 @@ void tunnel_touch(struct tunnel *tunnel);
  * tunnel, and when the tunnel is handed over. 0, -ENOTCONN (it was handed over) or -ENOMEM.
  */
 int tunnel_capture(struct tunnel *tunnel, int fd, uint64_t max_bytes);
+
+/* wg_device_limit_timestamps(); of no account once it is handed over. */
+void tunnel_limit_timestamps(struct tunnel *tunnel, uint64_t after_unix_ns, uint64_t until_unix_ns);
 
 /* From now on the peer is counted there too, on top of what is there. -ENOENT: no such peer. */
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],

@@ -93,9 +93,10 @@ static const struct tunnel_ops tunnel_ops = {
     .gone = on_forward_gone,
 };
 
-static int start_tunnel(struct worker *worker, uint32_t index, const cJSON *json,
-                        struct channel_message *message)
+static int start_tunnel(struct worker *worker, const struct message_tunnel_add *add,
+                        const cJSON *json, struct channel_message *message)
 {
+    const uint32_t index = add->slot;
     struct spec_tunnel spec;
     struct spec_errors errors = {0};
     int error = spec_tunnel_from_json(json, &spec, &errors);
@@ -108,6 +109,8 @@ static int start_tunnel(struct worker *worker, uint32_t index, const cJSON *json
         .turn = &worker->turn,
         .spec = &spec,
         .sockets = {message->fds[0], message->fds[1]},
+        .timestamps_after = add->timestamps_after,
+        .timestamps_until = add->timestamps_until,
         .counters = &worker->counters->tunnels[index],
         .worker_counters = &worker->counters->worker,
         .ops = &tunnel_ops,
@@ -133,7 +136,7 @@ static int tunnel_add(struct worker *worker, struct channel_message *message)
         return error;
     error = -EPROTO;
     if (add.slot < COUNTERS_TUNNELS_MAX && !worker->tunnels[add.slot].tunnel)
-        error = start_tunnel(worker, add.slot, json, message);
+        error = start_tunnel(worker, &add, json, message);
     json_free(json);
     return error;
 }
@@ -176,6 +179,18 @@ static int tunnel_remove(struct worker *worker, struct channel_message *message)
     memset(&worker->counters->tunnels[remove.slot], 0, sizeof(struct counters_tunnel));
     return message_send(worker->channel, MESSAGE_TUNNEL_REMOVED, &remove, sizeof(remove), NULL,
                         NULL);
+}
+
+static int tunnel_timestamps(struct worker *worker, struct channel_message *message)
+{
+    struct message_tunnel_timestamps limit;
+    int error = message_read(message, &limit, sizeof(limit));
+    if (error || limit.slot >= COUNTERS_TUNNELS_MAX)
+        return -EPROTO;
+    struct tunnel *tunnel = worker->tunnels[limit.slot].tunnel;
+    if (tunnel) /* else it could not be started, which was logged */
+        tunnel_limit_timestamps(tunnel, limit.after_unix_ns, limit.until_unix_ns);
+    return 0;
 }
 
 static int peer_endpoint(struct worker *worker, struct channel_message *message)
@@ -440,6 +455,7 @@ static int (*const commands[])(struct worker *, struct channel_message *) = {
     [MESSAGE_TUNNEL_ADOPT] = tunnel_take,
     [MESSAGE_RETIRE] = retire,
     [MESSAGE_TUNNEL_CAPTURE] = tunnel_tap,
+    [MESSAGE_TUNNEL_TIMESTAMPS] = tunnel_timestamps,
 };
 
 static int on_message(void *ctx, struct channel_message *message)

@@ -43,6 +43,13 @@ struct service_followers {
     bool told;
 };
 
+/* Of the initiations that are sent, in nanoseconds since 1970 (timestamps.h). */
+struct tunnel_timestamps {
+    uint64_t after_ns; /* may have been sent before the start */
+    uint64_t until_ns; /* the store has this, and none passes it */
+    uint64_t seen_ns;  /* the latest, when until_ns was last moved */
+};
+
 struct service_tunnel {
     struct spec_tunnel spec;
     enum spec_source source;
@@ -54,6 +61,7 @@ struct service_tunnel {
     struct tunnel_totals saved;          /* what the store has */
     struct peer_tally *peers;            /* of each peer, in the order of the definition */
     struct service_followers followers[CONDITION_STATUSES];
+    struct tunnel_timestamps timestamps;
     bool out_of_reach; /* there are peers, and none can be reached */
     int sockets[2];    /* outer UDP, IPv4 and IPv6; -1 = none */
     uint16_t port;     /* the outer port that was bound; 0 = none */

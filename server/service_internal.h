@@ -135,6 +135,19 @@ int service_check_unreadable(const struct service *service, enum unreadable_kind
 /* Starts the waiting forwards whose tunnel is there now (service_forwards.c). */
 void service_return_forwards(struct service *service);
 
+/*
+ * The bounds of timestamps. A tunnel that is created: what it begins with, and its row, in the
+ * transaction of its creation. A start: all rows at once (false: that failed, which was logged),
+ * then each tunnel. The worker's are told whenever a worker was found. Later on: what runs short.
+ */
+void service_begin_timestamps(const struct service *service, struct service_tunnel *tunnel);
+int service_write_timestamps(struct service *service, const struct service_tunnel *tunnel);
+bool service_renew_timestamps(struct service *service);
+void service_restore_timestamps(struct service *service, struct service_tunnel *tunnel,
+                                bool renewed);
+void service_tell_timestamps(const struct service_tunnel *tunnel);
+void service_extend_timestamps(struct service *service);
+
 /* Reports a fact, see events_emit(). */
 void service_emit(struct service *service, const struct event_fact *fact);
 /* Writes the audit record of a change in the transaction of the change, see events_record(). */

@@ -195,6 +195,7 @@ void service_sweep(struct service *service)
     for (size_t i = 0; i < service->forwards.count; i++)
         observe_forward(service, service->forwards.entries[i].object, &now);
     service_tell_followers(service);
+    service_extend_timestamps(service);
 }
 
 static void tell_worker(struct service *service, enum event_type type, unsigned worker,

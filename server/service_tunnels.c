@@ -26,9 +26,11 @@ static int push_tunnel(struct service *service, struct service_tunnel *tunnel)
 {
     int rc = supervisor_reserve_tunnel(service->supervisor, &tunnel->spec, &tunnel->spec,
                                        tunnel->sockets, &tunnel->supervised);
-    if (rc == 0)
-        supervisor_tell_tunnel(tunnel->supervised);
-    return rc;
+    if (rc < 0)
+        return rc;
+    service_tell_timestamps(tunnel);
+    supervisor_tell_tunnel(tunnel->supervised);
+    return 0;
 }
 
 /* Starts a tunnel that the store knows; a failure is noted in it, and logged when it is new. */
@@ -247,9 +249,15 @@ int service_delete_tunnel(struct service *service, const char *name, bool cascad
 
 /* --- Restoring -------------------------------------------------------------------------------- */
 
+struct restoring {
+    struct service *service;
+    bool timestamps_renewed;
+};
+
 static int restore_tunnel(void *ctx, struct store_tunnel *row)
 {
-    struct service *service = ctx;
+    const struct restoring *restoring = ctx;
+    struct service *service = restoring->service;
     struct service_tunnel *tunnel = service_new_tunnel(&row->spec);
     if (tunnel == NULL)
         return -ENOMEM;
@@ -263,16 +271,23 @@ static int restore_tunnel(void *ctx, struct store_tunnel *row)
     tunnel->created_at = row->created_at;
     service_index_insert(&service->tunnels, tunnel->spec.name, tunnel);
     service_inherit_tunnel(service, tunnel);
+    service_restore_timestamps(service, tunnel, restoring->timestamps_renewed);
     if (start_tunnel(service, tunnel) < 0)
         service_retry_later(service);
     service_inherit_bridge(service, tunnel);
     return 0;
 }
 
+static void note_unreadable(void *ctx, const struct store_unreadable *row)
+{
+    const struct restoring *restoring = ctx;
+    service_note_unreadable_tunnel(restoring->service, row);
+}
+
 int service_restore_tunnels(struct service *service)
 {
-    return store_load_tunnels(service->store, restore_tunnel, service_note_unreadable_tunnel,
-                              service);
+    struct restoring restoring = {service, service_renew_timestamps(service)};
+    return store_load_tunnels(service->store, restore_tunnel, note_unreadable, &restoring);
 }
 
 /* --- Look-up ---------------------------------------------------------------------------------- */

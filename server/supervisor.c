@@ -45,6 +45,7 @@ struct supervised_tunnel {
     const struct spec_tunnel *spec;
     int sockets[2];
     uint32_t slot;
+    uint64_t timestamps_after, timestamps_until; /* unix time in ns */
     struct peer_set *peers;
     bool told;  /* else the worker does not know of it */
     int bridge; /* the newer side's end, -1 = none */
@@ -96,10 +97,22 @@ static void push_forward(const struct supervised_forward *forward, cJSON *json)
     json_free(json);
 }
 
+/* What a new worker's timestamps are later than: also than those of the one before it. */
+static uint64_t timestamps_after(const struct supervised_tunnel *tunnel)
+{
+    const uint64_t sent =
+        counter_get(&supervisor_tunnel_counters(tunnel)->latest_timestamp_unix_ns);
+    return sent > tunnel->timestamps_after ? sent : tunnel->timestamps_after;
+}
+
 /* As push_forward(). */
 static void push_tunnel(const struct supervised_tunnel *tunnel, cJSON *json)
 {
-    struct message_tunnel_add add = {.slot = tunnel->slot};
+    struct message_tunnel_add add = {
+        .timestamps_after = timestamps_after(tunnel),
+        .timestamps_until = tunnel->timestamps_until,
+        .slot = tunnel->slot,
+    };
     if (!json) {
         log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec->name, "out of memory");
         return;
@@ -329,6 +342,7 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
     }
     tunnel->supervisor = supervisor;
     tunnel->bridge = -1;
+    tunnel->timestamps_until = UINT64_MAX;
     tunnel->worker = worker;
     tunnel->spec = place;
     tunnel->sockets[0] = sockets[0];
@@ -368,6 +382,21 @@ int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spe
     if (sockets)
         memcpy(tunnel->prepared.sockets, sockets, sizeof(tunnel->prepared.sockets));
     return 0;
+}
+
+void supervisor_limit_timestamps(struct supervised_tunnel *tunnel, uint64_t after_unix_ns,
+                                 uint64_t until_unix_ns)
+{
+    const struct message_tunnel_timestamps message = {
+        .after_unix_ns = after_unix_ns,
+        .until_unix_ns = until_unix_ns,
+        .slot = tunnel->slot,
+    };
+    tunnel->timestamps_after = after_unix_ns;
+    tunnel->timestamps_until = until_unix_ns;
+    if (tunnel->told)
+        worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_TIMESTAMPS, &message, sizeof(message),
+                         NULL, NULL);
 }
 
 static void tell_added(struct supervised_tunnel *tunnel)

@@ -102,6 +102,12 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
  */
 int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spec_tunnel *next,
                               const int sockets[2]);
+/*
+ * The bounds of the tunnel's timestamps, for this worker and those that follow it
+ * (wg_device_limit_timestamps). Without this there are none.
+ */
+void supervisor_limit_timestamps(struct supervised_tunnel *tunnel, uint64_t after_unix_ns,
+                                 uint64_t until_unix_ns);
 /* Tells the worker of what was reserved or prepared. */
 void supervisor_tell_tunnel(struct supervised_tunnel *tunnel);
 /* Drops what was prepared, if anything was. */

@@ -107,10 +107,11 @@ static int workers_problem(int rc, struct problem *problem)
 static int reserve(struct change *change, struct tunnel_step *step, struct service_tunnel *tunnel,
                    struct problem *problem)
 {
-    return workers_problem(supervisor_reserve_tunnel(change->service->supervisor,
-                                                     &step->tunnel->spec, &tunnel->spec,
-                                                     tunnel->sockets, &tunnel->supervised),
-                           problem);
+    int rc = supervisor_reserve_tunnel(change->service->supervisor, &step->tunnel->spec,
+                                       &tunnel->spec, tunnel->sockets, &tunnel->supervised);
+    if (rc == 0)
+        service_tell_timestamps(tunnel);
+    return workers_problem(rc, problem);
 }
 
 /* What peers have counted stays with them. */
@@ -153,6 +154,7 @@ int tunnel_step_prepare(struct change *change, struct tunnel_step *step, struct 
 {
     switch (step->kind) {
     case CHANGE_CREATE:
+        service_begin_timestamps(change->service, step->tunnel);
         return bind_sockets(change, step, step->tunnel, problem) < 0
                    ? -1
                    : reserve(change, step, step->tunnel, problem);
@@ -206,6 +208,8 @@ static int write_row(struct change *change, const struct tunnel_step *step)
     sodium_memzero(&row, sizeof(row));
     if (rc == 0 && step->kind == CHANGE_UPDATE)
         rc = delete_totals(store, step);
+    if (rc == 0 && step->kind == CHANGE_CREATE)
+        rc = service_write_timestamps(change->service, tunnel);
     return rc;
 }
 

@@ -129,6 +129,16 @@ static const char *const history[] = {
     "  handshakes INTEGER NOT NULL,"
     "  PRIMARY KEY (tunnel, public_key)"
     ") WITHOUT ROWID;",
+
+    /*
+     * Nanoseconds since 1970: what may have been the timestamp of an initiation before the last
+     * start, and what none may pass since.
+     */
+    "CREATE TABLE tunnel_timestamps ("
+    "  tunnel TEXT NOT NULL PRIMARY KEY REFERENCES tunnels (name) ON DELETE CASCADE,"
+    "  sent_until INTEGER NOT NULL,"
+    "  may_reach INTEGER NOT NULL"
+    ") WITHOUT ROWID;",
 };
 
 const struct store_migrations store_migrations = {

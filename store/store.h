@@ -116,6 +116,25 @@ int store_definitions_generation(struct store *store, uint64_t *out);
 /* The highest generation that any deleted object had, 0 = none was deleted. 0 or -EIO. */
 int store_deleted_generation(struct store *store, uint64_t *out);
 
+/* --- Timestamps of handshakes (server/timestamps.h); they go with their tunnels ----------------
+ */
+
+struct store_timestamps {
+    const char *tunnel;
+    uint64_t after_ns; /* may have been sent before the last start */
+    uint64_t until_ns; /* may be sent since */
+};
+
+/* Writes until_ns where it is later than what is there, as one transaction. 0, -ENOMEM or -EIO. */
+int store_save_timestamps(struct store *store, const struct store_timestamps *rows, size_t count);
+/*
+ * A start: of every tunnel, what might be sent is now what may have been; what may be sent is
+ * until_ns, or step_ns more than that. 0, -ENOMEM or -EIO.
+ */
+int store_renew_timestamps(struct store *store, uint64_t until_ns, uint64_t step_ns);
+/* 0, -ENOENT, -ENOMEM or -EIO. tunnel is borrowed. */
+int store_find_timestamps(struct store *store, const char *tunnel, struct store_timestamps *out);
+
 /* --- Totals: what objects have counted; they go with their objects ---------------------------- */
 
 struct store_tunnel_totals {

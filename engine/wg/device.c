@@ -26,6 +26,7 @@ int wg_device_new(const struct wg_device_ops *ops, void *ctx, struct wg_device *
     struct wg_device *device = calloc(1, sizeof(*device));
     if (!device)
         return -ENOMEM;
+    timestamps_init(&device->timestamps);
     device->ops = ops;
     device->ctx = ctx;
     device->mtu = MTU_DEFAULT;
@@ -92,6 +93,12 @@ void wg_device_sockets_moved(struct wg_device *device)
 {
     for (struct wg_peer *peer = device->peers; peer; peer = peer->next)
         wg_peer_clear_source(peer);
+}
+
+void wg_device_limit_timestamps(struct wg_device *device, uint64_t after_unix_ns,
+                                uint64_t until_unix_ns)
+{
+    timestamps_limit(&device->timestamps, after_unix_ns, until_unix_ns);
 }
 
 void wg_device_set_mtu(struct wg_device *device, uint16_t mtu)

@@ -68,6 +68,12 @@ struct wg_device_ops {
     uint64_t (*now)(void *ctx);
     /* Wall-clock time, for TAI64N only. */
     void (*wall_clock)(void *ctx, struct timespec *out);
+    /*
+     * An initiation with this timestamp (nanoseconds since 1970) is about to be sent. Whoever makes
+     * a device with the same private key later, after a crash too, sets a bound after it
+     * (wg_device_limit_timestamps).
+     */
+    void (*timestamp)(void *ctx, uint64_t unix_ns);
     /* Cryptographically secure random bytes. */
     void (*random)(void *ctx, void *out, size_t len);
 };
@@ -120,6 +126,15 @@ int wg_device_set_addresses(struct wg_device *device, const struct inet_addr *ad
                             size_t count);
 /* The outer sockets are others: forgets the local addresses that peers were talked to from. */
 void wg_device_sockets_moved(struct wg_device *device);
+/*
+ * What the timestamps of initiations may be, in nanoseconds since 1970: all are later than `after`,
+ * the latest that was ever sent with this private key as far as the user knows, and none is later
+ * than `until` (UINT64_MAX = no bound), which the user keeps where a crash does not reach it. When
+ * the wall clock is outside, each timestamp is a small step (17 ms) after the one before; what
+ * would be beyond the bound is not sent.
+ */
+void wg_device_limit_timestamps(struct wg_device *device, uint64_t after_unix_ns,
+                                uint64_t until_unix_ns);
 /* The mtu of the tunnel: padding stops there. */
 void wg_device_set_mtu(struct wg_device *device, uint16_t mtu);
 

@@ -52,11 +52,15 @@ static int create_initiation(struct wg_peer *peer, uint8_t message[INITIATION_LE
     uint8_t ephemeral[X25519_LEN];
     struct timespec wall;
 
+    device->ops->wall_clock(device->ctx, &wall);
+    int error = timestamps_next(&device->timestamps, &wall, peer->handshake.sent_timestamp);
+    if (error)
+        return error;
+    device->ops->timestamp(device->ctx, tai64n_unix_ns(peer->handshake.sent_timestamp));
     wg_peer_forget_handshake(peer);
     ephemeral_make(device, ephemeral);
-    device->ops->wall_clock(device->ctx, &wall);
-    int error = handshake_create_initiation(&peer->handshake, &device->keys, ephemeral, &wall,
-                                            message + INITIATION_NOISE);
+    error = handshake_create_initiation(&peer->handshake, &device->keys, ephemeral,
+                                        message + INITIATION_NOISE);
     sodium_memzero(ephemeral, sizeof(ephemeral));
     if (error)
         return error;

@@ -65,25 +65,12 @@ static const uint8_t *static_static(struct handshake *handshake,
     return handshake->static_static;
 }
 
-/* Sets sent_timestamp to the time, or to the next possible one when the time is not later. */
-static void timestamp_next(struct handshake *handshake, const struct timespec *wall)
-{
-    uint8_t stamp[TAI64N_LEN];
-    tai64n_make(stamp, wall);
-    if (tai64n_after(stamp, handshake->sent_timestamp))
-        memcpy(handshake->sent_timestamp, stamp, TAI64N_LEN);
-    else
-        tai64n_advance(handshake->sent_timestamp);
-}
-
 int handshake_create_initiation(struct handshake *handshake, const struct noise_keys *local_static,
-                                const uint8_t ephemeral[X25519_LEN], const struct timespec *wall,
-                                uint8_t *out)
+                                const uint8_t ephemeral[X25519_LEN], uint8_t *out)
 {
     handshake_forget(handshake);
     begin(&handshake->noise, handshake->remote_static);
     noise_keys_init(&handshake->ephemeral, ephemeral);
-    timestamp_next(handshake, wall);
     const struct noise_initiation initiation = {
         .ephemeral = &handshake->ephemeral,
         .local_static = local_static,

@@ -12,7 +12,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 /* Lengths of the Noise messages. */
 #define HANDSHAKE_INITIATION_LEN (NOISE_INITIATION_OVERHEAD + TAI64N_LEN)
@@ -61,13 +60,12 @@ void handshake_forget(struct handshake *handshake);
 void handshake_key_changed(struct handshake *handshake);
 
 /*
- * Writes the Noise message of an initiation (HANDSHAKE_INITIATION_LEN bytes). The timestamp is the
- * wall-clock time, but always later than the last one, whatever the clock does.
+ * Writes the Noise message of an initiation (HANDSHAKE_INITIATION_LEN bytes), with sent_timestamp,
+ * which the caller has moved on (timestamps_next).
  * 0, or -EBADMSG (the peer's key is a low-order point); then no handshake is going on.
  */
 int handshake_create_initiation(struct handshake *handshake, const struct noise_keys *local_static,
-                                const uint8_t ephemeral[X25519_LEN], const struct timespec *wall,
-                                uint8_t *out);
+                                const uint8_t ephemeral[X25519_LEN], uint8_t *out);
 
 /* Reads an initiation up to its sender's static key. 0 or -EBADMSG. */
 int handshake_open_initiation(struct handshake_opening *opening,

@@ -13,6 +13,7 @@
 #include "engine/wg/noise.h"
 #include "engine/wg/ratelimit.h"
 #include "engine/wg/table.h"
+#include "engine/wg/timestamps.h"
 
 #include <sys/queue.h>
 
@@ -27,6 +28,7 @@ struct wg_device {
     struct inet_addr *addresses; /* our own inside the tunnel */
     size_t addresses_count;
     uint16_t mtu;
+    struct timestamps timestamps; /* of initiations */
 
     struct wg_peer *peers; /* all of them, a list */
     size_t peers_count;

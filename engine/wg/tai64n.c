@@ -31,6 +31,12 @@ void tai64n_advance(uint8_t stamp[TAI64N_LEN])
     store_be32(stamp + 8, nanoseconds);
 }
 
+uint64_t tai64n_unix_ns(const uint8_t stamp[TAI64N_LEN])
+{
+    uint64_t seconds = load_be64(stamp);
+    return seconds < TAI64N_EPOCH ? 0 : (seconds - TAI64N_EPOCH) * WG_SECOND + load_be32(stamp + 8);
+}
+
 bool tai64n_after(const uint8_t a[TAI64N_LEN], const uint8_t b[TAI64N_LEN])
 {
     return memcmp(a, b, TAI64N_LEN) > 0;

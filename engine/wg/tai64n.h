@@ -18,6 +18,8 @@
 void tai64n_make(uint8_t out[TAI64N_LEN], const struct timespec *wall);
 /* Adds the smallest step that survives the rounding. */
 void tai64n_advance(uint8_t stamp[TAI64N_LEN]);
+/* Nanoseconds since 1970; 0 for what is earlier. */
+uint64_t tai64n_unix_ns(const uint8_t stamp[TAI64N_LEN]);
 /* True when a is later than b. */
 bool tai64n_after(const uint8_t a[TAI64N_LEN], const uint8_t b[TAI64N_LEN]);
 

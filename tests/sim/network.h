@@ -57,6 +57,7 @@ struct node {
     bool blocked; /* the sending side is full */
     bool asleep;  /* suspended: time passes, but nothing is done, and what comes in is lost */
     uint8_t last_tos;
+    uint64_t timestamp;              /* of the last initiation */
     uint8_t last_inner_tos;          /* of what was delivered */
     unsigned sent[MESSAGE_DATA + 1]; /* datagrams by type of message; [0] = keepalives */
     unsigned events[EVENTS_MAX];
@@ -236,6 +237,12 @@ static inline void node_wall_clock(void *ctx, struct timespec *out)
     out->tv_nsec = (long)(network->now % WG_SECOND);
 }
 
+static inline void node_timestamp(void *ctx, uint64_t unix_ns)
+{
+    struct node *node = ctx;
+    node->timestamp = unix_ns;
+}
+
 static inline void node_random(void *ctx, void *out, size_t len)
 {
     uint8_t *bytes = out;
@@ -250,6 +257,7 @@ static const struct wg_device_ops node_ops = {
     .event = node_event,
     .now = node_now,
     .wall_clock = node_wall_clock,
+    .timestamp = node_timestamp,
     .random = node_random,
 };
 

@@ -733,6 +733,72 @@ static void clock_set_back_does_not_stop_handshakes(void **state)
     assert_int_equal(node_drops(pair->b, WG_DROP_REPLAYED_HANDSHAKE), 0);
 }
 
+/* Another device with a's key takes a's place; its timestamps are bounded as these. */
+static void restart_a(struct pair *pair, uint64_t after_unix_ns, uint64_t until_unix_ns)
+{
+    wg_device_free(pair->a->device);
+    assert_int_equal(wg_device_new(&node_ops, pair->a, &pair->a->device), 0);
+    wg_device_set_private_key(pair->a->device, pair->a->private_key);
+    wg_device_limit_timestamps(pair->a->device, after_unix_ns, until_unix_ns);
+    pair->a_to_b = node_peer(pair->a, pair->b, INNER_B "/32");
+}
+
+static uint64_t wall_ns(struct pair *pair)
+{
+    struct timespec wall;
+    node_wall_clock(pair->a, &wall);
+    return (uint64_t)wall.tv_sec * WG_SECOND + (uint64_t)wall.tv_nsec;
+}
+
+static void a_restart_with_the_clock_set_back_is_survived(void **state)
+{
+    struct pair *pair = *state;
+    const uint64_t year = S(31536000);
+    uint64_t until = wall_ns(pair) + S(60);
+    wg_device_limit_timestamps(pair->a->device, 0, until);
+    a_sends(pair, 0); /* and b has nothing to say, so that it does not start a handshake */
+    network_run(pair->network, S(1));
+    pair->network->wall_offset = -1000000;
+
+    /* Who forgets what was sent is locked out: each initiation counts as a replay. */
+    restart_a(pair, 0, UINT64_MAX);
+    a_sends(pair, 4);
+    network_run(pair->network, S(80));
+    assert_int_equal(pair->b->got[4], 0);
+    assert_true(node_drops(pair->b, WG_DROP_REPLAYED_HANDSHAKE) >= 15);
+
+    /* Who knows the bound is not. A jump forward between restarts does not last, either. */
+    restart_a(pair, until, until + S(10));
+    a_sends(pair, 5);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->b->got[5], 1);
+    pair->network->wall_offset = 31536000;
+    restart_a(pair, until + S(10), until + year);
+    a_sends(pair, 6);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->b->got[6], 1);
+    pair->network->wall_offset = 0;
+    restart_a(pair, until + year, until + year + S(10));
+    a_sends(pair, 7);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->b->got[7], 1);
+}
+
+static void a_used_up_bound_stops_initiations_until_it_is_moved(void **state)
+{
+    struct pair *pair = *state;
+    const uint64_t now = wall_ns(pair);
+    wg_device_limit_timestamps(pair->a->device, now + S(10), now + S(10));
+    a_sends(pair, 1);
+    network_run(pair->network, S(20));
+    assert_int_equal(pair->a->sent[MESSAGE_INITIATION], 0);
+    assert_int_equal(pair->a->timestamp, 0);
+    wg_device_limit_timestamps(pair->a->device, now + S(10), now + S(20));
+    network_run(pair->network, S(6));
+    assert_int_equal(pair->b->got[1], 1);
+    assert_in_range(pair->a->timestamp, now + S(9), now + S(20));
+}
+
 static void ipv6_inside_and_outside(void **state)
 {
     struct pair *pair = *state;
@@ -800,6 +866,8 @@ int main(void)
         pair_test(session_ends_at_the_message_limit),
         pair_test(previous_session_is_still_received_on),
         pair_test(clock_set_back_does_not_stop_handshakes),
+        pair_test(a_restart_with_the_clock_set_back_is_survived),
+        pair_test(a_used_up_bound_stops_initiations_until_it_is_moved),
         pair_test(ipv6_inside_and_outside),
         pair_test(what_cannot_be_sent_is_refused),
     };

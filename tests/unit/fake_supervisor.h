@@ -26,6 +26,7 @@ struct supervised_tunnel {
     bool moved;
     bool told;
     struct counters_tunnel counters;
+    uint64_t timestamps_after, timestamps_until;
 };
 
 struct supervised_forward {
@@ -158,6 +159,13 @@ int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spe
         tunnel->prepared[i] = sockets[i];
     fake.prepared++;
     return 0;
+}
+
+void supervisor_limit_timestamps(struct supervised_tunnel *tunnel, uint64_t after_unix_ns,
+                                 uint64_t until_unix_ns)
+{
+    tunnel->timestamps_after = after_unix_ns;
+    tunnel->timestamps_until = until_unix_ns;
 }
 
 void supervisor_tell_tunnel(struct supervised_tunnel *tunnel)

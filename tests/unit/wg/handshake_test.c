@@ -3,6 +3,7 @@
 
 #include "engine/wg/handshake.h"
 #include "engine/wg/messages.h"
+#include "engine/wg/timestamps.h"
 
 #include <errno.h>
 
@@ -12,6 +13,7 @@ struct fixture {
     struct handshake a; /* a's handshake with b */
     struct handshake b;
     struct timespec wall;
+    struct timestamps timestamps;
     uint8_t ephemeral_a[X25519_LEN];
     uint8_t ephemeral_b[X25519_LEN];
     uint8_t initiation[HANDSHAKE_INITIATION_LEN];
@@ -33,6 +35,7 @@ static int setup(void **state)
     handshake_init(&f.b, f.keys_a.public_key);
     memset(f.a.preshared_key, 0x55, NOISE_KEY_LEN);
     memset(f.b.preshared_key, 0x55, NOISE_KEY_LEN);
+    timestamps_init(&f.timestamps);
     f.wall = (struct timespec){.tv_sec = 1700000000, .tv_nsec = 123456789};
     *state = &f;
     return 0;
@@ -40,7 +43,8 @@ static int setup(void **state)
 
 static int create(struct fixture *f)
 {
-    return handshake_create_initiation(&f->a, &f->keys_a, f->ephemeral_a, &f->wall, f->initiation);
+    assert_int_equal(timestamps_next(&f->timestamps, &f->wall, f->a.sent_timestamp), 0);
+    return handshake_create_initiation(&f->a, &f->keys_a, f->ephemeral_a, f->initiation);
 }
 
 static int consume(struct fixture *f, uint64_t now)

@@ -184,6 +184,7 @@ static struct tunnel *make_tunnel(struct fixture *f, const struct spec_tunnel *s
         .turn = &f->turn,
         .spec = spec,
         .sockets = {fd, -1},
+        .timestamps_until = UINT64_MAX,
         .counters = &f->tunnel_counters[number],
         .worker_counters = &f->worker_counters,
         .ops = &tunnel_ops,
