@@ -1,5 +1,6 @@
 """The API over TLS: what is spoken, what is not, and another certificate without a restart."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -153,3 +154,38 @@ def test_no_start_with_a_wrong_pair(certificate, tmp_path):
         assert done.returncode == 1 and reason in done.stderr, done.stderr
     done = serve("--tls-cert", certificate.cert)
     assert done.returncode == 2 and "go together" in done.stderr
+
+
+def read_until(stream, text):
+    """All lines up to one that has this text in it."""
+    lines = []
+    while not lines or text not in lines[-1]:
+        line = stream.readline()
+        assert line, f"the stream ended before {text}"
+        lines.append(line)
+    return lines
+
+
+def test_event_stream(make_service, certificate):
+    """Events come at once over TLS, too, whole and in order; whoever leaves leaves nothing open."""
+    service = make_service(*certificate.options)
+    names = [f"token{number:02}" for number in range(30)]
+    before = manytun.descriptors(service.pid)
+    with contextlib.ExitStack() as opened:
+        streams = []
+        for _ in range(3):
+            connection = opened.enter_context(certificate.connect(service))
+            connection.settimeout(10)
+            connection.sendall(head(service, "GET /v1/events", "Accept: text/event-stream\r\n"))
+            streams.append(opened.enter_context(connection.makefile("rb")))
+            read_until(streams[-1], b"snapshot")
+        with service.client() as owner:
+            for name in names:
+                answer = owner.call("POST", "/v1/tokens", {"name": name, "role": "read"})
+                assert answer.status == 201
+        for stream in streams:
+            text = b"".join(read_until(stream, names[-1].encode()))
+            places = [text.index(b'"' + name.encode() + b'"') for name in names]
+            assert places == sorted(places)
+        assert manytun.descriptors(service.pid) >= before + len(streams)
+    wait.until(lambda: manytun.descriptors(service.pid) <= before, "the connections are closed")
