@@ -310,7 +310,7 @@ static int start_service(struct serve *serve, const struct serve_config *config)
     service_inherit(serve->service, inherited);
     result = service_restore(serve->service, &problem);
     service_inherit(serve->service, NULL);
-    retired_inherit(serve->retired, inherited);
+    retired_inherit(serve->retired, inherited, serve->service);
     if (result < 0) {
         log_error("%s", problem.detail);
         return -1;

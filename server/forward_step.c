@@ -252,7 +252,7 @@ static void finish_update(struct change *change, struct forward_step *step)
     *forward = step->next;
     forward->port_unsaved = false;
     if (before.supervised != NULL && before.supervised != forward->supervised) {
-        forward->counted_before = service_forward_totals(&before);
+        forward->counted_before = service_own_totals(&before);
         supervisor_remove_forward(before.supervised);
     }
     finish_start(change, forward);

@@ -20,6 +20,7 @@ enum inherited_kind {
     INHERITED_FORWARD = 4, /* its listener */
     INHERITED_BRIDGE = 5,  /* a tunnel's, to the older worker */
     INHERITED_WORKER = 6,  /* one that has retired: its channel, its process */
+    INHERITED_COUNTS = 7,  /* what one still counts: records, its counters (retired_counts.h) */
 };
 
 struct inherited_item {

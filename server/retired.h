@@ -17,11 +17,11 @@ struct retired;
 int retired_new(struct event_base *base, unsigned seconds, struct retired **out);
 /* Ends them. NULL is allowed. */
 void retired_free(struct retired *retired);
-/* Takes the workers out of what was inherited. */
-void retired_inherit(struct retired *retired, struct inherited *inherited);
+/* Takes the workers out of what was inherited, and what they count for the service's forwards. */
+void retired_inherit(struct retired *retired, struct inherited *inherited, struct service *service);
 /* How many there are. */
 unsigned retired_count(const struct retired *retired);
-/* Offers them to the next program. 0 or what offer returned. */
+/* Offers them to the next program, after service_offer_workers(). 0 or what offer returned. */
 int retired_offer(const struct retired *retired, service_offer *offer, void *ctx);
 
 #endif

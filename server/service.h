@@ -17,6 +17,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <time.h>
 
 struct capture;
@@ -70,6 +71,8 @@ struct service_tunnel {
     struct supervised_tunnel *supervised; /* NULL while not bound */
 };
 
+struct retired_share;
+
 struct service_forward {
     struct spec_forward spec;
     enum spec_source source;
@@ -79,6 +82,7 @@ struct service_forward {
     struct condition conditions[FORWARD_CONDITIONS];
     struct forward_totals counted_before;
     struct forward_totals saved;
+    SLIST_HEAD(, retired_share) retired; /* what workers of a former program count on top of it */
     bool untold_tunnel_ready; /* the condition is another, and no event has told of it yet */
     bool untold_ready;        /* the same of Ready, where that followed from it */
     uint64_t target_since_ns; /* unix time from which on the target is what it is */
@@ -209,8 +213,8 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer);
 
 /*
  * What an object has counted since it was created, whatever was restarted since. Saved every
- * SERVICE_TOTALS_MS, and at the end: a crash loses what was counted after, and a takeover what the
- * connections that live on with the old workers count after it.
+ * SERVICE_TOTALS_MS, and at the end: a crash loses what was counted after. What connections that
+ * live on with the workers of a former program count is in it.
  */
 #define SERVICE_TOTALS_MS 30000
 /* Those of single peers are saved in every round of so many: thousands may be alive. */

@@ -7,6 +7,7 @@
 #include "engine/log.h"
 #include "engine/spec_diff.h"
 #include "server/change.h"
+#include "server/retired_counts.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 
@@ -157,6 +158,7 @@ void service_drop_forward(struct service *service, struct service_forward *forwa
     sockets_close_listener(forward->listener);
     service_index_remove(&service->forwards, forward->spec.name);
     forward->tunnel->forwards--;
+    retired_shares_forget(forward);
     free(forward);
 }
 

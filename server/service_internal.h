@@ -98,6 +98,8 @@ void service_sweep_stop(struct service *service);
 /* Totals: saved regularly from start() to stop(). 0 or -ENOMEM. */
 int service_totals_start(struct service *service);
 void service_totals_stop(struct service *service);
+/* The same as service_forward_totals() without what workers of a former program count. */
+struct forward_totals service_own_totals(const struct service_forward *forward);
 /* After the objects. 0, or what the store says. */
 int service_restore_totals(struct service *service);
 

@@ -6,9 +6,14 @@
  */
 #include "server/service_takeover.h"
 
+#include "engine/log.h"
+#include "server/retired_counts.h"
 #include "server/service_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void service_freeze(struct service *service)
@@ -78,9 +83,71 @@ int service_offer_bridges(struct service *service, service_offer *offer, void *c
     return error;
 }
 
+/* So that each record stands for itself: a worker that has ended meanwhile is not offered. */
+static void settle_shares(struct service *service)
+{
+    for (size_t i = 0; i < service->forwards.count; i++)
+        retired_shares_settle(service->forwards.entries[i].object);
+}
+
+/*
+ * What is stored is saved = counted_before + what the present slot had counted then, so that the
+ * rest of this is what the slot counts from there on. Modulo 2^64: a slot that is younger than what
+ * is stored has a negative part of it.
+ */
+static void describe(const struct service_forward *forward, const void *segment,
+                     struct retired_record *record)
+{
+    const struct counters_forward *live = supervisor_forward_counters(forward->supervised);
+    const struct forward_totals *saved = &forward->saved;
+    const struct forward_totals *before = &forward->counted_before;
+    const counter *const values[RETIRED_VALUES] = {&live->connections_total,
+                                                   &live->connect_failures, &live->bytes_in,
+                                                   &live->bytes_out};
+    for (size_t i = 0; i < RETIRED_VALUES; i++)
+        record->offsets[i] = (uint64_t)((const uint8_t *)values[i] - (const uint8_t *)segment);
+    memcpy(record->forward, forward->spec.name, sizeof(record->forward));
+    record->counted[0] = saved->connections - before->connections;
+    record->counted[1] = saved->connect_failures - before->connect_failures;
+    record->counted[2] = saved->bytes_in - before->bytes_in;
+    record->counted[3] = saved->bytes_out - before->bytes_out;
+}
+
+static bool is_in_worker(const struct service_forward *forward, unsigned index)
+{
+    return forward->supervised != NULL && forward->tunnel->supervised != NULL &&
+           supervisor_tunnel_worker(forward->tunnel->supervised) == index;
+}
+
+/* What cannot be offered is not counted: no reason to lose connections. */
+static int offer_counts(struct service *service, unsigned index, const char *name,
+                        service_offer *offer, void *ctx)
+{
+    int segment;
+    const void *memory = supervisor_worker_segment(service->supervisor, index, &segment);
+    struct retired_record *records = calloc(service->forwards.count + 1, sizeof(*records));
+    size_t count = 0;
+    for (size_t i = 0; i < service->forwards.count && records != NULL; i++) {
+        const struct service_forward *forward = service->forwards.entries[i].object;
+        if (is_in_worker(forward, index))
+            describe(forward, memory, &records[count++]);
+    }
+    int fd = records != NULL ? retired_records_write(records, count) : -ENOMEM;
+    free(records);
+    if (fd < 0) {
+        log_warn("what the worker %u still counts is not in the totals: %s", index, strerror(-fd));
+        return 0;
+    }
+    const int fds[INHERITED_FDS_MAX] = {fd, segment};
+    int error = offer(ctx, INHERITED_COUNTS, name, fds);
+    close(fd);
+    return error;
+}
+
 int service_offer_workers(struct service *service, service_offer *offer, void *ctx)
 {
     int error = 0;
+    settle_shares(service);
     for (unsigned i = 0; i < supervisor_workers(service->supervisor) && error == 0; i++) {
         int fds[INHERITED_FDS_MAX];
         char name[24];
@@ -89,6 +156,8 @@ int service_offer_workers(struct service *service, service_offer *offer, void *c
             continue; /* it has ended */
         snprintf(name, sizeof(name), "%ld", (long)pid);
         error = offer(ctx, INHERITED_WORKER, name, fds);
+        if (error == 0)
+            error = offer_counts(service, i, name, offer, ctx);
         close(fds[0]);
         close(fds[1]);
     }
@@ -100,6 +169,16 @@ int service_offer_workers(struct service *service, service_offer *offer, void *c
 void service_inherit(struct service *service, struct inherited *inherited)
 {
     service->inherited = inherited;
+}
+
+void service_adopt_counts(struct service *service, struct retired_counts *counts)
+{
+    for (size_t i = 0; i < retired_counts_size(counts); i++) {
+        struct retired_share *share = retired_counts_at(counts, i);
+        share->forward = service_index_find(&service->forwards, share->record.forward);
+        if (share->forward != NULL)
+            SLIST_INSERT_HEAD(&share->forward->retired, share, link);
+    }
 }
 
 void service_inherit_tunnel(struct service *service, struct service_tunnel *tunnel)

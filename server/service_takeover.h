@@ -24,9 +24,14 @@ int service_offer_sockets(struct service *service, service_offer *offer, void *c
  * must end without freeing it, because that would end what others have now.
  */
 void service_retire(struct service *service, void (*done)(void *ctx), void *ctx);
-/* After that: the bridges, and the workers. 0 or what offer returned. */
+/* After that: the bridges, and the workers with what they count, for service_adopt_counts(). 0 or
+ * what offer returned. */
 int service_offer_bridges(struct service *service, service_offer *offer, void *ctx);
 int service_offer_workers(struct service *service, service_offer *offer, void *ctx);
+
+/* The newer side, after restoring: what workers that live on count is the forwards', too. */
+struct retired_counts;
+void service_adopt_counts(struct service *service, struct retired_counts *counts);
 
 /* The newer side: what service_restore() takes sockets from. Borrowed; NULL = binds all itself. */
 void service_inherit(struct service *service, struct inherited *inherited);

@@ -6,6 +6,7 @@
  * and when the service ends. A crash loses what was counted since.
  */
 #include "engine/log.h"
+#include "server/retired_counts.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 
@@ -44,7 +45,7 @@ struct peer_totals service_peer_totals(const struct service_tunnel *tunnel, size
     return totals;
 }
 
-struct forward_totals service_forward_totals(const struct service_forward *forward)
+struct forward_totals service_own_totals(const struct service_forward *forward)
 {
     struct forward_totals totals = forward->counted_before;
     if (forward->supervised != NULL) {
@@ -54,6 +55,13 @@ struct forward_totals service_forward_totals(const struct service_forward *forwa
         totals.bytes_in += counter_get(&live->bytes_in);
         totals.bytes_out += counter_get(&live->bytes_out);
     }
+    return totals;
+}
+
+struct forward_totals service_forward_totals(const struct service_forward *forward)
+{
+    struct forward_totals totals = service_own_totals(forward);
+    retired_shares_add(forward, &totals);
     return totals;
 }
 

@@ -269,6 +269,13 @@ int supervisor_share_worker(const struct supervisor *supervisor, unsigned index,
     return worker_link_share(supervisor->workers[index].link, fds, pid);
 }
 
+const void *supervisor_worker_segment(const struct supervisor *supervisor, unsigned index, int *fd)
+{
+    const struct worker_link *link = supervisor->workers[index].link;
+    *fd = worker_link_counters_fd(link);
+    return worker_link_counters(link);
+}
+
 void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
 {
     struct message_slot message = {.slot = tunnel->slot};

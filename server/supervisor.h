@@ -69,6 +69,8 @@ int supervisor_take_bridge(struct supervised_tunnel *tunnel);
 /* As worker_link_share(), for the worker of that number. */
 int supervisor_share_worker(const struct supervisor *supervisor, unsigned index, int fds[2],
                             pid_t *pid);
+/* The memory of its counters, as it is mapped here, and its descriptor; both are borrowed. */
+const void *supervisor_worker_segment(const struct supervisor *supervisor, unsigned index, int *fd);
 /* The newer side: gives a tunnel, of which the worker was told, the end of a bridge to keep. */
 void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge);
 

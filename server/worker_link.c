@@ -541,6 +541,11 @@ bool worker_link_is_up(const struct worker_link *link)
     return link->state == UP;
 }
 
+int worker_link_counters_fd(const struct worker_link *link)
+{
+    return link->counters_fd;
+}
+
 const struct counters *worker_link_counters(const struct worker_link *link)
 {
     return link->counters;

@@ -104,5 +104,6 @@ void worker_link_slot_put(struct worker_link *link, enum worker_slot_kind kind, 
 void worker_link_slot_remove(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot);
 
 const struct counters *worker_link_counters(const struct worker_link *link);
+int worker_link_counters_fd(const struct worker_link *link);
 
 #endif

@@ -149,6 +149,32 @@ def test_totals_and_events_go_on(service, echoing):
     assert "worker.died" not in types
 
 
+def test_totals_have_what_old_workers_count(service, echoing):
+    """Of connections that go on in the workers of former programs, and after these have ended."""
+    def expect(count, when):
+        wait.until(lambda: echoing.status()["bytes_in_total"] == count, f"{count} {when}")
+        status = echoing.status()
+        assert (status["connections_total"], status["bytes_out_total"]) == (2, count)
+
+    with echoing.connect() as first:
+        assert echoes(first, b"x" * 1000)
+        service.take_over()
+        with echoing.connect() as second:
+            assert echoes(first, b"x" * 100)
+            assert echoes(second, b"x" * 10)
+            expect(1110, "through the first and the second")
+            service.take_over()
+            assert echoes(first, b"x" * 5000)
+            assert echoes(second, b"x" * 300)
+            expect(6410, "through former programs alone")
+        expect(6410, "without the second connection")
+    wait.until(lambda: service.call("GET", "/v1/status")[1]["retired_workers"] == 0, "none is left")
+    expect(6410, "without a former program")
+    service.stop()
+    service.start()
+    expect(6410, "after a restart")
+
+
 @pytest.mark.parametrize("takeovers", [1, 2])
 def test_changes_reach_old_connections(service, echoing, serve, far_host, takeovers):
     """What ends the connections of a forward or of a tunnel ends those of older programs, too."""

@@ -65,7 +65,7 @@ static pid_t start_worker(bool stubborn)
 static void begin(unsigned seconds, unsigned count)
 {
     assert_int_equal(retired_new(fx.base, seconds, &fx.retired), 0);
-    retired_inherit(fx.retired, fx.inherited);
+    retired_inherit(fx.retired, fx.inherited, NULL);
     assert_int_equal(retired_count(fx.retired), count);
 }
 
