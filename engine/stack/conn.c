@@ -43,6 +43,7 @@ static void bury(struct stack_conn *conn)
     merge_clear(conn);
     rxqueue_clear(&conn->rx);
     window_close(&conn->window);
+    sendqueue_update(&conn->sendqueue, 0);
     sender_fini(&conn->sender);
     if (conn->is_ready)
         TAILQ_REMOVE(&stack->ready, conn, ready_link);
@@ -256,12 +257,18 @@ static void settle(struct stack_conn *conn, uint64_t now)
     bury_if_unused(conn);
 }
 
+static uint32_t queued_bytes(const struct stack_conn *conn)
+{
+    return conn->lists.active != NULL ? TCP_SND_BUF - conn->lists.active->snd_buf : 0;
+}
+
 void conn_leave(struct stack_conn *conn, struct swap *swap)
 {
     uint64_t now = swap->now;
 
     swap_leave(swap);
     conn->stack->current = NULL;
+    sendqueue_update(&conn->sendqueue, queued_bytes(conn));
     settle(conn, now);
 }
 

@@ -16,6 +16,7 @@
 #include "engine/stack/merge.h"
 #include "engine/stack/rxqueue.h"
 #include "engine/stack/sender.h"
+#include "engine/stack/sendqueue.h"
 #include "engine/stack/stack.h"
 #include "engine/stack/swap.h"
 #include "engine/stack/timers.h"
@@ -44,6 +45,7 @@ struct stack_conn {
     struct merge merge;
     struct window window;
     struct sender sender;
+    struct sendqueue sendqueue;
     struct timers_entry timer;
     uint64_t progress_at; /* when a detached connection last got something acknowledged */
     uint32_t lastack;     /* the acknowledgment that progress_at is about */

@@ -82,6 +82,7 @@ struct stack_stats {
     uint64_t connect_limit;   /* refused: STACK_CONNECTIONS_MAX */
     uint64_t connect_no_port; /* refused: no free local port for this destination */
     uint64_t window_limit;    /* receive windows that could not grow: WINDOW_GROWTH_MAX */
+    uint64_t send_limit;      /* writes that were held back: SENDQUEUE_GROWTH_MAX */
     uint64_t out_of_memory;
     uint32_t connections; /* live, TIME_WAIT included */
 };

@@ -11,9 +11,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* A connection may queue this much before its congestion window says that it can use more. */
-#define SEND_QUEUE_MIN 65536
-
 /* lwIP takes 16-bit lengths. */
 #define LWIP_LENGTH_MAX 65535
 
@@ -202,12 +199,13 @@ size_t conn_send_space(const struct stack_conn *conn)
 {
     const struct tcp_pcb *pcb = conn->lists.active;
     size_t limit, queued, slots;
+    bool limited = false;
 
     if (!is_writable_state(pcb) || conn->fin_wanted || (pcb->flags & TF_CLOSEPEND) != 0)
         return 0;
-    limit = sender_queue(&conn->sender, pcb);
-    if (limit < SEND_QUEUE_MIN)
-        limit = SEND_QUEUE_MIN;
+    limit = sendqueue_limit(&conn->sendqueue, sender_queue(&conn->sender, pcb), &limited);
+    if (limited)
+        conn->stack->stats.send_limit++;
     queued = TCP_SND_BUF - pcb->snd_buf;
     /* Two pieces of a write may be shorter than a segment: those at its ends. */
     slots =
