@@ -237,17 +237,18 @@ static bool under_load(struct wg_device *device)
 /*
  * Whether there is time for one more cookie. To answer costs more than to read, and who has a
  * session must not suffer from answers to who has none. A batch of datagrams is received at one
- * time of the clock: a device that keeps up gets small ones and answers all, one that does not
- * answers some.
+ * time of the clock: when they are long again and again, more arrives than is worked off.
  */
 static bool has_time_for_cookie(struct wg_device *device)
 {
     const uint64_t now = wg_device_now(device);
-    if (device->cookies_sent_at != now) {
-        device->cookies_sent_at = now;
-        device->cookies_sent = 0;
+    if (device->batch_at != now) {
+        device->long_batches = device->batch >= WG_BATCH_LONG ? device->long_batches + 1 : 0;
+        device->batch_at = now;
+        device->batch = 0;
     }
-    return device->cookies_sent++ < WG_COOKIES_AT_A_TIME;
+    device->batch++;
+    return device->batch <= WG_COOKIES_BEHIND || device->long_batches < WG_LONG_BATCHES_BEHIND;
 }
 
 static void send_cookie(struct wg_device *device, const struct wg_endpoint *to,

@@ -43,8 +43,9 @@ struct wg_device {
 
     struct handshake_queue handshakes; /* received, not yet worked off */
     uint64_t loaded_until;             /* under load until then; 0 = never was */
-    uint64_t cookies_sent_at;          /* when the last cookies were sent, */
-    unsigned cookies_sent;             /* and how many at that time */
+    uint64_t batch_at;                 /* when a cookie was last asked for, */
+    unsigned batch;                    /* how often at that time, */
+    unsigned long_batches;             /* and how many long batches in a row were before that */
     struct cookie_checker cookies;
     struct ratelimit ratelimit;
 

@@ -84,9 +84,11 @@ enum message_type {
 #define WG_HANDSHAKE_QUEUE_LOADED 64              /* from here on the device is under load, */
 #define WG_HANDSHAKES_LOADED      512             /* and from here on all devices together are */
 #define WG_UNDER_LOAD_TIME        (1 * WG_SECOND) /* for how long after that */
-#define WG_COOKIES_AT_A_TIME      32              /* cookies sent at one time of the clock */
-#define WG_HANDSHAKES_PER_TURN    4 /* handshake messages worked off per wg_device_expire() */
-#define WG_PEERS_PER_TURN         8 /* peers whose timers run per wg_device_expire() */
+#define WG_BATCH_LONG             100             /* cookies needed at one time of the clock; */
+#define WG_LONG_BATCHES_BEHIND    16 /* so many times in a row: the device does not keep up, */
+#define WG_COOKIES_BEHIND         32 /* and sends so many at a time */
+#define WG_HANDSHAKES_PER_TURN    4  /* handshake messages worked off per wg_device_expire() */
+#define WG_PEERS_PER_TURN         8  /* peers whose timers run per wg_device_expire() */
 
 /* --- Loads and stores ----------------------------------------------------------------------- */
 
