@@ -152,6 +152,25 @@ def test_mtu_ends_connections(service, change, serve, far_host):
 
 
 @pytest.mark.usefixtures("tunnel")
+def test_congestion_control(service, change, serve, far_host):
+    """Connections that are open go on as they are; new ones have the other control."""
+    forward = service.forward((far_host, serve(servers.echo).port))
+    data = os.urandom(1 << 18)
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for control in ("cubic", "bbr", "cubic"):
+            change("tunnels", "home", {"congestion_control": control})
+            assert service.get("tunnels", "home")["congestion_control"] == control
+            connections.append(stack.enter_context(forward.connect()))
+            for connection in connections:
+                connection.sendall(data)
+                assert servers.read_exactly(connection, len(data)) == data
+    status, answer = service.call("PATCH", "/v1/tunnels/home", {"congestion_control": "reno"})
+    assert status == 422
+    assert answer["errors"][0]["pointer"] == "/congestion_control"
+
+
+@pytest.mark.usefixtures("tunnel")
 def test_private_key(scene, service, change, serve, far_host):
     """Another key is another account at the peer: new sessions are made with it."""
     forward = service.forward((far_host, serve(servers.echo).port))
