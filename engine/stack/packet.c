@@ -22,6 +22,9 @@
 #define IP6_SOURCE      8
 #define IP6_DESTINATION 24
 
+/* Offset in the routing header. */
+#define ROUTING_SEGMENTS_LEFT 3
+
 /* Offsets in the TCP header. */
 #define TCP_SOURCE_PORT      0
 #define TCP_DESTINATION_PORT 2
@@ -93,6 +96,16 @@ static bool is_extension(uint8_t protocol)
            protocol == IPPROTO_DSTOPTS;
 }
 
+/*
+ * A routing header that has stops left is not for its last one (RFC 5095), and options for every
+ * hop come first or not at all (RFC 8200, 4.1).
+ */
+static bool is_out_of_place(const struct packet *packet, int count)
+{
+    return (packet->protocol == IPPROTO_ROUTING && packet->payload[ROUTING_SEGMENTS_LEFT] != 0) ||
+           (packet->protocol == IPPROTO_HOPOPTS && count > 1);
+}
+
 /* Moves the payload past extension headers. False when they do not fit or are too many. */
 static bool skip_extensions(struct packet *packet)
 {
@@ -101,7 +114,8 @@ static bool skip_extensions(struct packet *packet)
     while (is_extension(packet->protocol)) {
         size_t extension_len;
 
-        if (++count > PACKET_IP6_EXTENSIONS_MAX || packet->payload_len < 8)
+        if (++count > PACKET_IP6_EXTENSIONS_MAX || packet->payload_len < 8 ||
+            is_out_of_place(packet, count))
             return false;
         extension_len = ((size_t)packet->payload[1] + 1) * 8;
         if (extension_len > packet->payload_len)

@@ -191,6 +191,17 @@ static void test_ip6_extensions(void **state)
     len = with_extensions(data, IPPROTO_DSTOPTS, 1);
     packet_store16(data + 4, 7);
     assert_false(parses(data, len));
+    len = with_extensions(data, IPPROTO_HOPOPTS, 2); /* the second is not the first */
+    assert_false(parses(data, len));
+    len = with_extensions(data, IPPROTO_ROUTING, 1);
+    assert_true(parses(data, len));
+    data[PACKET_IP6_HEADER + 3] = 1; /* it has a way to go */
+    assert_false(parses(data, len));
+    len = with_extensions(data, IPPROTO_HOPOPTS, 1); /* a jumbogram (RFC 2675) */
+    assert_true(parses(data, len));
+    packet_store16(data + 4, 0);
+    memcpy(data + PACKET_IP6_HEADER + 2, "\xc2\x04\x00\x01\x00\x00", 6);
+    assert_false(parses(data, len));
 }
 
 static void test_bad_tcp(void **state)
