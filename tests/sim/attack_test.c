@@ -380,6 +380,22 @@ static void authentic_data_moves_the_endpoint(void **state)
     assert_int_equal(pair->a->got[2], 1);
 }
 
+static void authentic_handshakes_move_the_endpoint(void **state)
+{
+    struct pair *pair = *state;
+    const union inet_sockaddr from = stranger();
+    watch(pair->network, keep_and_drop, &initiation);
+    a_sends(pair, 1);
+    inject(pair->b, &pair->network->kept, &from);
+    watch(pair->network, keep_and_drop, &response);
+    network_run(pair->network, MS(1));
+    assert_true(inet_sockaddr_equal(&wg_peer_endpoint(pair->b_to_a)->remote, &from));
+    inject(pair->a, &pair->network->kept, &from);
+    network_run(pair->network, MS(1));
+    assert_int_equal(pair->a->events[WG_EVENT_HANDSHAKE_DONE], 1);
+    assert_true(inet_sockaddr_equal(&wg_peer_endpoint(pair->a_to_b)->remote, &from));
+}
+
 static void answers_leave_from_the_address_that_was_addressed(void **state)
 {
     struct pair *pair = *state;
@@ -495,6 +511,20 @@ static void inner_lengths_are_checked(void **state)
         inject(pair->b, &datagram, &pair->a->addr);
         assert_int_equal(node_drops(pair->b, WG_DROP_BAD_PACKET), i + 1);
     }
+}
+
+/* Of a counter beyond 2^32 no bit is lost, neither in the message nor in the nonce. */
+static void counters_go_out_whole(void **state)
+{
+    const uint64_t counter = (UINT64_C(1) << 33) + 5;
+    struct pair *pair = *state;
+    pair_connect(pair);
+    watch(pair->network, keep, &data);
+    pair->a_to_b->keypairs.current->send_counter = counter;
+    a_sends(pair, 1);
+    assert_true(load_le64(pair->network->kept.data + DATA_COUNTER) == counter);
+    network_run(pair->network, MS(20));
+    assert_int_equal(pair->b->got[1], 1);
 }
 
 static void counters_at_the_edges(void **state)
@@ -781,10 +811,12 @@ int main(void)
         pair_test(replayed_data_changes_nothing),
         pair_test(replayed_keepalives_are_dropped),
         pair_test(authentic_data_moves_the_endpoint),
+        pair_test(authentic_handshakes_move_the_endpoint),
         pair_test(answers_leave_from_the_address_that_was_addressed),
         pair_test(inner_sources_are_checked),
         pair_test(inner_sources_are_checked_in_ipv6),
         pair_test(inner_lengths_are_checked),
+        pair_test(counters_go_out_whole),
         pair_test(counters_at_the_edges),
         pair_test(the_session_before_is_not_renewed),
         pair_test(under_load_a_cookie_is_asked_for_and_works),
