@@ -163,16 +163,6 @@ void inet_prefix_mask(struct inet_prefix *prefix)
         prefix->addr.bytes[i] &= prefix_mask_byte(prefix->bits, i);
 }
 
-bool inet_prefix_contains(const struct inet_prefix *prefix, const struct inet_addr *addr)
-{
-    if (prefix->addr.family != addr->family)
-        return false;
-    for (size_t i = 0; i < inet_addr_len(addr->family); i++)
-        if ((prefix->addr.bytes[i] ^ addr->bytes[i]) & prefix_mask_byte(prefix->bits, i))
-            return false;
-    return true;
-}
-
 /* --- Socket addresses ----------------------------------------------------------------------- */
 
 socklen_t inet_sockaddr_len(const union inet_sockaddr *sa)

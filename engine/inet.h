@@ -58,7 +58,6 @@ int inet_prefix_parse(const char *text, struct inet_prefix *out);
 const char *inet_prefix_print(const struct inet_prefix *prefix, char buf[INET_PREFIX_TEXT]);
 /* Clears the host bits. */
 void inet_prefix_mask(struct inet_prefix *prefix);
-bool inet_prefix_contains(const struct inet_prefix *prefix, const struct inet_addr *addr);
 
 socklen_t inet_sockaddr_len(const union inet_sockaddr *sa);
 void inet_sockaddr_make(union inet_sockaddr *out, const struct inet_addr *addr, uint16_t port);

@@ -3,6 +3,7 @@
  * so that they nest and meet.
  */
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/prefix.h"
 
 #include "engine/wg/allowedips.h"
 
@@ -65,7 +66,7 @@ static struct allowedips_owner *model_find(const struct model *model, const stru
     for (size_t i = 0; i < model->count; i++) {
         const struct inet_prefix *prefix = &model->prefixes[i];
         if (prefix->addr.family == addr->family && prefix->bits > bits &&
-            inet_prefix_contains(prefix, addr)) {
+            prefix_contains(prefix, addr)) {
             owner = model->owners[i];
             bits = prefix->bits;
         }

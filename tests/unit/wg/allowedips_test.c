@@ -1,5 +1,6 @@
 /* allowedips: numbered cases, and random tables against a linear search. */
 #include "tests/support/cmocka_all.h"
+#include "tests/support/prefix.h"
 
 #include "engine/wg/allowedips.h"
 
@@ -210,7 +211,7 @@ static struct allowedips_owner *model_find(const struct model *model, const stru
     int best_bits = -1;
     for (size_t i = 0; i < model->count; i++) {
         if (model->owners[i] && model->prefixes[i].bits > best_bits &&
-            inet_prefix_contains(&model->prefixes[i], addr)) {
+            prefix_contains(&model->prefixes[i], addr)) {
             best = model->owners[i];
             best_bits = model->prefixes[i].bits;
         }
