@@ -4,6 +4,7 @@
 #include "api/object_json.h"
 
 #include "api/json_add.h"
+#include "server/monotonic.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,11 +104,8 @@ static bool add_peer_counters(cJSON *object, const struct counters_peer *counter
 
 static bool add_handshake(cJSON *object, const struct supervised_peer *peer)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct peer_facts facts = service_peer_facts(peer);
-    const struct verdict verdict = peer_health_verdict(
-        peer_health_judge(&facts, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec));
+    const struct verdict verdict = peer_health_verdict(peer_health_judge(&facts, monotonic_ns()));
     cJSON *handshake = cJSON_AddObjectToObject(object, "handshake");
     return handshake != NULL &&
            json_add_string(handshake, "status", condition_status_name(verdict.status)) &&

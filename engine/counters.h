@@ -44,7 +44,9 @@ struct counters_forward {
     counter bytes_out;          /* from the client to the target */
     counter last_error;         /* errno of the last failed dial; 0 = none */
     counter last_error_unix_ns;
-    counter last_connect_unix_ns; /* the last dial that succeeded; 0 = none */
+    /* On the clock that never goes back (clock.h): the last dial that failed, that succeeded. */
+    counter last_error_at;   /* 0 = none */
+    counter last_connect_at; /* 0 = none */
 };
 
 struct counters_peer {
@@ -53,6 +55,7 @@ struct counters_peer {
     counter handshakes_given_up;    /* series of initiations without an answer */
     counter unanswered;             /* gauge: initiations since the last handshake */
     counter last_handshake_unix_ns; /* 0 = never */
+    counter last_handshake_at;      /* the same on the clock that never goes back (clock.h) */
     /* Where the peer is: counters_set_endpoint(). */
     counter endpoint_version; /* odd while the words are being written */
     counter endpoint[3];      /* address, family and port */

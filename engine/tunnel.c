@@ -198,6 +198,8 @@ static void publish_peer(const struct wg_peer *peer)
     counter_set(&counters->unanswered, stats->unanswered);
     if (stats->last_handshake_unix_ns > 0)
         counter_set(&counters->last_handshake_unix_ns, (uint64_t)stats->last_handshake_unix_ns);
+    if (stats->last_handshake_at > 0)
+        counter_set(&counters->last_handshake_at, stats->last_handshake_at);
     counters_set_endpoint(counters, &wg_peer_endpoint(peer)->remote);
 }
 

@@ -146,12 +146,12 @@ static size_t list_peers(const struct tunnel *tunnel, struct bridge_peer *out)
     for (size_t i = 0; i < tunnel->peers_count; i++) {
         const struct wg_peer *peer = tunnel->peers[i];
         const struct wg_endpoint *endpoint = wg_peer_endpoint(peer);
-        int64_t age = clock_unix_ns() - wg_peer_stats(peer)->last_handshake_unix_ns;
+        const uint64_t last = wg_peer_stats(peer)->last_handshake_at;
         if (endpoint->remote.sa.sa_family == AF_UNSPEC)
             continue;
         struct bridge_peer *item = &out[count++];
         *item = (struct bridge_peer){.remote = endpoint->remote};
-        item->live = age < SESSION_SECONDS * (int64_t)CLOCK_NS_PER_S;
+        item->live = last != 0 && clock_now() - last < SESSION_SECONDS * CLOCK_NS_PER_S;
         memcpy(item->public_key, wg_peer_public_key(peer), BRIDGE_KEY_LEN);
     }
     return count;

@@ -19,8 +19,9 @@
  * A forward's TunnelReady, and its Ready where that follows from it, repeat the tunnel's: of many
  * forwards, one event tells.
  *
- * Judging has no state and no clock: a verdict follows from the facts alone. Applying a verdict
- * keeps the time at which it was first reached.
+ * Times of facts are of the clock that never goes back (monotonic.h): that the wall clock is set
+ * changes no verdict. Judging has no state and no clock: a verdict follows from the facts alone.
+ * Applying a verdict keeps the time at which it was first reached.
  */
 #ifndef MANYTUN_SERVER_CONDITIONS_H
 #define MANYTUN_SERVER_CONDITIONS_H
@@ -79,8 +80,8 @@ struct peer_facts {
     bool lookup_failed; /* the last attempt to do so */
     uint16_t keepalive_seconds;
     uint64_t unanswered;        /* initiations since the last handshake */
-    uint64_t last_handshake_ns; /* unix time; 0 = never */
-    uint64_t since_ns;          /* unix time from which on a handshake could be expected */
+    uint64_t last_handshake_ns; /* 0 = never */
+    uint64_t since_ns;          /* from which on a handshake could be expected */
 };
 
 enum peer_health {
@@ -127,8 +128,8 @@ struct forward_facts {
     int start_error;          /* errno: why it does not listen */
     bool tunnel_up;           /* a worker that is alive has the tunnel and this forward */
     bool peers_out_of_reach;  /* peers_summary_out_of_reach() of the tunnel */
-    uint64_t target_since_ns; /* unix time from which on the target is what it is */
-    uint64_t last_connect_ns; /* unix time of the last dial that succeeded; 0 = none */
+    uint64_t target_since_ns; /* from which on the target is what it is */
+    uint64_t last_connect_ns; /* the last dial that succeeded; 0 = none */
     uint64_t last_error_ns;   /* … that failed */
     int last_error;           /* errno of that */
 };

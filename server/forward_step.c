@@ -5,6 +5,7 @@
  * for the present one, or another one was reserved, in the same worker or in another.
  */
 #include "server/change_internal.h"
+#include "server/monotonic.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 
@@ -32,13 +33,6 @@ static bool same_target(const struct spec_forward *a, const struct spec_forward 
            inet_addr_equal(&a->target_address, &b->target_address);
 }
 
-static uint64_t unix_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 void forward_step_update(struct forward_step *step, struct service_forward *forward,
                          const struct spec_forward *spec, struct service_tunnel *tunnel)
 {
@@ -48,7 +42,7 @@ void forward_step_update(struct forward_step *step, struct service_forward *forw
     step->next.generation++;
     step->next.supervised = NULL;
     if (!same_target(&forward->spec, spec))
-        step->next.target_since_ns = unix_ns();
+        step->next.target_since_ns = monotonic_ns();
 }
 
 void forward_step_delete(struct forward_step *step, struct service_forward *forward)

@@ -9,6 +9,7 @@
 #include "engine/messages.h"
 #include "engine/spec_diff.h"
 #include "server/endpoint.h"
+#include "server/monotonic.h"
 #include "server/sockets.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define NO_SLOT UINT32_MAX
 
@@ -42,20 +42,6 @@ struct peer_set {
     size_t count;
     struct item items[]; /* in the order of the definition */
 };
-
-static uint64_t unix_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static bool is_known(const struct item *item)
 {
@@ -193,7 +179,7 @@ static void on_look(evutil_socket_t fd, short events, void *arg)
     (void)fd;
     (void)events;
     struct peer_set *set = arg;
-    const uint64_t now_ms = monotonic_ms();
+    const uint64_t now_ms = monotonic_ns() / MONOTONIC_NS_PER_MS;
     for (size_t i = 0; set->told && i < set->count; i++) {
         struct item *item = &set->items[i];
         if (item->named && is_known(item) && item->slot != NO_SLOT)
@@ -331,7 +317,7 @@ static void push_first(struct item *item)
 
 void peer_set_tell(struct peer_set *set)
 {
-    const uint64_t now = unix_ns();
+    const uint64_t now = monotonic_ns();
     set->told = true;
     for (size_t i = 0; i < set->count; i++) {
         struct item *item = &set->items[i];
@@ -346,7 +332,7 @@ void peer_set_tell(struct peer_set *set)
 
 void peer_set_replace(struct peer_set *before, struct peer_set *set)
 {
-    const uint64_t now = unix_ns();
+    const uint64_t now = monotonic_ns();
     for (size_t i = 0; before != NULL && i < before->count; i++) {
         const struct item *item = &before->items[i];
         if (item->slot != NO_SLOT && find_same(set, item) == NULL)

@@ -60,7 +60,7 @@ struct supervised_peer {
     const struct counters_peer *counters; /* NULL = it is not counted by itself */
     bool looked_up;                       /* its address is known, or is none of ours to know */
     const char *lookup_failure;           /* why it could not be looked up last, NULL = it could */
-    uint64_t since_ns;                    /* unix time since which the worker knows it */
+    uint64_t since_ns;                    /* monotonic.h: since then the worker knows it */
 };
 
 size_t peer_set_count(const struct peer_set *set);

@@ -11,6 +11,7 @@
 #include "server/resolver.h"
 
 #include "engine/log.h"
+#include "server/monotonic.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -38,7 +39,7 @@ struct resolver {
     struct event_base *base;
     struct evdns_base *dns;
     struct version resolv_conf, hosts; /* as they were read */
-    time_t loaded_at;                  /* monotonic seconds */
+    uint64_t loaded_at;                /* monotonic.h */
     bool silent;                       /* no server has answered an attempt since */
 };
 
@@ -76,13 +77,6 @@ static bool same_version(const struct version *a, const struct version *b)
            a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec;
 }
 
-static time_t monotonic_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
 /* Reads both files. Questions that are under way go on, to the servers that there are now. */
 static void load(struct resolver *resolver)
 {
@@ -90,7 +84,7 @@ static void load(struct resolver *resolver)
     char value[12];
     resolver->resolv_conf = version_of(RESOLV_CONF);
     resolver->hosts = version_of(HOSTS);
-    resolver->loaded_at = monotonic_seconds();
+    resolver->loaded_at = monotonic_ns();
     resolver->silent = false;
 
     evdns_base_clear_nameservers_and_suspend(dns);
@@ -123,8 +117,8 @@ static int prepare(struct resolver *resolver)
     const struct version hosts = version_of(HOSTS);
     bool changed = !same_version(&resolv_conf, &resolver->resolv_conf) ||
                    !same_version(&hosts, &resolver->hosts);
-    bool renew =
-        resolver->silent && monotonic_seconds() - resolver->loaded_at >= RESOLVER_RENEW_SECONDS;
+    bool renew = resolver->silent && monotonic_ns() - resolver->loaded_at >=
+                                         RESOLVER_RENEW_SECONDS * MONOTONIC_NS_PER_S;
     if (changed)
         log_info(RESOLV_CONF " or " HOSTS " has changed, and is read again");
     if (changed || renew)

@@ -85,7 +85,7 @@ struct service_forward {
     SLIST_HEAD(, retired_share) retired; /* what workers of a former program count on top of it */
     bool untold_tunnel_ready; /* the condition is another, and no event has told of it yet */
     bool untold_ready;        /* the same of Ready, where that followed from it */
-    uint64_t target_since_ns; /* unix time from which on the target is what it is */
+    uint64_t target_since_ns; /* monotonic.h: from which on the target is what it is */
     int listener;             /* -1 = not bound (start_error says why) or not enabled */
     uint16_t bound_port;      /* what port 0 became; kept across restarts while it is free */
     bool port_unsaved;        /* bound_port differs from what the store has */

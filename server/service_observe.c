@@ -4,6 +4,7 @@
  */
 #include "engine/log.h"
 #include "server/events.h"
+#include "server/monotonic.h"
 #include "server/service_internal.h"
 
 #include <errno.h>
@@ -11,13 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define NS_PER_S    1000000000ULL
 #define WORKER_TEXT 16
-
-static uint64_t to_ns(const struct timespec *time)
-{
-    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec;
-}
 
 /* --- Telling ---------------------------------------------------------------------------------- */
 
@@ -63,7 +58,7 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer)
         .lookup_failed = peer->lookup_failure != NULL,
         .keepalive_seconds = peer->counters != NULL ? peer->spec->keepalive_seconds : 0,
         .unanswered = counter_get(&counters->unanswered),
-        .last_handshake_ns = counter_get(&counters->last_handshake_unix_ns),
+        .last_handshake_ns = counter_get(&counters->last_handshake_at),
         .since_ns = peer->since_ns,
     };
 }
@@ -86,7 +81,7 @@ static void observe_tunnel(struct service *service, struct service_tunnel *tunne
 {
     struct peers_summary peers;
     struct verdict verdicts[TUNNEL_CONDITIONS];
-    summarize_peers(tunnel, to_ns(now), &peers);
+    summarize_peers(tunnel, monotonic_ns(), &peers);
     tunnel->out_of_reach = peers_summary_out_of_reach(&peers);
     const struct tunnel_facts facts = {
         .started = tunnel->supervised != NULL,
@@ -155,8 +150,8 @@ static void observe_forward(struct service *service, struct service_forward *for
         .tunnel_up = carried && carrier != NULL && supervisor_tunnel_worker_alive(carrier),
         .peers_out_of_reach = forward->tunnel->out_of_reach,
         .target_since_ns = forward->target_since_ns,
-        .last_connect_ns = counter_get(&counters->last_connect_unix_ns),
-        .last_error_ns = counter_get(&counters->last_error_unix_ns),
+        .last_connect_ns = counter_get(&counters->last_connect_at),
+        .last_error_ns = counter_get(&counters->last_error_at),
         .last_error = (int)counter_get(&counters->last_error),
     };
     forward_facts_judge(&facts, verdicts);

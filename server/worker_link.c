@@ -6,6 +6,7 @@
 
 #include "engine/log.h"
 #include "engine/worker.h"
+#include "server/monotonic.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,10 +61,10 @@ struct worker_link {
     enum state state;
     bool draining;
     bool retiring;
-    bool drained; /* drained() was called */
-    pid_t pid;    /* 0 = no process */
-    time_t started_at;
-    unsigned failures; /* in a row */
+    bool drained;        /* drained() was called */
+    pid_t pid;           /* 0 = no process */
+    uint64_t started_at; /* monotonic.h */
+    unsigned failures;   /* in a row */
     uint64_t starts;
     struct channel *channel;
     struct event *timer; /* DOWN: start again; STARTING: HELLO is overdue */
@@ -321,7 +322,7 @@ static int start(struct worker_link *link)
     }
     link->state = STARTING;
     link->starts++;
-    link->started_at = time(NULL);
+    link->started_at = monotonic_ns();
     struct timeval deadline = {.tv_sec = WORKER_LINK_HELLO_SECONDS};
     evtimer_add(link->timer, &deadline);
     struct message_hello ours = {.version = MESSAGES_VERSION,
@@ -399,7 +400,7 @@ void worker_link_reap(struct worker_link *link)
         tell_drained(link);
         return;
     }
-    if (time(NULL) - link->started_at >= WORKER_LINK_STABLE_SECONDS)
+    if (monotonic_ns() - link->started_at >= WORKER_LINK_STABLE_SECONDS * MONOTONIC_NS_PER_S)
         link->failures = 0;
     end.wait_ms = start_later(link);
     link->ops->down(link->ctx, link, &end);

@@ -83,14 +83,13 @@ static void relay_end(struct relay *relay, enum end how, const char *reason)
 }
 
 /*
- * Stamps the outcome of a dial with the wall clock, and with a later time than the other outcome
- * has: which of the two came last is told from their times, also when the clock was set back
- * between them.
+ * Stamps the outcome of a dial, with a later time than the other outcome has: which of the two came
+ * last is told from their times, also when both come in one turn of the loop.
  */
 static void stamp(counter *outcome, const counter *other)
 {
-    uint64_t now = (uint64_t)clock_unix_ns();
-    uint64_t before = counter_get(other);
+    const uint64_t now = clock_now();
+    const uint64_t before = counter_get(other);
     counter_set(outcome, now > before ? now : before + 1);
 }
 
@@ -99,7 +98,8 @@ static void dial_failed(struct relay *relay, int error)
     struct counters_forward *counters = relay->group->counters;
     counter_add(&counters->connect_failures, 1);
     counter_set(&counters->last_error, (uint64_t)-error);
-    stamp(&counters->last_error_unix_ns, &counters->last_connect_unix_ns);
+    counter_set(&counters->last_error_unix_ns, (uint64_t)clock_unix_ns());
+    stamp(&counters->last_error_at, &counters->last_connect_at);
     relay_end(relay, END_RESET, strerror(-error));
 }
 
@@ -181,7 +181,7 @@ static void conn_connected(void *ctx)
     struct relay *relay = ctx;
     struct counters_forward *counters = relay->group->counters;
     relay->connected = true;
-    stamp(&counters->last_connect_unix_ns, &counters->last_error_unix_ns);
+    stamp(&counters->last_connect_at, &counters->last_error_at);
     active(relay);
     if (relay->idle_timeout > 0)
         set_timer(relay, relay->idle_timeout);

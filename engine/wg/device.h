@@ -86,6 +86,7 @@ struct wg_peer_stats {
     uint64_t handshakes_given_up;   /* series of initiations that nobody answered in time */
     uint64_t unanswered;            /* initiations since the last session, sent or wanted in vain */
     int64_t last_handshake_unix_ns; /* 0 = never */
+    uint64_t last_handshake_at;     /* the same in ops->now() time */
 };
 
 /* Why packets were dropped, device-wide. */

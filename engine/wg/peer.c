@@ -283,7 +283,9 @@ void wg_peer_session_ready(struct wg_peer *peer)
     peer->stats.last_handshake_unix_ns =
         (int64_t)wall.tv_sec * (int64_t)WG_SECOND + (int64_t)wall.tv_nsec;
     device->stats.handshakes++;
+    peer->stats.last_handshake_at = wg_device_now(device);
     device->stats.last_handshake_unix_ns = peer->stats.last_handshake_unix_ns;
+    device->stats.last_handshake_at = peer->stats.last_handshake_at;
     wg_peer_changed(peer);
     wg_timers_handshake_complete(peer);
     wg_peer_tell(peer, WG_EVENT_HANDSHAKE_DONE);

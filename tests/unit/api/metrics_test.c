@@ -145,7 +145,7 @@ static void test_forward(void **state)
     counter_set(&counters->bytes_in, 1ULL << 40);
     counter_set(&counters->bytes_out, 200);
     assert_false(has_series("manytun_forward_target_reachable{"));
-    counter_set(&counters->last_error_unix_ns, 1);
+    counter_set(&counters->last_error_at, 1);
     EXPECT_LINES("manytun_forward_target_reachable{forward=\"web\"} 0",
                  "manytun_forward_ready{forward=\"web\"} 1",
                  "manytun_forward_bytes_total{forward=\"web\",direction=\"in\"} 1099511627776",

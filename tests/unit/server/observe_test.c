@@ -1,6 +1,7 @@
 /*
  * What the sweep sees, keeps and tells: conditions of objects that nobody asks for, and events.
  */
+#include "server/monotonic.h"
 #include "tests/unit/server/service_world.h"
 
 #include "server/events.h"
@@ -126,10 +127,10 @@ static void test_peer_that_does_not_answer(void **state)
                                 "forward.condition web TunnelNotReady;");
     service_sweep(fx.service);
     assert_string_equal(news(), "");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     counter_set(&counters->unanswered, 0);
-    counter_set(&counters->last_handshake_unix_ns, (uint64_t)now.tv_sec * 1000000000);
+    /* Wherever the wall clock is, or was. */
+    counter_set(&counters->last_handshake_unix_ns, 1);
+    counter_set(&counters->last_handshake_at, monotonic_ns());
     service_sweep(fx.service);
     assert_true(service_tunnel_is_ready(home) && service_forward_is_ready(web));
     assert_string_equal(news(), "tunnel.condition home Bound;tunnel.condition home Fresh;"
@@ -235,12 +236,12 @@ static void test_target(void **state)
     make_objects();
     struct counters_forward *counters = &web->supervised->counters;
     counter_set(&counters->last_error, ECONNREFUSED);
-    counter_set(&counters->last_error_unix_ns, 5);
+    counter_set(&counters->last_error_at, 5);
     service_sweep(fx.service);
     assert_string_equal(web->conditions[FORWARD_TARGET_REACHABLE].is.reason, "ConnectionRefused");
     assert_true(service_forward_is_ready(web));
     assert_string_equal(news(), "forward.condition web ConnectionRefused;");
-    counter_set(&counters->last_connect_unix_ns, 6);
+    counter_set(&counters->last_connect_at, 6);
     service_sweep(fx.service);
     assert_string_equal(news(), "forward.condition web Connected;");
 
@@ -250,6 +251,11 @@ static void test_target(void **state)
     struct problem problem = {0};
     assert_int_equal(service_update_forward(fx.service, &other, &web, &problem), 0);
     assert_string_equal(web->conditions[FORWARD_TARGET_REACHABLE].is.reason, "NotTried");
+    /* What was tried since does, wherever the wall clock is. */
+    web->supervised->counters.last_error_unix_ns = 1;
+    counter_set(&web->supervised->counters.last_error_at, monotonic_ns());
+    service_sweep(fx.service);
+    assert_string_equal(web->conditions[FORWARD_TARGET_REACHABLE].is.reason, "ConnectionRefused");
 }
 
 /* Before the workers are up nothing is told; then what is wrong is. */
