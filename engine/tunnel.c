@@ -63,6 +63,10 @@ static void device_deliver(void *ctx, struct wg_peer *peer, uint8_t *packet, siz
 static void device_event(void *ctx, struct wg_peer *peer, enum wg_event event)
 {
     struct tunnel *tunnel = ctx;
+    if (event == WG_EVENT_HEARD_AGAIN) {
+        stack_hurry(tunnel->stack);
+        return;
+    }
     if (event == WG_EVENT_ENDPOINT_CHANGED) {
         /* A peer can change its endpoint with every packet; people want to know once. */
         if (clock_now() < tunnel->next_roaming_event_at)

@@ -381,6 +381,14 @@ static bool wants_fast_tick(const struct stack_conn *conn)
     return pcb != NULL && (pcb->flags & (TF_ACK_DELAY | TF_CLOSEPEND)) != 0;
 }
 
+void conn_hurry(struct stack_conn *conn)
+{
+    struct tcp_pcb *pcb = conn->lists.active;
+
+    if (pcb != NULL && pcb->nrtx > 0 && pcb->rtime >= 0)
+        pcb->rtime = pcb->rto;
+}
+
 void conn_tick(struct stack_conn *conn, bool slow)
 {
     struct swap swap;

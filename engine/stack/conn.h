@@ -107,6 +107,8 @@ err_t conn_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
 void conn_input(struct stack_conn *conn, struct pbuf *p);
 /* One run of lwIP's timers, and the limits on detached connections. */
 void conn_tick(struct stack_conn *conn, bool slow);
+/* A retransmission that has been waited for is due with the next tick. */
+void conn_hurry(struct stack_conn *conn);
 /* The time of sender_alarm_at() has come. */
 void conn_alarm(struct stack_conn *conn);
 /* The path takes packets of mtu bytes only. */

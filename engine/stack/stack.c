@@ -111,6 +111,14 @@ static err_t output_ip6(struct netif *netif, struct pbuf *p, const ip6_addr_t *a
     return output(netif, p);
 }
 
+void stack_hurry(struct stack *stack)
+{
+    struct stack_conn *conn;
+
+    TAILQ_FOREACH(conn, &stack->timers.busy.conns, timer.link)
+    conn_hurry(conn);
+}
+
 void stack_resume(struct stack *stack)
 {
     struct stack_conn *last = TAILQ_LAST(&stack->blocked, conn_queue);

@@ -108,6 +108,13 @@ void stack_flush(struct stack *stack);
 /* The output side has room again: connections that were refused with -EAGAIN send now. */
 void stack_resume(struct stack *stack);
 
+/*
+ * What was sent lately is known to be lost, and the path works again: connections whose timers have
+ * backed off try within 100 ms, instead of when these are due. Nothing is sent
+ * and no callback runs before it returns.
+ */
+void stack_hurry(struct stack *stack);
+
 /* When stack_expire() wants to run, in ops->now() time; STACK_NEVER when all is idle. */
 uint64_t stack_deadline(const struct stack *stack);
 void stack_expire(struct stack *stack);

@@ -45,6 +45,8 @@ enum wg_event {
     WG_EVENT_HANDSHAKE_DONE,    /* a session was derived and may carry data */
     WG_EVENT_HANDSHAKE_GAVE_UP, /* REKEY_ATTEMPT_TIME passed without an answer */
     WG_EVENT_ENDPOINT_CHANGED,  /* the peer roamed */
+    /* After HANDSHAKE_DONE, when data had not been answered before: what was sent since is lost. */
+    WG_EVENT_HEARD_AGAIN,
 };
 
 struct wg_device_ops {

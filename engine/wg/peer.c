@@ -289,6 +289,10 @@ void wg_peer_session_ready(struct wg_peer *peer)
     wg_peer_changed(peer);
     wg_timers_handshake_complete(peer);
     wg_peer_tell(peer, WG_EVENT_HANDSHAKE_DONE);
+    if (peer->timers.unanswered) {
+        peer->timers.unanswered = false;
+        wg_peer_tell(peer, WG_EVENT_HEARD_AGAIN);
+    }
 }
 
 void wg_peer_tell(struct wg_peer *peer, enum wg_event event)

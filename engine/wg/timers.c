@@ -208,6 +208,7 @@ static void keepalive_due(struct wg_peer *peer)
 
 static void new_handshake_due(struct wg_peer *peer)
 {
+    peer->timers.unanswered = true;
     wg_peer_clear_source(peer);
     wg_exchange_initiate(peer);
 }

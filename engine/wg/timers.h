@@ -32,6 +32,7 @@ struct wg_timers {
     uint64_t session_jitter;     /* added to the time after which silence starts a handshake */
     uint64_t attempts_began_at;  /* when the present series of initiations was asked for */
     bool need_another_keepalive; /* more data came in while a keepalive was pending */
+    bool unanswered;             /* NEW_HANDSHAKE was due, and no session was made since */
     uint16_t persistent_seconds; /* 0 = off */
 };
 

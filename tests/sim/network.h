@@ -26,7 +26,7 @@
 #define PORT           51820
 #define DATAGRAM_MAX   2048
 #define PACKETS_MAX    65536 /* numbers of inner packets whose arrival is recorded */
-#define EVENTS_MAX     3
+#define EVENTS_MAX     4
 #define STEPS_MAX      10000000 /* things that may happen in one run before it counts as a spin */
 #define SPINS_MAX      1000     /* calls of one device's expire() in a row at one moment */
 #define PAYLOAD_OFFSET 40       /* of the packet's number: beyond either IP header */

@@ -527,12 +527,22 @@ static void restarted_peer_is_found_again(void **state)
     a_sends(pair, 3);
     network_run(pair->network, S(14));
     a_sends(pair, 4);
+    assert_int_equal(pair->a->events[WG_EVENT_HEARD_AGAIN], 0);
     while (b->got[4] == 0) {
         network_run(pair->network, MS(100));
         if (pair->network->now < began + S(30))
             a_sends(pair, 4);
     }
     assert_in_range(pair->network->now - began, S(15), S(16));
+    assert_int_equal(pair->a->events[WG_EVENT_HEARD_AGAIN], 1);
+    /* A session that is renewed in time is no news. */
+    network_run(pair->network, S(121));
+    a_sends(pair, 5);
+    network_run(pair->network, S(1));
+    a_sends(pair, 5);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->a->events[WG_EVENT_HANDSHAKE_DONE], 3);
+    assert_int_equal(pair->a->events[WG_EVENT_HEARD_AGAIN], 1);
 }
 
 static void private_key_change_renews_the_session(void **state)

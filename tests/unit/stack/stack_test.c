@@ -299,6 +299,40 @@ static void test_undo(void **state)
     craft_peer_fini(&peer);
 }
 
+/* When the path works again, a timer that has backed off far does not have the last word. */
+static void test_hurry(void **state)
+{
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    craft_peer_clear(&peer);
+    stack_hurry(peer.stack); /* nothing is known to be lost */
+    peer.now += 100 * MILLISECOND;
+    stack_expire(peer.stack);
+    for (size_t i = 0; i < peer.log_count; i++)
+        assert_int_not_equal(peer.log[i].seq, base); /* a probe of the tail at the most */
+    for (int i = 0; i < 400; i++) {
+        peer.now += 50 * MILLISECOND;
+        stack_expire(peer.stack);
+    }
+    craft_peer_clear(&peer);
+    peer.now += 100 * MILLISECOND;
+    stack_expire(peer.stack);
+    assert_int_equal(peer.log_count, 0);
+    stack_hurry(peer.stack);
+    assert_int_equal(peer.log_count, 0);
+    peer.now += 100 * MILLISECOND;
+    stack_expire(peer.stack);
+    assert_true(peer.log_count >= 1);
+    assert_int_equal(peer.log[0].seq, base);
+    acknowledge(&peer, base, 10, 0, 0);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* A peer that drops what it had reported gets everything after the second timeout. */
 static void test_reneging_peer(void **state)
 {
@@ -423,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_refused_output),
         cmocka_unit_test(test_several_losses),
         cmocka_unit_test(test_timeout_keeps_reports),
+        cmocka_unit_test(test_hurry),
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_tail_probe),
         cmocka_unit_test(test_undo),
