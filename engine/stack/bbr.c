@@ -467,7 +467,7 @@ static void timeout(struct congestion *congestion, uint32_t pipe, uint32_t now_u
 {
     (void)now_us;
     congestion->prior.window = congestion->window;
-    congestion->window = max_u32(pipe, 0) + congestion->mss;
+    congestion->window = pipe + congestion->mss;
 }
 
 static void undo(struct congestion *congestion, uint32_t now_us)
@@ -477,7 +477,6 @@ static void undo(struct congestion *congestion, uint32_t now_us)
 }
 
 const struct congestion_control bbr_control = {
-    .name = "bbr",
     .open = open,
     .acked = acked,
     .loss = loss,

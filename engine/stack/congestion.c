@@ -3,17 +3,10 @@
  */
 #include "engine/stack/congestion.h"
 
-#include <stddef.h>
-
 static const struct congestion_control *const controls[] = {
     [STACK_CUBIC] = &cubic_control,
     [STACK_BBR] = &bbr_control,
 };
-
-const struct congestion_control *congestion_find(enum stack_congestion kind)
-{
-    return controls[kind];
-}
 
 static uint32_t initial_window(uint32_t mss)
 {
@@ -28,7 +21,7 @@ void congestion_open(struct congestion *congestion, enum stack_congestion kind, 
                      uint32_t now_us)
 {
     *congestion = (struct congestion){
-        .control = congestion_find(kind),
+        .control = controls[kind],
         .mss = mss,
         .window = initial_window(mss),
         .threshold = CONGESTION_NO_THRESHOLD,

@@ -61,7 +61,6 @@ struct congestion {
 };
 
 struct congestion_control {
-    const char *name;
     void (*open)(struct congestion *congestion, uint32_t now_us);
     void (*acked)(struct congestion *congestion, const struct congestion_ack *ack);
     /* The first loss of a window; what follows until recovered() belongs to it. */
@@ -72,8 +71,6 @@ struct congestion_control {
     /* The last loss(), or timeout(), was none. */
     void (*undo)(struct congestion *congestion, uint32_t now_us);
 };
-
-const struct congestion_control *congestion_find(enum stack_congestion kind);
 
 /* Of a connection that has just been established, with segments of at most mss bytes. */
 void congestion_open(struct congestion *congestion, enum stack_congestion kind, uint32_t mss,

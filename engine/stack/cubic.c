@@ -251,7 +251,6 @@ static void undo(struct congestion *congestion, uint32_t now_us)
 }
 
 const struct congestion_control cubic_control = {
-    .name = "cubic",
     .open = open,
     .acked = acked,
     .loss = loss,

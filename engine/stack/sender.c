@@ -195,9 +195,8 @@ static uint32_t allowance(const struct sender *sender, uint64_t now)
     return room < burst ? room : burst;
 }
 
-static void set_window(const struct sender *sender, struct tcp_pcb *pcb, uint32_t room)
+static void set_window(struct tcp_pcb *pcb, uint32_t room)
 {
-    (void)sender;
     pcb->cwnd = pcb->snd_nxt - pcb->lastack + room;
 }
 
@@ -248,7 +247,7 @@ void sender_output(struct sender *sender, struct swap *swap)
         return;
     }
     send_lost(sender, swap, pcb, allowance(sender, swap->now));
-    set_window(sender, pcb, allowance(sender, swap->now));
+    set_window(pcb, allowance(sender, swap->now));
     swap_tcp_output(swap);
     set_alarms(sender, pcb, swap->now);
 }
@@ -510,7 +509,7 @@ static void send_probe(struct sender *sender, struct swap *swap, struct tcp_pcb 
     sender->probe_ns = 0;
     if (flight->count == 0)
         return;
-    set_window(sender, pcb, pcb->mss);
+    set_window(pcb, pcb->mss);
     swap_tcp_output(swap);
     sender->probe_resent = pcb->snd_nxt == before;
     if (sender->probe_resent) {
