@@ -71,16 +71,24 @@ static int create_initiation(struct wg_peer *peer, uint8_t message[INITIATION_LE
     return 0;
 }
 
+/* Not sooner after a handshake message, nor after an initiation that the sending side refused. */
+static uint64_t may_initiate_at(const struct wg_peer *peer)
+{
+    const uint64_t sent = peer->handshake_sent_at ? peer->handshake_sent_at + WG_REKEY_TIMEOUT : 0;
+    const uint64_t refused =
+        peer->initiation_refused_at ? peer->initiation_refused_at + WG_INITIATION_RETRY : 0;
+    return sent > refused ? sent : refused;
+}
+
 void wg_exchange_retry(struct wg_peer *peer)
 {
     struct wg_device *device = peer->device;
     const uint64_t now = wg_device_now(device);
-    const uint64_t may_send_at =
-        peer->handshake_sent_at ? peer->handshake_sent_at + WG_REKEY_TIMEOUT : 0;
+    const uint64_t at = may_initiate_at(peer);
     uint8_t message[INITIATION_LEN];
 
-    if (now < may_send_at) {
-        wg_timers_initiation_deferred(peer, may_send_at);
+    if (now < at) {
+        wg_timers_initiation_deferred(peer, at);
         return;
     }
     if (!device->has_keys || !wg_peer_has_endpoint(peer) || create_initiation(peer, message) < 0) {
@@ -90,8 +98,9 @@ void wg_exchange_retry(struct wg_peer *peer)
         return;
     }
     if (!send_message(device, &peer->endpoint, message, INITIATION_LEN)) {
-        /* Not sooner: each attempt moves the timestamp on, which must not run ahead of the clock.
-         */
+        /* Not sooner, however many packets want it: each attempt costs a handshake, and moves the
+         * timestamp on, which must not run ahead of the clock. */
+        peer->initiation_refused_at = now;
         wg_timers_initiation_deferred(peer, now + WG_INITIATION_RETRY);
         return;
     }

@@ -29,7 +29,8 @@ struct wg_peer {
     struct handshake handshake;
     struct index_entry handshake_index; /* ours, while a handshake is going on */
     uint32_t handshake_remote_index;
-    uint64_t handshake_sent_at; /* the last initiation or response; 0 = long ago */
+    uint64_t handshake_sent_at;     /* the last initiation or response; 0 = long ago */
+    uint64_t initiation_refused_at; /* the sending side was full then; 0 = never */
     struct cookie_maker cookies;
     struct keypairs keypairs;
 

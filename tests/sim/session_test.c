@@ -696,6 +696,22 @@ static void blocked_handshake_is_sent_soon(void **state)
     assert_int_equal(pair->b->got[1], 1);
 }
 
+/* What waits for a session does not make initiations that cannot be sent, nor use up timestamps. */
+static void blocked_handshake_is_not_made_per_packet(void **state)
+{
+    struct pair *pair = *state;
+    struct timespec wall;
+    pair->a->blocked = true;
+    for (uint32_t i = 0; i < 500; i++)
+        a_sends(pair, i);
+    node_wall_clock(pair->a, &wall);
+    const uint64_t wall_ns = (uint64_t)wall.tv_sec * WG_SECOND + (uint64_t)wall.tv_nsec;
+    assert_in_range(pair->a->timestamp, wall_ns - MS(20), wall_ns + MS(20));
+    pair->a->blocked = false;
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->b->got[499], 1);
+}
+
 static void session_ends_at_the_message_limit(void **state)
 {
     struct pair *pair = *state;
@@ -873,6 +889,7 @@ int main(void)
         pair_test(full_sending_side_takes_no_nonce),
         pair_test(staged_packets_survive_a_full_sending_side),
         pair_test(blocked_handshake_is_sent_soon),
+        pair_test(blocked_handshake_is_not_made_per_packet),
         pair_test(session_ends_at_the_message_limit),
         pair_test(previous_session_is_still_received_on),
         pair_test(clock_set_back_does_not_stop_handshakes),
