@@ -55,6 +55,7 @@ struct service {
     bool settled; /* the workers were all up once, or had the time to be: changes are told */
     bool draining;
     bool frozen;                 /* handing over: nothing may change */
+    bool timestamps_refused;     /* the last time that some were to be stored; it was told */
     struct inherited *inherited; /* borrowed while restoring, or NULL */
 };
 

@@ -80,17 +80,21 @@ static uint64_t latest_of(const struct service_tunnel *tunnel)
     return counter_get(&supervisor_tunnel_counters(tunnel->supervised)->latest_timestamp_unix_ns);
 }
 
-/* Whether it has made handshakes since, and its reserve runs short. */
+/* Whether its reserve runs short, and it has made handshakes since or can make none any more. */
 static bool needs_more(const struct service_tunnel *tunnel, uint64_t now_ns)
 {
     if (tunnel->supervised == NULL)
         return false;
     const uint64_t latest = latest_of(tunnel);
-    return latest != tunnel->timestamps.seen_ns &&
-           timestamps_are_short(now_ns, latest, tunnel->timestamps.until_ns);
+    const uint64_t until = tunnel->timestamps.until_ns;
+    return timestamps_are_used_up(latest, until) ||
+           (latest != tunnel->timestamps.seen_ns && timestamps_are_short(now_ns, latest, until));
 }
 
-/* Tries it once per handshake, so that a full disk is not asked each second. */
+/*
+ * Tries it once per handshake, so that a full disk is not asked each second; but when there is
+ * nothing left, until it succeeds.
+ */
 static void extend(struct service *service, struct service_tunnel *const *tunnels, size_t count,
                    uint64_t now_ns)
 {
@@ -101,11 +105,13 @@ static void extend(struct service *service, struct service_tunnel *const *tunnel
         rows[i] = row_of(tunnel);
         rows[i].until_ns = timestamps_reserve(now_ns, tunnel->timestamps.seen_ns);
     }
-    if (store_save_timestamps(service->store, rows, count) < 0) {
+    const bool refused = store_save_timestamps(service->store, rows, count) < 0;
+    if (refused && !service->timestamps_refused)
         log_warn("the timestamps of handshakes could not be stored: %s; it is tried again",
                  store_error(service->store));
+    service->timestamps_refused = refused;
+    if (refused)
         return;
-    }
     for (size_t i = 0; i < count; i++) {
         tunnels[i]->timestamps.until_ns = rows[i].until_ns;
         service_tell_timestamps(tunnels[i]);

@@ -24,6 +24,8 @@
 /* Ahead of the clock, and at least after what was sent (600 initiations to one peer). */
 #define TIMESTAMPS_AHEAD (120 * TIMESTAMPS_NS_PER_S)
 #define TIMESTAMPS_STEP  (10 * TIMESTAMPS_NS_PER_S)
+/* From one timestamp to the next, at the most (2^24 ns, rounded up). */
+#define TIMESTAMPS_LEAST (17 * TIMESTAMPS_NS_PER_S / 1000)
 
 /* The bound to write, when `sent` may have been sent. */
 static inline uint64_t timestamps_reserve(uint64_t now_ns, uint64_t sent_ns)
@@ -37,6 +39,12 @@ static inline uint64_t timestamps_reserve(uint64_t now_ns, uint64_t sent_ns)
 static inline bool timestamps_are_short(uint64_t now_ns, uint64_t sent_ns, uint64_t until_ns)
 {
     return until_ns < now_ns + TIMESTAMPS_AHEAD / 2 || until_ns < sent_ns + TIMESTAMPS_STEP / 2;
+}
+
+/* Whether there may be none left to send, after which nothing that is sent tells of it. */
+static inline bool timestamps_are_used_up(uint64_t sent_ns, uint64_t until_ns)
+{
+    return until_ns < sent_ns + TIMESTAMPS_LEAST;
 }
 
 #endif

@@ -146,14 +146,36 @@ static void test_a_database_that_refuses_stops_nothing(void **state)
     assert_int_equal(stored_until("home"), before);
 }
 
+/* A tunnel that has used up its reserve sends nothing more that would show that it needs one. */
+static void test_a_database_that_recovers_is_noticed(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    const uint64_t before = stored_until("home");
+    corrupt("CREATE TRIGGER refuse BEFORE UPDATE ON tunnel_timestamps BEGIN"
+            " SELECT RAISE(ABORT, 'no'); END");
+    counter_set(&home()->counters.latest_timestamp_unix_ns, before - 1);
+    for (int i = 0; i < 3; i++)
+        service_sweep(fx.service);
+    assert_int_equal(home()->timestamps_until, before);
+    corrupt("DROP TRIGGER refuse");
+    service_sweep(fx.service);
+    assert_true(stored_until("home") >= before - 1 + TIMESTAMPS_STEP);
+    assert_int_equal(home()->timestamps_until, stored_until("home"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reserve),         cmocka_unit_test(test_writes_of_an_hour),
-        TEST(test_a_new_tunnel_has_a_reserve),  TEST(test_a_restart_goes_on_after_it),
-        TEST(test_what_runs_short_is_extended), TEST(test_a_database_that_refuses_stops_nothing),
+        cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_writes_of_an_hour),
+        TEST(test_a_new_tunnel_has_a_reserve),
+        TEST(test_a_restart_goes_on_after_it),
+        TEST(test_what_runs_short_is_extended),
+        TEST(test_a_database_that_refuses_stops_nothing),
+        TEST(test_a_database_that_recovers_is_noticed),
     };
     log_set_level(LOG_LEVEL_OFF);
     return cmocka_run_group_tests(tests, NULL, NULL);
