@@ -92,9 +92,15 @@ static bool is_fresh(uint64_t since_ns, uint64_t now_ns)
     return since_ns + CONDITION_HANDSHAKE_FRESH_SECONDS * NS_PER_S > now_ns;
 }
 
+/* By its name, or because it has called us. Else its initiations were wanted and not sent. */
+static bool has_address(const struct peer_facts *facts)
+{
+    return facts->looked_up || facts->last_handshake_ns != 0;
+}
+
 enum peer_health peer_health_judge(const struct peer_facts *facts, uint64_t now_ns)
 {
-    if (facts->unanswered >= CONDITION_UNANSWERED_MAX)
+    if (facts->unanswered >= CONDITION_UNANSWERED_MAX && has_address(facts))
         return PEER_NO_ANSWER;
     if (facts->last_handshake_ns != 0 && is_fresh(facts->last_handshake_ns, now_ns))
         return PEER_FRESH;

@@ -57,6 +57,13 @@ static const struct {
     {"a name that is not known, of a peer that called us",
      {.lookup_failed = true, .last_handshake_ns = NOW - 1 * S},
      PEER_FRESH},
+    {"a name that is not known, of a peer that packets wait for",
+     {.lookup_failed = true, .unanswered = 9},
+     PEER_UNRESOLVED},
+    {"a name that is being looked up, for long", {.unanswered = 9}, PEER_RESOLVING},
+    {"a name that is not known, of a peer that called us and answers no more",
+     {.lookup_failed = true, .unanswered = 3, .last_handshake_ns = NOW - 130 * S},
+     PEER_NO_ANSWER},
     {"a clock that was set back", {.looked_up = true, .last_handshake_ns = NOW + S}, PEER_FRESH},
 };
 
