@@ -64,7 +64,11 @@ int service_capture(struct service *service, const char *name, uint64_t max_byte
         return -1;
     }
     /* Where the worker has gone in between, the reader sees the end at once. */
-    supervisor_capture_tunnel(tunnel->supervised, pair[1], max_bytes);
+    int error = supervisor_capture_tunnel(tunnel->supervised, pair[1], max_bytes);
+    if (error < 0 && error != -ENOTCONN) {
+        service_capture_end(service, name, *out);
+        return problem_set(problem, "exhausted", "the worker cannot be told: %s", strerror(-error));
+    }
     log_about(LOG_LEVEL_INFO, LOG_TUNNEL, name, "its packets are captured");
     return 0;
 }

@@ -289,11 +289,10 @@ int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t
 {
     struct message_tunnel_capture message = {.max_bytes = max_bytes, .tunnel_slot = tunnel->slot};
     const int fds[CHANNEL_FDS_MAX] = {fd, -1};
-    bool up = worker_link_is_up(tunnel->worker->link);
-    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_CAPTURE, &message, sizeof(message), NULL,
-                     fds);
+    int error = worker_link_try_send(tunnel->worker->link, MESSAGE_TUNNEL_CAPTURE, &message,
+                                     sizeof(message), fds);
     close(fd);
-    return up ? 0 : -ENOTCONN;
+    return error;
 }
 
 static const struct worker_link_ops link_ops = {

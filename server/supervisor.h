@@ -76,7 +76,8 @@ void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge);
 
 /*
  * Sends every inner packet of a tunnel, of which the worker was told, to the other end of fd
- * (engine/tap_frame.h), which is closed here. 0, or -ENOTCONN: there is no worker now.
+ * (engine/tap_frame.h), which is closed here. 0; -ENOTCONN: there is no worker now; or another
+ * -errno: it could not be told, and goes on without.
  */
 int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes);
 

@@ -233,6 +233,12 @@ static void on_closed(void *ctx, int error)
 
 static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
 
+int worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
+                         size_t len, const int fds[CHANNEL_FDS_MAX])
+{
+    return link->state == UP ? message_send(link->channel, type, fixed, len, NULL, fds) : -ENOTCONN;
+}
+
 void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
                       size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {

@@ -52,6 +52,7 @@ static struct {
     size_t adopted;                 /* tunnels that got a bridge */
     int tap;                        /* the worker's end of the newest capture */
     uint64_t tap_bytes;             /* what it is limited to */
+    int tap_error;                  /* a negative errno that captures return */
     int left[FAKE_DESCRIPTORS_MAX]; /* duplicates of removed objects */
     size_t left_count;
 } fake = {.alive = 1};
@@ -305,9 +306,9 @@ void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
 int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes)
 {
     (void)tunnel;
-    if (fake.alive == 0) {
+    if (fake.alive == 0 || fake.tap_error != 0) {
         close(fd);
-        return -ENOTCONN;
+        return fake.alive == 0 ? -ENOTCONN : fake.tap_error;
     }
     fake.tap = fd;
     fake.tap_bytes = max_bytes;

@@ -170,6 +170,22 @@ static void test_what_is_refused(void **state)
     refuse("home", "draining");
 }
 
+/* The reader hears of it, and the record says that there was nothing to see. */
+static void test_a_worker_that_cannot_be_told(void **state)
+{
+    (void)state;
+    create_tunnel(make_tunnel("home"));
+    uint64_t before = last_event();
+    fake.tap_error = -EMFILE;
+    refuse("home", "exhausted");
+    fake.tap_error = 0;
+    last_event();
+    assert_string_equal(on_disk(before),
+                        "tunnel.capture_started home\n"
+                        "tunnel.capture_ended home: 0 packets were captured, 0 left out for a slow "
+                        "reader\n");
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -181,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_worker_dies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_both_ends_are_on_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_worker_that_cannot_be_told, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -650,6 +650,43 @@ static void retires_without_descriptors(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
+/* A capture is no reason to lose what goes through the worker. */
+static void a_capture_without_descriptors_ends_no_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    struct supervised_forward *forward;
+    struct rlimit limit;
+    int pair[2];
+    char byte;
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    const struct counters_forward *counters = supervisor_forward_counters(forward);
+    int first = connect_client(f);
+    struct reaches one = {&counters->connections_active, 1};
+    run_until(f, reached, &one);
+    const unsigned worker = supervisor_tunnel_worker(tunnel);
+    const int pid = supervisor_worker_pid(f->supervisor, worker);
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct rlimit none = {.rlim_cur = 3, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int error = supervisor_capture_tunnel(tunnel, pair[1], 1000);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(recv(pair[0], &byte, 1, 0), 0); /* the reader is not left waiting */
+    int second = connect_client(f);
+    struct reaches two = {&counters->connections_active, 2};
+    run_until(f, reached, &two);
+    assert_int_equal(supervisor_worker_pid(f->supervisor, worker), pid);
+    assert_int_equal(error, -EMFILE);
+    close(pair[0]);
+    close(first);
+    close(second);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(tunnel);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -672,6 +709,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_are_counted_one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_is_looked_for_where_it_was_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_capture_without_descriptors_ends_no_worker, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
