@@ -183,8 +183,24 @@ void swap_tcp_fasttmr(struct swap *swap)
     tcp_fasttmr();
 }
 
+/*
+ * The persist timer cuts what it sends to the peer's window, with the flaw that swap_tcp_split()
+ * repairs. So a FIN is cut off, with the last byte, before it can get there.
+ */
+static err_t part_from_fin(struct swap *swap)
+{
+    struct tcp_pcb *pcb = swap_pcb(swap);
+
+    if (pcb == NULL || pcb->persist_backoff == 0 || pcb->unsent == NULL || pcb->unsent->len < 2 ||
+        (TCPH_FLAGS(pcb->unsent->tcphdr) & TCP_FIN) == 0)
+        return ERR_OK;
+    return swap_tcp_split(swap, pcb->unsent, (u16_t)(pcb->unsent->len - 1));
+}
+
 void swap_tcp_slowtmr(struct swap *swap)
 {
+    if (part_from_fin(swap) != ERR_OK)
+        return; /* no memory: the next tick tries again */
     prepare_timer(swap);
     tcp_ticks--; /* lwIP counts it up again */
     tcp_slowtmr();
@@ -268,16 +284,22 @@ err_t swap_tcp_shutdown_tx(struct swap *swap)
     return tcp_shutdown(swap_pcb(swap), 0, 1);
 }
 
-/* lwIP cuts the first of `unsent`, whatever that is. */
+/*
+ * lwIP cuts the first of `unsent`, whatever that is. It gives FIN and PSH to the rest, and leaves
+ * them on the head, too: a FIN there would end the stream before the rest.
+ */
 err_t swap_tcp_split(struct swap *swap, struct tcp_seg *segment, uint16_t len)
 {
     struct tcp_pcb *pcb = swap_pcb(swap);
     struct tcp_seg *unsent = pcb->unsent;
+    bool is_cut = segment->len > len;
     err_t err;
 
     pcb->unsent = segment;
     err = tcp_split_unsent_seg(pcb, len);
     pcb->unsent = unsent;
+    if (is_cut && err == ERR_OK)
+        TCPH_UNSET_FLAG(segment->tcphdr, TCP_FIN | TCP_PSH);
     return err;
 }
 

@@ -11,6 +11,7 @@ struct counts {
     size_t segments; /* with data */
     size_t bytes;    /* of new data, in order */
     size_t shortest; /* segment with data */
+    size_t fin;      /* bytes before the first FIN */
 };
 
 /* What came, of which at most `window` bytes at a time were asked for; and its acknowledgment. */
@@ -26,6 +27,8 @@ static void take(struct craft_peer *peer, uint32_t base, uint16_t window, struct
         if (sent->data_len == 0)
             continue;
         any = true;
+        if (counts->fin == 0 && (sent->flags & PACKET_FIN) != 0)
+            counts->fin = sent->seq - base + sent->data_len;
         counts->segments++;
         if (counts->shortest == 0 || sent->data_len < counts->shortest)
             counts->shortest = sent->data_len;
@@ -126,6 +129,35 @@ static void test_closed_window(void **state)
     craft_peer_fini(&peer);
 }
 
+/*
+ * The last segment, with the end of the stream, is longer than the window: what the persist timer
+ * sends of it does not end the stream.
+ */
+static void test_fin_behind_a_small_window(void **state)
+{
+    static uint8_t data[3760];
+    struct end end = {.keep_open = true};
+    struct counts counts = {0};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_answer(&peer, &end, options, sizeof(options), 2760);
+    base = peer.ack;
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    stack_conn_shutdown(end.conn);
+    assert_int_equal(peer.log_count, 2);
+    craft_peer_clear(&peer);
+    counts.bytes = 2760;
+    open_window(&peer, base, 400, &counts);
+    pass(&peer, 10 * SECOND, base, 400, &counts);
+    assert_int_equal(counts.fin, sizeof(data));
+    assert_int_equal(counts.bytes, sizeof(data));
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* Probes that nobody answers end the connection. */
 static void test_dead_peer(void **state)
 {
@@ -153,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiny_window),
         cmocka_unit_test(test_closed_window),
+        cmocka_unit_test(test_fin_behind_a_small_window),
         cmocka_unit_test(test_dead_peer),
     };
 
