@@ -308,11 +308,9 @@ static void cut_records(const struct flight *flight, struct flight_record *out, 
         const struct flight_record *record = flight_at(flight, i);
 
         for (uint32_t at = 0, n = pieces_of(record, len_max); n > 0; n--) {
-            uint32_t left = record->len - at;
-
             *out = *record;
             out->seq += at;
-            out->len = (uint16_t)(left < len_max ? left : len_max);
+            out->len = (uint16_t)flight_piece(record->len - at, len_max);
             at += out->len;
             out++;
         }

@@ -95,7 +95,7 @@ void flight_lose(struct flight *flight, struct flight_record *record);
  */
 void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us);
 /*
- * What is longer than len_max is lost, and is sent again in pieces of that length. 0, or -ENOMEM
+ * What is longer than len_max is lost, and is sent again in pieces (flight_piece()). 0, or -ENOMEM
  * and nothing has changed.
  */
 int flight_lose_long(struct flight *flight, uint32_t len_max);
@@ -110,6 +110,18 @@ static inline struct flight_record *flight_at(const struct flight *flight, uint3
 static inline uint32_t flight_end(const struct flight_record *record)
 {
     return record->seq + record->len;
+}
+
+/*
+ * The length of the first of as few pieces as len bytes make of len_max: even ones. A limit that
+ * goes down step by step then leaves no crumbs, and however low it ends there are never more than
+ * twice as many pieces as it asks for.
+ */
+static inline uint32_t flight_piece(uint32_t len, uint32_t len_max)
+{
+    uint32_t count = len > len_max ? (len + len_max - 1) / len_max : 1;
+
+    return (len + count - 1) / count;
 }
 
 /* a is later than b, or beyond it; modulo 2^32. */

@@ -129,7 +129,7 @@ static bool is_in_flight(const struct stack_conn *conn, uint32_t seq)
 static void believe(struct stack *stack, struct stack_conn *conn, const struct report *report)
 {
     stack->stats.rx_icmp_errors++;
-    if (report->mtu != 0 && report->mtu < report->len) {
+    if (report->mtu != 0 && report->mtu < report->len && report->mtu < stack->swap.netif.mtu) {
         pmtu_learn(&stack->pmtu, &report->flow, (uint16_t)report->mtu, stack_now(stack));
         conn_limit_mtu(conn, (uint16_t)report->mtu);
     } else if (report->error != 0 && conn->lists.active->state == SYN_SENT) {

@@ -14,11 +14,20 @@ static int cut(struct swap *swap, struct tcp_seg *segments, uint16_t mss)
     for (struct tcp_seg *segment = segments; segment != NULL; segment = segment->next) {
         if (segment->len <= mss)
             continue;
-        if (swap_tcp_split(swap, segment, mss) != ERR_OK)
+        if (swap_tcp_split(swap, segment, (uint16_t)flight_piece(segment->len, mss)) != ERR_OK)
             return -ENOMEM;
         count++;
     }
     return count;
+}
+
+/* lwIP counts this as a timeout, of which some in a row end a connection. It was none. */
+static void send_all_again(struct swap *swap, struct tcp_pcb *pcb)
+{
+    uint8_t timeouts = pcb->nrtx;
+
+    swap_tcp_rexmit(swap);
+    pcb->nrtx = timeouts;
 }
 
 int resegment(struct sender *sender, struct swap *swap, uint16_t mss)
@@ -34,6 +43,6 @@ int resegment(struct sender *sender, struct swap *swap, uint16_t mss)
     if (sender->active)
         sender_output(sender, swap);
     else if (sent > 0)
-        swap_tcp_rexmit(swap);
+        send_all_again(swap, pcb);
     return 0;
 }
