@@ -38,9 +38,10 @@
 #define NO_BOUND_32 UINT32_MAX
 #define NO_BOUND_64 UINT64_MAX
 
-static bool is_past(uint32_t now_us, uint32_t then_us)
+/* Counts of delivered bytes, modulo 2^32. */
+static bool is_reached(uint32_t count, uint32_t end)
 {
-    return (int32_t)(now_us - then_us) >= 0;
+    return (int32_t)(count - end) >= 0;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -100,7 +101,7 @@ static void clear_short_term(struct bbr *bbr)
 }
 
 /* A cycle of the bandwidth's filter is one of probing. */
-static void begin_cycle(struct bbr *bbr, uint32_t now_us)
+static void begin_cycle(struct bbr *bbr, uint64_t now_us)
 {
     enter(bbr, BBR_DOWN);
     bbr->cycle_at_us = now_us;
@@ -144,12 +145,12 @@ static bool is_full(struct bbr *bbr, const struct congestion_ack *ack)
 }
 
 /* After so many rounds a Reno flow of this size would have grown back: be no slower to let it. */
-static bool is_time_to_probe(const struct congestion *congestion, uint32_t now_us)
+static bool is_time_to_probe(const struct congestion *congestion, uint64_t now_us)
 {
     const struct bbr *bbr = &congestion->bbr;
     uint32_t reno_rounds = product(bbr, bandwidth(bbr)) / congestion->mss;
 
-    return is_past(now_us, bbr->cycle_at_us + bbr->cycle_wait_us) ||
+    return now_us >= bbr->cycle_at_us + bbr->cycle_wait_us ||
            bbr->rounds >= min_u32(reno_rounds > 0 ? reno_rounds : 1, 63);
 }
 
@@ -231,7 +232,7 @@ static void advance(struct congestion *congestion, const struct congestion_ack *
 
 static bool update_round(struct bbr *bbr, const struct congestion_ack *ack)
 {
-    if (ack->delivered == 0 || !is_past(ack->prior_delivered, bbr->round_end))
+    if (ack->delivered == 0 || !is_reached(ack->prior_delivered, bbr->round_end))
         return false;
     bbr->round_end = ack->delivered_total;
     bbr->rounds++;
@@ -315,7 +316,7 @@ static void end_round(struct congestion *congestion, const struct congestion_ack
 
 /* --- The shortest round trip ----------------------------------------------------------------- */
 
-static void leave_probe_rtt(struct bbr *bbr, uint32_t now_us)
+static void leave_probe_rtt(struct bbr *bbr, uint64_t now_us)
 {
     bbr->min_rtt_at_us = now_us;
     clear_short_term(bbr);
@@ -337,7 +338,7 @@ static uint32_t probe_rtt_window(const struct congestion *congestion)
 static void update_min_rtt(struct congestion *congestion, const struct congestion_ack *ack)
 {
     struct bbr *bbr = &congestion->bbr;
-    bool expired = is_past(ack->now_us, bbr->min_rtt_at_us + MIN_RTT_WINDOW_US);
+    bool expired = ack->now_us >= bbr->min_rtt_at_us + MIN_RTT_WINDOW_US;
 
     if (ack->rtt_us > 0 && (bbr->min_rtt_us == 0 || ack->rtt_us <= bbr->min_rtt_us || expired)) {
         bbr->min_rtt_us = ack->rtt_us;
@@ -353,7 +354,7 @@ static void update_min_rtt(struct congestion *congestion, const struct congestio
         bbr->probe_rtt_timed = true;
         bbr->probe_rtt_end_us = ack->now_us + PROBE_RTT_US;
     }
-    if (bbr->probe_rtt_timed && is_past(ack->now_us, bbr->probe_rtt_end_us))
+    if (bbr->probe_rtt_timed && ack->now_us >= bbr->probe_rtt_end_us)
         leave_probe_rtt(bbr, ack->now_us);
 }
 
@@ -435,7 +436,7 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
     set_window(congestion, ack);
 }
 
-static void open(struct congestion *congestion, uint32_t now_us)
+static void open(struct congestion *congestion, uint64_t now_us)
 {
     congestion->bbr = (struct bbr){
         .state = BBR_STARTUP,
@@ -449,28 +450,28 @@ static void open(struct congestion *congestion, uint32_t now_us)
 }
 
 /* Losses are counted per round; that there is one says nothing. */
-static void loss(struct congestion *congestion, uint32_t pipe, uint32_t now_us)
+static void loss(struct congestion *congestion, uint32_t pipe, uint64_t now_us)
 {
     (void)congestion;
     (void)pipe;
     (void)now_us;
 }
 
-static void recovered(struct congestion *congestion, uint32_t now_us)
+static void recovered(struct congestion *congestion, uint64_t now_us)
 {
     (void)congestion;
     (void)now_us;
 }
 
 /* A whole window is gone: begin with little on the way, and let acknowledgments bring it back. */
-static void timeout(struct congestion *congestion, uint32_t pipe, uint32_t now_us)
+static void timeout(struct congestion *congestion, uint32_t pipe, uint64_t now_us)
 {
     (void)now_us;
     congestion->prior.window = congestion->window;
     congestion->window = pipe + congestion->mss;
 }
 
-static void undo(struct congestion *congestion, uint32_t now_us)
+static void undo(struct congestion *congestion, uint64_t now_us)
 {
     (void)now_us;
     congestion->window = max_u32(congestion->window, congestion->prior.window);

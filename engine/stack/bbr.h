@@ -46,9 +46,9 @@ struct bbr {
     uint32_t up_step;         /* by which inflight_hi grows per round */
 
     uint32_t min_rtt_us; /* 0 = unknown */
-    uint32_t min_rtt_at_us;
-    uint32_t probe_rtt_end_us;
-    uint32_t cycle_at_us;   /* when the present cycle began */
+    uint64_t min_rtt_at_us;
+    uint64_t probe_rtt_end_us;
+    uint64_t cycle_at_us;   /* when the present cycle began */
     uint32_t cycle_wait_us; /* how long it cruises */
 
     uint32_t round_end; /* delivered_total that ends the present round */

@@ -18,7 +18,7 @@ static uint32_t initial_window(uint32_t mss)
 }
 
 void congestion_open(struct congestion *congestion, enum stack_congestion kind, uint32_t mss,
-                     uint32_t now_us)
+                     uint64_t now_us)
 {
     *congestion = (struct congestion){
         .control = controls[kind],

@@ -29,7 +29,7 @@ struct congestion_control;
 
 /* An acknowledgment, all in bytes, microseconds, and bytes per second. */
 struct congestion_ack {
-    uint32_t now_us;
+    uint64_t now_us;
     uint32_t delivered;  /* by this one */
     uint32_t lost;       /* newly known to be */
     uint32_t prior_pipe; /* on the way before */
@@ -61,20 +61,20 @@ struct congestion {
 };
 
 struct congestion_control {
-    void (*open)(struct congestion *congestion, uint32_t now_us);
+    void (*open)(struct congestion *congestion, uint64_t now_us);
     void (*acked)(struct congestion *congestion, const struct congestion_ack *ack);
     /* The first loss of a window; what follows until recovered() belongs to it. */
-    void (*loss)(struct congestion *congestion, uint32_t pipe, uint32_t now_us);
-    void (*recovered)(struct congestion *congestion, uint32_t now_us);
+    void (*loss)(struct congestion *congestion, uint32_t pipe, uint64_t now_us);
+    void (*recovered)(struct congestion *congestion, uint64_t now_us);
     /* The retransmission timer ran out. */
-    void (*timeout)(struct congestion *congestion, uint32_t pipe, uint32_t now_us);
+    void (*timeout)(struct congestion *congestion, uint32_t pipe, uint64_t now_us);
     /* The last loss(), or timeout(), was none. */
-    void (*undo)(struct congestion *congestion, uint32_t now_us);
+    void (*undo)(struct congestion *congestion, uint64_t now_us);
 };
 
 /* Of a connection that has just been established, with segments of at most mss bytes. */
 void congestion_open(struct congestion *congestion, enum stack_congestion kind, uint32_t mss,
-                     uint32_t now_us);
+                     uint64_t now_us);
 /* Segments are of at most mss bytes from now on. */
 void congestion_set_mss(struct congestion *congestion, uint32_t mss);
 

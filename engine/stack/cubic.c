@@ -136,7 +136,7 @@ static void avoid(struct congestion *congestion, const struct congestion_ack *ac
         begin_epoch(congestion, ack);
     window = segments(congestion, congestion->window) + cubic->fraction;
     acked = segments(congestion, ack->delivered);
-    elapsed = (ack->now_us - cubic->epoch_us) * 1e-6;
+    elapsed = (double)(ack->now_us - cubic->epoch_us) * 1e-6;
     grow_estimate(cubic, acked, window);
     if (cubic_window_at(cubic, elapsed) < cubic->window_est) {
         grown = cubic->window_est > window ? cubic->window_est - window : 0;
@@ -154,7 +154,7 @@ static void avoid(struct congestion *congestion, const struct congestion_ack *ac
 
 /* --- What happens ---------------------------------------------------------------------------- */
 
-static void open(struct congestion *congestion, uint32_t now_us)
+static void open(struct congestion *congestion, uint64_t now_us)
 {
     congestion->cubic = (struct cubic){.last_us = now_us};
 }
@@ -170,7 +170,7 @@ static bool was_used(const struct congestion *congestion, const struct congestio
 static void acked(struct congestion *congestion, const struct congestion_ack *ack)
 {
     struct cubic *cubic = &congestion->cubic;
-    uint32_t idle_us = ack->now_us - cubic->last_us;
+    uint64_t idle_us = ack->now_us - cubic->last_us;
     bool slow = congestion->window < congestion->threshold;
 
     cubic->last_us = ack->now_us;
@@ -181,8 +181,9 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
     }
     if (slow && !ack->recovering)
         hystart(congestion, ack);
+    /* The time of a window that nobody uses does not count (RFC 9438, 4.2). */
     if (!was_used(congestion, ack)) {
-        cubic->epoch_us += idle_us; /* the time of a window that nobody uses does not count */
+        cubic->epoch_us += idle_us;
         return;
     }
     if (slow)
@@ -210,14 +211,14 @@ static void reduce(struct congestion *congestion)
         congestion->threshold = 2 * congestion->mss;
 }
 
-static void loss(struct congestion *congestion, uint32_t pipe, uint32_t now_us)
+static void loss(struct congestion *congestion, uint32_t pipe, uint64_t now_us)
 {
     (void)now_us;
     reduce(congestion);
     prr_begin(&congestion->prr, pipe);
 }
 
-static void recovered(struct congestion *congestion, uint32_t now_us)
+static void recovered(struct congestion *congestion, uint64_t now_us)
 {
     (void)now_us;
     if (congestion->prr.prior > 0)
@@ -225,7 +226,7 @@ static void recovered(struct congestion *congestion, uint32_t now_us)
     congestion->prr.prior = 0;
 }
 
-static void timeout(struct congestion *congestion, uint32_t pipe, uint32_t now_us)
+static void timeout(struct congestion *congestion, uint32_t pipe, uint64_t now_us)
 {
     (void)pipe;
     (void)now_us;
@@ -239,7 +240,7 @@ static void timeout(struct congestion *congestion, uint32_t pipe, uint32_t now_u
     congestion->window = congestion->mss;
 }
 
-static void undo(struct congestion *congestion, uint32_t now_us)
+static void undo(struct congestion *congestion, uint64_t now_us)
 {
     (void)now_us;
     congestion->prr.prior = 0;

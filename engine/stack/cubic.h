@@ -21,8 +21,8 @@ struct cubic {
     double k;            /* seconds from the epoch's begin to window_max */
     double fraction;     /* of a segment that the window has grown and does not show */
     double prior_max;    /* window_max before the last loss */
-    uint32_t epoch_us;
-    uint32_t last_us; /* of the last acknowledgment */
+    uint64_t epoch_us;
+    uint64_t last_us; /* of the last acknowledgment */
     bool in_epoch;
 
     /* HyStart++. */

@@ -25,9 +25,18 @@
 
 #define US_PER_TICK (TCP_SLOW_INTERVAL * 1000u)
 
-static uint32_t to_us(uint64_t ns)
+/*
+ * Congestion controls have the whole time. What is in flight, which is not for long, has it modulo
+ * 2^32: 71 minutes.
+ */
+static uint64_t to_us(uint64_t ns)
 {
-    return (uint32_t)(ns / 1000);
+    return ns / 1000;
+}
+
+static uint32_t to_us32(uint64_t ns)
+{
+    return (uint32_t)to_us(ns);
 }
 
 static uint32_t segment_start(const struct tcp_seg *segment)
@@ -70,7 +79,7 @@ void sender_open(struct sender *sender, struct tcp_pcb *pcb, enum stack_congesti
     if (!sender->active)
         return;
     if (sender->handshake_ns != 0)
-        rtt_sample(&sender->rtt, to_us(now - sender->handshake_ns), to_us(now));
+        rtt_sample(&sender->rtt, to_us32(now - sender->handshake_ns), to_us32(now));
     set_timeout(sender, pcb);
 }
 
@@ -117,7 +126,7 @@ void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct 
     /* The byte of a zero-window probe is sent again with its segment. */
     if (!sender->active || pcb == NULL || len == 0 || pcb->persist_backoff > 0)
         return;
-    if (flight_sent(&sender->flight, lwip_ntohl(header.seqno), len, to_us(now)) &&
+    if (flight_sent(&sender->flight, lwip_ntohl(header.seqno), len, to_us32(now)) &&
         sender->state != SENDER_OPEN)
         sender->undo_left++;
     sender->moved = true;
@@ -255,7 +264,7 @@ void sender_output(struct sender *sender, struct swap *swap)
 /* --- Recovery -------------------------------------------------------------------------------- */
 
 static void begin_recovery(struct sender *sender, const struct tcp_pcb *pcb, uint32_t prior_pipe,
-                           uint32_t now_us)
+                           uint64_t now_us)
 {
     sender->state = SENDER_RECOVERY;
     sender->point = pcb->snd_nxt;
@@ -264,7 +273,7 @@ static void begin_recovery(struct sender *sender, const struct tcp_pcb *pcb, uin
     sender->congestion.control->loss(&sender->congestion, prior_pipe, now_us);
 }
 
-static void end_recovery(struct sender *sender, uint32_t now_us)
+static void end_recovery(struct sender *sender, uint64_t now_us)
 {
     sender->state = SENDER_OPEN;
     sender->congestion.control->recovered(&sender->congestion, now_us);
@@ -277,7 +286,7 @@ static void end_recovery(struct sender *sender, uint32_t now_us)
  * in RFC 8985, 6.2, step 2), and once more in what the peer reports of duplicates.
  */
 static void note_needless(struct sender *sender, const struct flight_sample *sample,
-                          uint32_t now_us)
+                          uint64_t now_us)
 {
     uint32_t needless = sample->needless;
 
@@ -301,7 +310,7 @@ static void note_needless(struct sender *sender, const struct flight_sample *sam
  * the segment, that was lost and the probe has repaired it: still a sign of congestion (7.4).
  */
 static void check_probe(struct sender *sender, const struct tcp_pcb *pcb,
-                        const struct flight_sample *sample, uint32_t now_us)
+                        const struct flight_sample *sample, uint64_t now_us)
 {
     if (!sender->probing || flight_after(sender->probe_end, pcb->lastack))
         return;
@@ -318,7 +327,7 @@ static uint32_t find_lost(struct sender *sender, const struct tcp_pcb *pcb, uint
 {
     uint32_t wait_us;
     uint32_t lost = rack_detect(&sender->rack, &sender->flight, &sender->rtt,
-                                sender->state != SENDER_OPEN, to_us(now), &wait_us);
+                                sender->state != SENDER_OPEN, to_us32(now), &wait_us);
 
     sender->reorder_ns = wait_us > 0 ? now + UINT64_C(1000) * wait_us : 0;
     if (lost > 0 && sender->state == SENDER_OPEN)
@@ -366,7 +375,7 @@ static uint64_t delivery_rate(const struct sender *sender, const struct flight_s
 }
 
 static void tell_control(struct sender *sender, const struct flight_sample *sample, uint32_t lost,
-                         uint32_t now_us)
+                         uint64_t now_us)
 {
     const struct congestion_ack ack = {
         .now_us = now_us,
@@ -388,23 +397,27 @@ static void tell_control(struct sender *sender, const struct flight_sample *samp
 
 static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
 {
-    uint32_t now_us = to_us(now), lost;
+    uint64_t now_us = to_us(now);
+    uint32_t now_us32 = to_us32(now), lost;
     struct flight_sample sample;
 
     sender->flight.min_rtt_us = sender->rtt.min_us;
-    flight_acked(&sender->flight, pcb->lastack, sender->blocks, sender->blocks_count, now_us,
+    flight_acked(&sender->flight, pcb->lastack, sender->blocks, sender->blocks_count, now_us32,
                  &sample);
     if (sample.delivered > 0)
         sender->moved = true;
     if (sample.rtt_us > 0)
-        rtt_sample(&sender->rtt, sample.rtt_us, now_us);
+        rtt_sample(&sender->rtt, sample.rtt_us, now_us32);
     set_timeout(sender, pcb);
-    rack_update(&sender->rack, &sample, &sender->rtt, now_us);
+    rack_update(&sender->rack, &sample, &sender->rtt, now_us32);
     check_probe(sender, pcb, &sample, now_us);
     note_needless(sender, &sample, now_us);
     if (sender->state != SENDER_OPEN && !flight_after(sender->point, pcb->lastack))
         end_recovery(sender, now_us);
     lost = find_lost(sender, pcb, sample.prior_pipe, now);
+    /* Whatever is sent next is later than all that has arrived, also by a clock that went round. */
+    if (sender->flight.count == 0)
+        sender->rack.known = false;
     if (sample.delivered > 0 || lost > 0)
         tell_control(sender, &sample, lost, now_us);
 }
@@ -458,15 +471,15 @@ static void take_back(struct tcp_pcb *pcb)
         pcb->unsent_oversize = 0;
 }
 
-static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint32_t now_us)
+static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
 {
     tcp_clear_flags(pcb, TF_RTO);
-    flight_lose_all(&sender->flight, pcb->nrtx > TRUSTED_TIMEOUTS, now_us);
+    flight_lose_all(&sender->flight, pcb->nrtx > TRUSTED_TIMEOUTS, to_us32(now));
     /* With the window closed lwIP probes with the first of `unsent`. */
     if (pcb->persist_backoff == 0)
         take_back(pcb);
     if (pcb->nrtx <= 1)
-        sender->congestion.control->timeout(&sender->congestion, sender->flight.pipe, now_us);
+        sender->congestion.control->timeout(&sender->congestion, sender->flight.pipe, to_us(now));
     sender->state = SENDER_LOSS;
     sender->point = pcb->snd_nxt;
     sender->undo_left = 1;
@@ -482,7 +495,7 @@ void sender_slow_timer(struct sender *sender, struct swap *swap)
     if (pcb == NULL)
         return;
     if ((pcb->flags & TF_RTO) != 0)
-        timed_out(sender, pcb, to_us(swap->now));
+        timed_out(sender, pcb, swap->now);
     else if (pcb->cwnd != pcb->mss || pcb->nrtx == 0)
         return; /* else lwIP found nothing to send again, and made the window small */
     sender_output(sender, swap);

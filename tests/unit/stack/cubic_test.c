@@ -17,7 +17,8 @@
 /* A path without loss: the window is used up, and all of it acknowledged once per round trip. */
 struct path {
     struct congestion congestion;
-    uint32_t now_us, rtt_us, delivered;
+    uint64_t now_us;
+    uint32_t rtt_us, delivered;
 };
 
 static void open_path(struct path *path, uint32_t rtt_us)
@@ -128,7 +129,7 @@ static void test_growth(void **state)
 {
     const double k = cbrt(300 / 0.4);
     struct path path;
-    uint32_t begin;
+    uint64_t begin;
 
     (void)state;
     assert_true(fabs(cubic_k(1000, 700) - k) < 1e-9);
@@ -139,7 +140,7 @@ static void test_growth(void **state)
     assert_int_equal(path.congestion.window, 700 * MSS);
     begin = path.now_us;
     while (path.now_us - begin < 15000000) {
-        double t = (path.now_us - begin) * 1e-6 + 0.1; /* aimed at a round trip ahead */
+        double t = (double)(path.now_us - begin) * 1e-6 + 0.1; /* aimed at a round trip ahead */
         double expected = 0.4 * pow(t - k, 3) + 1000;
         double window = path.congestion.window / (double)MSS;
 
@@ -234,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_hystart),         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_friendly_region), cmocka_unit_test(test_fast_convergence),
         cmocka_unit_test(test_timeout),         cmocka_unit_test(test_prr),
+
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,6 +192,72 @@ static void test_bbr_follows(void **state)
     world_fini(&run.world);
 }
 
+/*
+ * The shortest round trip was being looked for when the writer paused, for longer than half of what
+ * 32 bits of microseconds can tell.
+ */
+static void test_bbr_after_a_pause(void **state)
+{
+    const struct link link = {.mbit = 20, .rtt_ms = 50, .queue_ms = 100};
+    struct run run;
+    double rates[2];
+
+    (void)state;
+    begin(&run, &link, 1);
+    run.clients[0].total = 10000000;
+    run.clients[0].keep_open = true;
+    upload(&run, 0, STACK_BBR);
+    world_run(&run.world, 20 * SECOND);
+    run.clients[0].total += 1000;
+    end_write(&run.clients[0]);
+    world_run(&run.world, 2400 * SECOND);
+    run.clients[0].total = SIZE_MAX;
+    end_write(&run.clients[0]);
+    world_run(&run.world, 2 * SECOND);
+    measure(&run, 5, rates);
+    print_message("%.2f Mbit/s\n", rates[0]);
+    assert_true(rates[0] > 17);
+    world_fini(&run.world);
+}
+
+/* How many packets a client sends for 5 MB under loss after a pause. */
+static uint64_t packets_after(uint64_t pause)
+{
+    const struct link link = {.mbit = 50, .rtt_ms = 20, .queue_ms = 100};
+    struct run run;
+    uint64_t sent;
+
+    begin(&run, &link, 1);
+    run.clients[0].total = 1000000;
+    run.clients[0].keep_open = true;
+    upload(&run, 0, STACK_CUBIC);
+    world_run(&run.world, pause);
+    assert_int_equal(run.peers[0].received, 1000000);
+    sent = run.world.sides[0].sent;
+    run.world.loss = 20;
+    run.clients[0].total += 5000000;
+    end_write(&run.clients[0]);
+    world_run(&run.world, 100 * SECOND);
+    sent = run.world.sides[0].sent - sent;
+    assert_int_equal(run.peers[0].received, 6000000);
+    world_fini(&run.world);
+    return sent;
+}
+
+/* However long nothing was sent: later segments are not taken for lost because of that. */
+static void test_loss_after_a_pause(void **state)
+{
+    const uint64_t pauses[] = {10 * SECOND, 2400 * SECOND, 4000 * SECOND, 4400 * SECOND};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+        uint64_t sent = packets_after(pauses[i]);
+
+        print_message("%u packets\n", (unsigned)sent);
+        assert_in_range(sent, 5000000 / PAYLOAD, 5000000 / PAYLOAD * 104 / 100);
+    }
+}
+
 /* Two flows on one link; the second begins when the first has it. */
 static double factor(const struct link *link, enum stack_congestion first,
                      enum stack_congestion second, uint64_t seed)
@@ -235,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_bbr_under_loss),       cmocka_unit_test(test_reordering),
         cmocka_unit_test(test_lost_acknowledgments), cmocka_unit_test(test_bbr_queue),
         cmocka_unit_test(test_bbr_follows),          cmocka_unit_test(test_fairness),
+        cmocka_unit_test(test_bbr_after_a_pause),    cmocka_unit_test(test_loss_after_a_pause),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
