@@ -186,6 +186,9 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
         cubic->epoch_us += idle_us;
         return;
     }
+    /* Nor does the time before what is acknowledged was sent, when all before had been by then. */
+    if (ack->rtt_us > 0 && idle_us > ack->rtt_us)
+        cubic->epoch_us += idle_us - ack->rtt_us;
     if (slow)
         slow_start(congestion, ack);
     else

@@ -150,6 +150,28 @@ static void test_growth(void **state)
     }
 }
 
+/* A pause before a window that is used up again: the window goes on from where it was (4.2). */
+static void test_idle_time_does_not_count(void **state)
+{
+    struct path path, paused;
+
+    (void)state;
+    open_path(&path, 100000);
+    path.congestion.window = path.congestion.threshold = 1000 * MSS;
+    lose(&path);
+    for (int i = 0; i < 10; i++)
+        round_trip(&path);
+    paused = path;
+    paused.now_us += UINT64_C(3600) * 1000000;
+    for (int i = 0; i < 10; i++) {
+        round_trip(&path);
+        round_trip(&paused);
+    }
+    /* But for the round trip in which nothing could arrive. */
+    assert_in_range(paused.congestion.window, path.congestion.window,
+                    path.congestion.window * 101 / 100);
+}
+
 /* A small window: Reno's growth is faster, and CUBIC is no slower (4.3). */
 static void test_friendly_region(void **state)
 {
@@ -231,11 +253,15 @@ static void test_prr(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_initial_window),  cmocka_unit_test(test_slow_start),
-        cmocka_unit_test(test_hystart),         cmocka_unit_test(test_growth),
-        cmocka_unit_test(test_friendly_region), cmocka_unit_test(test_fast_convergence),
-        cmocka_unit_test(test_timeout),         cmocka_unit_test(test_prr),
-
+        cmocka_unit_test(test_initial_window),
+        cmocka_unit_test(test_slow_start),
+        cmocka_unit_test(test_hystart),
+        cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_friendly_region),
+        cmocka_unit_test(test_fast_convergence),
+        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_prr),
+        cmocka_unit_test(test_idle_time_does_not_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
