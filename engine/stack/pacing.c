@@ -26,6 +26,8 @@ uint32_t pacing_allowance(const struct pacing *pacing, uint64_t rate, uint32_t m
     len = rate * ((now - begin + PACING_QUANTUM_NS) / 1000) / 1000000;
     if (len < UINT64_C(2) * mss)
         len = UINT64_C(2) * mss;
+    /* What is left for less than a segment is not sent, and next_ns would not be in the future. */
+    len = (len + mss - 1) / mss * mss;
     return len < BURST_MAX ? (uint32_t)len : BURST_MAX;
 }
 

@@ -17,7 +17,10 @@ struct pacing {
     uint64_t next_ns; /* when the next burst may begin */
 };
 
-/* Bytes that may be sent now at rate bytes per second; 0 = not before pacing->next_ns. */
+/*
+ * Bytes that may be sent now at rate bytes per second, in whole segments; 0 = not before
+ * pacing->next_ns, which up to 50 MB/s is in the future when they have been sent.
+ */
 uint32_t pacing_allowance(const struct pacing *pacing, uint64_t rate, uint32_t mss, uint64_t now);
 void pacing_sent(struct pacing *pacing, uint64_t rate, uint32_t len, uint64_t now);
 

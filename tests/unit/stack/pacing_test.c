@@ -59,16 +59,35 @@ static void test_silence(void **state)
     (void)state;
     pacing_sent(&pacing, 1000000, 1000, now);
     now += 10000 * MS;
-    /* 5 ms at one byte per microsecond. */
-    assert_int_equal(pacing_allowance(&pacing, 1000000, MSS, now), 5000);
+    /* 5 ms at one byte per microsecond, in whole segments. */
+    assert_int_equal(pacing_allowance(&pacing, 1000000, MSS, now), 4 * MSS);
     pacing_sent(&pacing, 1000000, 5000, now);
     assert_true(pacing.next_ns > now);
     assert_int_equal(pacing_allowance(&pacing, 1000000, MSS, now), 0);
 }
 
+/* Else the sender, which waits for next_ns, would wait for an acknowledgment. */
+static void test_the_next_burst_is_in_the_future(void **state)
+{
+    const uint64_t now = UINT64_C(1000000000000);
+
+    (void)state;
+    for (uint64_t rate = 100000; rate < 50000000; rate += 77777) {
+        for (uint64_t late = 0; late < 2 * PACING_CATCH_UP_NS; late += 100000) {
+            struct pacing pacing = {.next_ns = now - late};
+            uint32_t len = pacing_allowance(&pacing, rate, MSS, now) / MSS * MSS;
+
+            pacing_sent(&pacing, rate, len, now);
+            if (pacing.next_ns <= now)
+                fail_msg("%u bytes at %u bytes/s", (unsigned)len, (unsigned)rate);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_next_burst_is_in_the_future),
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_silence),
     };
