@@ -203,9 +203,10 @@ static int write_row(struct change *change, const struct forward_step *step)
     };
     if (step->kind == CHANGE_UPDATE)
         return store_update_forward(store, &row);
-    return service_find_unreadable(change->service, UNREADABLE_FORWARD, forward->spec.name)
-               ? store_replace_forward(store, &row)
-               : store_insert_forward(store, &row);
+    if (!service_find_unreadable(change->service, UNREADABLE_FORWARD, forward->spec.name))
+        return store_insert_forward(store, &row);
+    service_note_replaced_forward(change->service, forward->spec.name, true);
+    return store_replace_forward(store, &row);
 }
 
 int forward_step_commit(struct change *change, struct forward_step *step, struct problem *problem)
@@ -278,11 +279,12 @@ void forward_step_finish(struct change *change, struct forward_step *step)
     }
 }
 
-static void cancel_creation(struct forward_step *step)
+static void cancel_creation(struct change *change, struct forward_step *step)
 {
     struct service_forward *forward = step->forward;
     if (forward == NULL)
         return;
+    service_note_replaced_forward(change->service, forward->spec.name, false);
     if (forward->supervised != NULL)
         supervisor_remove_forward(forward->supervised);
     if (!step->received)
@@ -304,10 +306,9 @@ static void cancel_update(struct forward_step *step)
 
 void forward_step_cancel(struct change *change, struct forward_step *step)
 {
-    (void)change;
     switch (step->kind) {
     case CHANGE_CREATE:
-        cancel_creation(step);
+        cancel_creation(change, step);
         break;
     case CHANGE_UPDATE:
         cancel_update(step);

@@ -125,6 +125,11 @@ size_t service_unreadable_forwards(const struct service *service, const char *tu
 int service_commit_unreadable_forwards(struct service *service, const char *tunnel);
 /* After it: they are gone. */
 void service_drop_unreadable_forwards(struct service *service, const char *tunnel);
+/*
+ * A change has put another row in place of the forward's, if it is unreadable; or has not, after
+ * all. Until the change is finished the forward does not go with its tunnel.
+ */
+void service_note_replaced_forward(struct service *service, const char *name, bool replaced);
 /* What has this name is unreadable no more, if it was. */
 void service_drop_unreadable(struct service *service, enum unreadable_kind kind, const char *name);
 void service_drop_all_unreadable(struct service *service);

@@ -229,13 +229,22 @@ size_t service_unreadable_forwards(const struct service *service, const char *tu
     return count;
 }
 
+void service_note_replaced_forward(struct service *service, const char *name, bool replaced)
+{
+    struct unreadable *forward = service_index_find(&service->unreadable[UNREADABLE_FORWARD], name);
+    if (forward != NULL)
+        forward->replaced = replaced;
+}
+
 int service_commit_unreadable_forwards(struct service *service, const char *tunnel)
 {
     const struct unreadable *forward;
     int rc = 0;
     size_t place = 0;
-    while (rc == 0 && (forward = next_forward_of(service, tunnel, &place)) != NULL)
-        rc = commit_deletion(service, UNREADABLE_FORWARD, forward, "TunnelDeleted");
+    while (rc == 0 && (forward = next_forward_of(service, tunnel, &place)) != NULL) {
+        if (!forward->replaced) /* else the row of that name is another tunnel's */
+            rc = commit_deletion(service, UNREADABLE_FORWARD, forward, "TunnelDeleted");
+    }
     return rc;
 }
 

@@ -25,6 +25,7 @@ struct unreadable {
     uint64_t generation;
     enum spec_source source;
     bool waits;                   /* a forward that only lacks its tunnel */
+    bool replaced;                /* by a change that is not finished yet */
     struct forward_totals totals; /* of such a forward */
     struct condition condition;   /* its message is the one above */
 };

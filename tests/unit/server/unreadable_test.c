@@ -3,6 +3,9 @@
  */
 #include "server/unreadable.h"
 
+#include "engine/config.h"
+#include "engine/json.h"
+#include "server/apply.h"
 #include "server/events.h"
 #include "tests/unit/server/service_world.h"
 
@@ -260,6 +263,63 @@ static void test_failed_replacement(void **state)
     put_tunnel();
 }
 
+#define KEY "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+#define FORWARDS(name, tunnel)                                                                     \
+    ",\"forwards\":[{\"name\":\"" name "\",\"tunnel\":\"" tunnel                                   \
+    "\",\"target\":{\"host\":\"10.0.0.1\",\"port\":80}}]}"
+
+/* Makes it all that there is of a source; 0 or -1. */
+static int apply(enum spec_source source, const char *document, struct problem *problem)
+{
+    const struct apply_options options = {.source = source, .prune = true};
+    struct apply_result result;
+    struct config config = {0};
+    struct json_error error;
+    cJSON *json = json_read(document, strlen(document), &error);
+    assert_non_null(json);
+    assert_int_equal(config_read(&config, json, &(struct config_source){0}, &problem->errors), 0);
+    int rc = service_apply(fx.service, &config, &options, &result, problem);
+    if (rc == 0)
+        apply_result_fini(&result);
+    json_free(json);
+    config_fini(&config);
+    return rc;
+}
+
+#define WORK                                                                                       \
+    "{\"tunnels\":[{\"name\":\"work\",\"private_key\":\"" KEY "\",\"addresses\":[\"10.9.0.3/"      \
+                                                              "32\"]}]"
+
+/* It is replaced, and goes to another tunnel, in the change that deletes its former one. */
+static void test_replacement_leaves_a_tunnel_that_goes(void **state)
+{
+    (void)state;
+    struct problem problem = {0};
+    restart_with(BREAK_FORWARD);
+    assert_int_equal(apply(SPEC_SOURCE_API, WORK FORWARDS("web", "work"), &problem), 0);
+    assert_int_equal(look_for("forward.deleted", "web").found, 0);
+    assert_int_equal(look_for("forward.deleted", "app").found, 1);
+    assert_int_equal(count(UNREADABLE_FORWARD), 0);
+    restart_with("SELECT 1");
+    assert_non_null(service_find_forward(fx.service, "web"));
+    assert_null(service_find_tunnel(fx.service, "home"));
+}
+
+/* The same when the database refuses: then it still goes with its tunnel. */
+static void test_replacement_that_was_undone(void **state)
+{
+    (void)state;
+    struct problem problem = {0};
+    restart_with(BREAK_FORWARD);
+    corrupt("CREATE TRIGGER stop_it BEFORE DELETE ON tunnels BEGIN SELECT RAISE(ABORT, 'no'); END");
+    assert_int_equal(apply(SPEC_SOURCE_API, WORK FORWARDS("web", "work"), &problem), -1);
+    assert_string_equal(problem.code, "storage");
+    corrupt("DROP TRIGGER stop_it");
+    assert_int_equal(count(UNREADABLE_FORWARD), 1);
+    assert_int_equal(service_delete_tunnel(fx.service, "home", true, &problem), 0);
+    assert_int_equal(look_for("forward.deleted", "web").found, 1);
+}
+
 static void test_a_files_is_replaced_by_the_file(void **state)
 {
     (void)state;
@@ -287,6 +347,8 @@ int main(void)
         TEST(test_replace_tunnel_brings_its_forwards_back),
         TEST(test_replace_forward),
         TEST(test_failed_replacement),
+        TEST(test_replacement_leaves_a_tunnel_that_goes),
+        TEST(test_replacement_that_was_undone),
         TEST(test_a_files_is_replaced_by_the_file),
     };
     log_set_level(LOG_LEVEL_OFF);
