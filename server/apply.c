@@ -189,6 +189,14 @@ static void plan_deletions(struct plan *plan)
     }
 }
 
+static void note_in_use(struct plan *plan, const char *tunnel, const char *forward)
+{
+    char detail[192];
+    snprintf(detail, sizeof(detail),
+             "the tunnel \"%s\" cannot be deleted: the forward \"%s\" uses it", tunnel, forward);
+    note_conflict(plan, &(struct spec_place){0}, "in_use", detail);
+}
+
 /* A forward that the config does not speak of, and that stays, must go on as it is. */
 static void check_bystander(struct plan *plan, const struct service_forward *forward)
 {
@@ -196,11 +204,7 @@ static void check_bystander(struct plan *plan, const struct service_forward *for
         config_find_tunnel(plan->config, forward->tunnel->spec.name);
     struct spec_errors *errors = &plan->problem->errors;
     if (is_tunnel_pruned(plan, forward->tunnel)) {
-        char detail[192];
-        snprintf(detail, sizeof(detail),
-                 "the tunnel \"%s\" cannot be deleted: the forward \"%s\" uses it",
-                 forward->tunnel->spec.name, forward->spec.name);
-        note_conflict(plan, &(struct spec_place){0}, "in_use", detail);
+        note_in_use(plan, forward->tunnel->spec.name, forward->spec.name);
     } else if (wanted != NULL &&
                !spec_tunnel_has_family(&wanted->spec, forward->spec.target_address.family)) {
         size_t first = errors->count;
@@ -212,8 +216,24 @@ static void check_bystander(struct plan *plan, const struct service_forward *for
     }
 }
 
+/* Of one that cannot be read, all that is known is which tunnel it would go with. */
+static void check_unreadable_bystander(struct plan *plan, const struct unreadable *forward)
+{
+    const struct service_tunnel *tunnel =
+        service_index_find(&plan->service->tunnels, forward->tunnel);
+    bool wanted = config_find_forward(plan->config, forward->name) != NULL;
+    if (!wanted && !is_pruned(plan, forward->source, wanted) && tunnel != NULL &&
+        is_tunnel_pruned(plan, tunnel))
+        note_in_use(plan, forward->tunnel, forward->name);
+}
+
 static void check_bystanders(struct plan *plan)
 {
+    const enum unreadable_kind kind = UNREADABLE_FORWARD;
+    const struct unreadable *unreadable = service_next_unreadable(plan->service, kind, "");
+    for (; unreadable != NULL;
+         unreadable = service_next_unreadable(plan->service, kind, unreadable->name))
+        check_unreadable_bystander(plan, unreadable);
     for (size_t i = 0; i < plan->service->forwards.count; i++) {
         const struct service_forward *forward = plan->service->forwards.entries[i].object;
         if (!is_forward_pruned(plan, forward) &&

@@ -320,6 +320,22 @@ static void test_replacement_that_was_undone(void **state)
     assert_int_equal(look_for("forward.deleted", "web").found, 1);
 }
 
+/* What a configuration leaves out takes nothing with it that another source has made. */
+static void test_tunnel_that_anothers_forward_uses(void **state)
+{
+    (void)state;
+    struct problem problem = {0};
+    restart_with(BREAK_FORWARD ";UPDATE tunnels SET source = 1"
+                               ";UPDATE forwards SET source = 1 WHERE name = 'app'");
+    assert_int_equal(apply(SPEC_SOURCE_FILE, "{}", &problem), -1);
+    assert_string_equal(problem.code, "in_use");
+    assert_int_equal(count(UNREADABLE_FORWARD), 1);
+    assert_int_equal(service_delete_forward(fx.service, "web", &problem), 0);
+    problem = (struct problem){0};
+    assert_int_equal(apply(SPEC_SOURCE_FILE, "{}", &problem), 0);
+    assert_null(service_find_tunnel(fx.service, "home"));
+}
+
 static void test_a_files_is_replaced_by_the_file(void **state)
 {
     (void)state;
@@ -349,6 +365,7 @@ int main(void)
         TEST(test_failed_replacement),
         TEST(test_replacement_leaves_a_tunnel_that_goes),
         TEST(test_replacement_that_was_undone),
+        TEST(test_tunnel_that_anothers_forward_uses),
         TEST(test_a_files_is_replaced_by_the_file),
     };
     log_set_level(LOG_LEVEL_OFF);
