@@ -327,8 +327,11 @@ bool handover_stop(struct handover *handover)
         return true;
     case IDLE:
     case OFFERED:
-        if (handover->channel)
-            on_closed(handover, 0);
+        if (!handover->channel)
+            return false;
+        /* Else it takes this for a crash, and goes on with what is shut down here. */
+        handoff_send_refused(handover->channel, "the running program is ending");
+        on_closed(handover, 0);
         return false;
     case DONE:
     case LOST:

@@ -52,7 +52,7 @@ bool handover_is_lost(const struct handover *handover);
 /*
  * The program is told to end. True: it ends by itself, soon, because a newer one has what it had,
  * or is about to; nothing of that may be shut down. False: whoever was preparing to take over was
- * hung up on. NULL = false.
+ * refused. NULL = false.
  */
 bool handover_stop(struct handover *handover);
 

@@ -25,6 +25,7 @@ struct takeover {
     enum handoff_type awaited; /* ALL or DONE */
     bool arrived;              /* what was awaited */
     bool failed;               /* reason says why */
+    bool refused;              /* … which the older one has said */
     bool late;                 /* it failed because there was no answer in time */
     int older; /* a descriptor of its process, readable when that has ended, or -1 */
     char reason[HANDOFF_REASON_MAX + 1];
@@ -32,7 +33,7 @@ struct takeover {
 
 static void fail(struct takeover *takeover, const char *reason)
 {
-    if (!takeover->failed && !takeover->arrived)
+    if (!takeover->failed)
         snprintf(takeover->reason, sizeof(takeover->reason), "%s", reason);
     takeover->failed = true;
 }
@@ -59,6 +60,7 @@ static int on_message(void *ctx, struct channel_message *message)
         return on_item(takeover, message);
     if (message->type == HANDOFF_REFUSED && handoff_read_refused(message, reason) == 0) {
         fail(takeover, reason);
+        takeover->refused = true;
         return 0;
     }
     if (message->type != takeover->awaited || handoff_read_empty(message) < 0)
@@ -135,9 +137,14 @@ static bool has_ended(struct takeover *takeover)
     return events & EV_READ;
 }
 
-/* One that hung up by itself has ended, or goes on. One that hangs serves nobody. */
+/*
+ * One that hung up by itself has ended, or goes on. One that hangs serves nobody. One that refuses
+ * goes on, or ends because it is to: then it shuts down what it has offered.
+ */
 static bool outlives(struct takeover *takeover)
 {
+    if (takeover->refused)
+        return false;
     if (takeover->late && takeover->older >= 0)
         syscall(SYS_pidfd_send_signal, takeover->older, SIGKILL, NULL, 0);
     return has_ended(takeover);

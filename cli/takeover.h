@@ -8,6 +8,7 @@
  * it was. Both run the loop until they have an answer, and are for the start of the program.
  *
  * An older program that dies once its descriptors are here is no reason to end: nobody would go on.
+ * One that is told to end meanwhile refuses, and is not gone on from: it shuts its sockets down.
  * One that hangs after it was told to hand over is killed, which is the same then.
  */
 #ifndef MANYTUN_CLI_TAKEOVER_H
@@ -30,7 +31,7 @@ struct takeover;
 enum takeover_outcome {
     TAKEOVER_DONE,    /* it has handed over */
     TAKEOVER_ALONE,   /* it has died: the connections that its workers had are lost */
-    TAKEOVER_REFUSED, /* it goes on, and this program must end */
+    TAKEOVER_REFUSED, /* it goes on, or ends as it was told to; this program must end */
 };
 
 /* 0; or -1 with a sentence for a person in error. */

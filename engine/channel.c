@@ -281,12 +281,13 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
             .msg_controllen = sizeof(control.bytes),
         };
         ssize_t len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-        if (len < 0 && errno == EINTR)
+        /* A reset (the peer has not read everything) is told before what it had sent until then. */
+        if (len < 0 && (errno == EINTR || errno == ECONNRESET))
             continue;
         if (len < 0 && errno == EAGAIN)
             break;
         if (len <= 0) {
-            give_up(channel, len == 0 || errno == ECONNRESET ? 0 : -errno);
+            give_up(channel, len == 0 ? 0 : -errno);
             return;
         }
         int error = take_frame(channel, frame, (size_t)len, &msg);
