@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MORE ", …"
+
 /* Of the tunnel, those whose condition became this. */
 static struct service_followers *group_of(const struct service_forward *forward)
 {
@@ -52,10 +54,13 @@ static void tell_one(struct service *service, const struct service_forward *forw
     }
 }
 
-/* Appends the first names of the group, of which place is the first, and "…" when there are more.
+/*
+ * Appends the first names of the group, of which place is the first, and MORE when there are more:
+ * names leave room for it.
  */
-static void add_names(const struct service *service, size_t place, char *text, size_t room)
+static void add_names(const struct service *service, size_t place, char *text, size_t size)
 {
+    const size_t room = size - strlen(MORE);
     const struct service_forward *first = service->forwards.entries[place].object;
     const struct service_followers *group = group_of(first);
     size_t named = 0;
@@ -72,7 +77,7 @@ static void add_names(const struct service *service, size_t place, char *text, s
         named++;
     }
     if (named < group->tunnel_ready || named < group->ready)
-        snprintf(text + used, room - used, ", …");
+        snprintf(text + used, size - used, MORE);
 }
 
 static void tell_group(struct service *service, size_t place)

@@ -12,7 +12,7 @@
 /* --- Events ----------------------------------------------------------------------------------- */
 
 static struct {
-    char text[4096]; /* "type name reason;" of each */
+    char text[16384]; /* "type name reason;" of each */
     size_t len, count;
     char message[EVENTS_MESSAGE_MAX + 1]; /* of the last one */
 } told;
@@ -23,6 +23,8 @@ static int collect(void *ctx, const struct store_event *event)
     told.len += (size_t)snprintf(told.text + told.len, sizeof(told.text) - told.len, "%s %s %s;",
                                  event->type, event->name, event->reason);
     assert_true(told.len < sizeof(told.text));
+    const char *more = strstr(event->message, "\xe2"); /* the only character beyond ASCII */
+    assert_true(more == NULL || strcmp(more, "…") == 0);
     snprintf(told.message, sizeof(told.message), "%s", event->message);
     told.count++;
     return 0;
@@ -185,6 +187,30 @@ static void test_followers_of_a_dead_worker(void **state)
     assert_string_equal(told.message,
                         "TunnelReady is True of 3 forward(s), and Ready follows in 3: "
                         "work-0, work-1, work-2");
+}
+
+/* However long names are, what is told of them is whole characters. */
+static void test_followers_with_long_names(void **state)
+{
+    (void)state;
+    const int longest = SPEC_NAME_MAX - 2; /* behind the tunnel's letter and its own */
+    for (int cut = 0; cut < 16; cut++) {
+        char tunnel[] = {(char)('a' + cut), '\0'};
+        create_tunnel(make_tunnel(tunnel));
+        for (int i = 0; i < 4; i++) {
+            char name[SPEC_NAME_MAX + 1];
+            snprintf(name, sizeof(name), "%s%d%0*d", tunnel, i, i == 2 ? longest - cut : longest,
+                     0);
+            struct spec_forward spec = make_forward(name, 0);
+            strcpy(spec.tunnel, tunnel);
+            create_forward(spec);
+        }
+    }
+    worker_comes();
+    news();
+    worker_dies(SIGKILL);
+    assert_non_null(strstr(news(), "tunnel.forwards a TunnelNotReady;"));
+    assert_non_null(strstr(told.message, "…"));
 }
 
 /* What one is seen to be by somebody who asks is told of, too, both there and back. */
@@ -416,6 +442,7 @@ int main(void)
         TEST(test_worker_that_dies),
         TEST(test_peer_that_does_not_answer),
         TEST(test_followers_of_a_dead_worker),
+        TEST(test_followers_with_long_names),
         TEST(test_follower_that_is_asked_for),
         TEST(test_follower_that_is_disabled),
         TEST(test_name_that_cannot_be_looked_up),
