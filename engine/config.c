@@ -87,10 +87,11 @@ static int read_wg_quick(const cJSON *json, const struct config_source *source,
 {
     const cJSON *file = json_member(json, "wg_quick_file");
     const cJSON *name = json_member(json, "name");
-    size_t first = errors->count;
+    const bool is_named = cJSON_IsString(name) && spec_name_valid(name->valuestring);
+    bool valid = cJSON_IsString(file) && is_named;
     if (!cJSON_IsString(file))
         spec_errors_add(errors, "/wg_quick_file", "invalid_type", "must be a string");
-    if (!cJSON_IsString(name) || !spec_name_valid(name->valuestring))
+    if (!is_named)
         spec_errors_add(errors, "/name", "invalid_name",
                         "must be 1 to %d characters of a-z, 0-9 and '-', not '-' at either end",
                         SPEC_NAME_MAX);
@@ -101,8 +102,9 @@ static int read_wg_quick(const cJSON *json, const struct config_source *source,
         json_pointer_append(pointer, sizeof(pointer), item->string);
         spec_errors_add(errors, pointer, "conflict",
                         "only the name goes with wg_quick_file; the rest is in that file");
+        valid = false;
     }
-    if (errors->count > first)
+    if (!valid)
         return -EINVAL;
     return source->read_wg_quick(source->ctx, name->valuestring, file->valuestring, out, errors);
 }

@@ -150,6 +150,18 @@ static void test_wg_quick_files(void **state)
                    "that file");
 }
 
+/* Also behind so many errors that no more are noted. */
+static void test_wg_quick_files_without_names(void **state)
+{
+    (void)state;
+    char text[8192] = "{\"tunnels\":[{\"wg_quick_file\":1}";
+    for (int i = 1; i <= SPEC_ERRORS_MAX; i++)
+        strcat(text, ",{\"wg_quick_file\":\"home.conf\"}");
+    write_file("a.json", strcat(text, "]}"));
+    assert_int_equal(config_files_read(folder, &files), -EINVAL);
+    assert_int_equal(files.errors.count, SPEC_ERRORS_MAX);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -161,6 +173,7 @@ int main(void)
         TEST(test_places),
         TEST(test_what_is_no_file),
         TEST(test_wg_quick_files),
+        TEST(test_wg_quick_files_without_names),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
