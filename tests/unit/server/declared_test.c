@@ -63,9 +63,14 @@ static int tear_down_folder(void **state)
     return tear_down(state);
 }
 
+/* The path stays where it is as long as `declared` refers to it. */
 static int load(const char *path)
 {
+    static char kept[192];
     declared_free(declared);
+    if (path != NULL)
+        snprintf(kept, sizeof(kept), "%s", path);
+    path = path != NULL ? kept : NULL;
     assert_int_equal(declared_new(fx.base, fx.service, path, &declared), 0);
     return declared_load(declared);
 }
