@@ -55,6 +55,16 @@ uint64_t api_head_body_len(const struct api_head *head)
     return len < API_BODY_UNANNOUNCED ? len : API_BODY_UNANNOUNCED - 1;
 }
 
+/* What has consequences may be asked for by no page but ours. */
+static int check_origin(const struct api_headers *headers, struct problem *problem)
+{
+    if (guard_fetch_site_allowed(headers->sec_fetch_site) &&
+        guard_origin_allowed(headers->origin, headers->host))
+        return 0;
+    return problem_set(problem, "origin_not_allowed",
+                       "a page of another web site may not do this here");
+}
+
 static int check_form(const struct api_access *access, const struct api_head *head,
                       struct problem *problem)
 {
@@ -74,12 +84,7 @@ static int check_form(const struct api_access *access, const struct api_head *he
         return problem_set(problem, "host_not_allowed",
                            "call it by an IP address, as localhost, or by a name that the "
                            "service was told to allow");
-    if (!api_method_is_safe(head->method) &&
-        (!guard_fetch_site_allowed(headers->sec_fetch_site) ||
-         !guard_origin_allowed(headers->origin, headers->host)))
-        return problem_set(problem, "origin_not_allowed",
-                           "a page of another web site may not change anything here");
-    return 0;
+    return api_method_is_safe(head->method) ? 0 : check_origin(headers, problem);
 }
 
 static void identify(struct api_match *match, enum api_role role, const char *kind,
@@ -209,5 +214,8 @@ int api_admit(const struct api_access *access, const struct api_head *head, stru
         return problem_set(problem, "forbidden",
                            "this needs the role \"%s\"; the caller has \"%s\"",
                            api_role_name(match->route->role), api_role_name(match->role));
+    /* A capture is a GET, and yet nothing that a link should begin. */
+    if (match->route->role == API_ROLE_ADMIN && check_origin(&head->headers, problem) < 0)
+        return -1;
     return check_body(match->route, head, problem);
 }

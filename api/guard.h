@@ -14,7 +14,7 @@
  */
 bool guard_host_allowed(const char *host, const char *const *names, size_t count);
 
-/* A write may come from no web page, or from one that this server served. */
+/* A write, or a capture, may come from no web page, or from one that this server served. */
 bool guard_origin_allowed(const char *origin, const char *host);
 bool guard_fetch_site_allowed(const char *sec_fetch_site);
 

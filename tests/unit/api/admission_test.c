@@ -115,6 +115,11 @@ static const struct {
     {{API_CALLER_OWNER, "POST", "/v1/tunnels",
       .headers = {.host = "localhost", JSON, .sec_fetch_site = "cross-site"}},
      403},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels/home/capture", .headers = {.host = "localhost", ADMIN}},
+     0},
+    {{API_CALLER_TCP, "GET", "/v1/tunnels/home/capture",
+      .headers = {.host = "localhost", ADMIN, .sec_fetch_site = "cross-site"}},
+     403},
 
     /* What the head says of the body. */
     {{API_CALLER_OWNER, "PUT", "/v1/tunnels/a/config", .headers = {.host = "x", TEXT}}, 0},
