@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #define WATCHDOG_MAX_S 86400ULL
 /* Beyond the drain: what ending takes without one. */
 #define STOP_SECONDS 5
+/* How long a manager that is busy is waited for, by whoever must not be missed. */
+#define BUSY_MS 1000
 
 struct notify {
     int fd;
@@ -47,6 +50,9 @@ void notify_successor(struct notify *notify, const char *status)
     if (!notify)
         return;
     snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1\nSTATUS=%s\n", (long)getpid(), status);
+    /* Ten datagrams fill a queue, and without this one the former's end is the service's. */
+    struct pollfd room = {.fd = notify->fd, .events = POLLOUT};
+    (void)poll(&room, 1, BUSY_MS);
     send_text(notify, text);
 }
 

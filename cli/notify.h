@@ -21,7 +21,10 @@ void notify_free(struct notify *notify);
 
 /* Started; the status is a line for people. */
 void notify_ready(struct notify *notify, const char *status);
-/* The same of a process that has taken over: it is the service's main one from now on. */
+/*
+ * The same of a process that has taken over: it is the service's main one from now on. Waits up to
+ * a second for a manager that has not read what it was told before.
+ */
 void notify_successor(struct notify *notify, const char *status);
 /* Ending, which may take so long. */
 void notify_stopping(struct notify *notify, unsigned seconds, const char *status);

@@ -1,10 +1,13 @@
 """A service manager is told that we are ready, alive, and ending (sd_notify)."""
 
 import os
+import queue
 import shutil
 import signal
 import socket
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -12,25 +15,34 @@ from support import manytun, servers, wait
 
 
 class Manager:
-    """Where sd_notify's datagrams go; what came is in .told."""
+    """Where sd_notify's datagrams go. They are read as they come: ten fill the socket."""
 
     def __init__(self, name):
-        self.told = []
+        self._told = queue.SimpleQueue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(name)
-        self._socket.settimeout(10)
+        self._name = name
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self._name)
+        self._reader.join()
         self._socket.close()
+
+    def _read(self):
+        while datagram := self._socket.recv(4096):
+            self._told.put(datagram.decode().splitlines())
 
     def expect(self, line):
         """Waits for a line; the datagram that has it."""
+        end = time.monotonic() + 10
         while True:
-            datagram = self._socket.recv(4096).decode().splitlines()
-            self.told += datagram
+            datagram = self._told.get(timeout=max(0, end - time.monotonic()))
             if line in datagram:
                 return datagram
 

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +130,44 @@ static void feeds_the_watchdog(void **state)
         notify_ready(fx.notify, "again");
 }
 
+/* Reads nothing before the one who tells it waits; the last datagram is then a successor's. */
+static void *busy_manager(void *ctx)
+{
+    atomic_bool *told = ctx;
+    char path[64], stat[512] = "", text[1024];
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)getpid());
+    while (!atomic_load(told) && strstr(stat, ") S ") == NULL) {
+        FILE *in = fopen(path, "r");
+        if (in == NULL || fgets(stat, sizeof(stat), in) == NULL)
+            stat[0] = '\0';
+        if (in != NULL)
+            fclose(in);
+    }
+    bool successor = false;
+    while (!successor && (!atomic_load(told) || recv(fx.manager, text, 1, MSG_PEEK) == 1)) {
+        ssize_t len = recv(fx.manager, text, sizeof(text), 0);
+        successor = len > 7 && memcmp(text, "MAINPID", 7) == 0;
+    }
+    return successor ? ctx : NULL;
+}
+
+static void a_busy_manager_does_not_miss_the_successor(void **state)
+{
+    (void)state;
+    atomic_bool told = false;
+    pthread_t manager;
+    void *heard;
+    listen_as(fx.path);
+    assert_int_equal(notify_new(fx.base, &fx.notify), 0);
+    for (int i = 0; i < 1000; i++) /* net.unix.max_dgram_qlen is 10, or 512 */
+        notify_ready(fx.notify, "again");
+    assert_int_equal(pthread_create(&manager, NULL, busy_manager, &told), 0);
+    notify_successor(fx.notify, "here");
+    atomic_store(&told, true);
+    assert_int_equal(pthread_join(manager, &heard), 0);
+    assert_non_null(heard);
+}
+
 static void anothers_watchdog_is_not_fed(void **state)
 {
     (void)state;
@@ -179,6 +220,7 @@ int main(void)
         TEST(tells_on_an_abstract_name),
         TEST(without_a_manager),
         TEST(feeds_the_watchdog),
+        TEST(a_busy_manager_does_not_miss_the_successor),
         TEST(anothers_watchdog_is_not_fed),
         TEST(refuses_what_is_no_socket),
     };

@@ -104,7 +104,7 @@ static void takes_over_only_once(void **state)
 static void has_the_manager(void **state)
 {
     (void)state;
-    char expected[128];
+    char expected[192];
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", fx.directory);

@@ -288,7 +288,7 @@ static int apply(enum spec_source source, const char *document, struct problem *
 
 #define WORK                                                                                       \
     "{\"tunnels\":[{\"name\":\"work\",\"private_key\":\"" KEY "\",\"addresses\":[\"10.9.0.3/"      \
-                                                              "32\"]}]"
+    "32\"]}]"
 
 /* It is replaced, and goes to another tunnel, in the change that deletes its former one. */
 static void test_replacement_leaves_a_tunnel_that_goes(void **state)
