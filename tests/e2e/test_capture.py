@@ -121,8 +121,8 @@ def test_a_reader_that_does_not_read_holds_nothing_back(scene, service, nginx, f
     with service.client() as client:
         answer = client.open("GET", "/v1/tunnels/home/capture")
         assert answer.status == 200
-        with files.Download(scene.ours, forward.url("/medium"), tmp_path / "got") as download:
-            assert download.sha256() == nginx.medium.sha256
+        with files.Download(scene.ours, forward.url("/large"), tmp_path / "got") as download:
+            assert download.sha256() == nginx.large.sha256
         dropped = [line for line in service.request(
             "GET", "/metrics", headers={"Authorization": f"Bearer {service.token}"}).body.decode()
             .splitlines() if line.startswith("manytun_worker_capture_dropped_packets_total")]

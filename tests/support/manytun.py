@@ -45,13 +45,23 @@ def children(pid):
     return sorted(found)
 
 
-def alive(pid):
-    """Whether the process exists and is no zombie."""
+def _state(pid):
+    """The letter of proc(5), or None when there is no such process."""
     try:
         stat = pathlib.Path("/proc", str(pid), "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+        return None
+    return stat.rpartition(")")[2].split()[0]
+
+
+def alive(pid):
+    """Whether the process exists and is no zombie."""
+    return _state(pid) not in (None, "Z")
+
+
+def is_stopped(pid):
+    """Whether a SIGSTOP has taken effect."""
+    return _state(pid) == "T"
 
 
 def resident_bytes(pid):
