@@ -59,10 +59,9 @@ static const char *const drop_names[WG_DROP_COUNT] = {
 };
 
 static const char *const stack_drop_names[STACK_DROP_COUNT] = {
-    [STACK_DROP_MALFORMED] = "inner_malformed",
-    [STACK_DROP_FRAGMENT] = "inner_fragment",
-    [STACK_DROP_ADDRESS] = "inner_address",
-    [STACK_DROP_PROTOCOL] = "inner_protocol",
+    [STACK_DROP_MALFORMED] = "inner_malformed",       [STACK_DROP_FRAGMENT] = "inner_fragment",
+    [STACK_DROP_ADDRESS] = "inner_address",           [STACK_DROP_PROTOCOL] = "inner_protocol",
+    [STACK_DROP_UNACCEPTABLE] = "inner_unacceptable",
 };
 
 static uint64_t value_at(const void *counters, size_t offset)

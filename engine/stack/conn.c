@@ -284,6 +284,22 @@ void conn_input(struct stack_conn *conn, struct pbuf *p)
     conn_leave(conn, &swap);
 }
 
+static void acknowledge(struct stack_conn *conn)
+{
+    struct swap swap;
+
+    conn_enter(conn, &swap);
+    tcp_ack_now(swap_pcb(&swap));
+    sender_output(&conn->sender, &swap);
+    conn_leave(conn, &swap);
+}
+
+void conn_challenge(struct stack_conn *conn)
+{
+    if (acceptance_may_challenge(&conn->acceptance, stack_now(conn->stack)))
+        acknowledge(conn);
+}
+
 void conn_kill(struct stack_conn *conn, int error)
 {
     struct swap swap;
@@ -439,17 +455,11 @@ static void tell_accepted(struct stack_conn *conn)
 /* One acknowledgment for a merged segment, with the window that the owner has opened by now. */
 static void send_due_ack(struct stack_conn *conn)
 {
-    struct swap swap;
-
     if (!conn->ack_due)
         return;
     conn->ack_due = false;
-    if (conn->lists.active == NULL || (conn->lists.active->flags & TF_ACK_DELAY) == 0)
-        return;
-    conn_enter(conn, &swap);
-    tcp_ack_now(swap_pcb(&swap));
-    swap_tcp_output(&swap);
-    conn_leave(conn, &swap);
+    if (conn->lists.active != NULL && (conn->lists.active->flags & TF_ACK_DELAY) != 0)
+        acknowledge(conn);
 }
 
 /* A loss may have taken the room again since it was recorded. */

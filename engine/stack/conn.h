@@ -12,6 +12,7 @@
 #ifndef MANYTUN_ENGINE_STACK_CONN_H
 #define MANYTUN_ENGINE_STACK_CONN_H
 
+#include "engine/stack/acceptance.h"
 #include "engine/stack/conntable.h"
 #include "engine/stack/merge.h"
 #include "engine/stack/rxqueue.h"
@@ -44,6 +45,7 @@ struct stack_conn {
     struct rxqueue rx;
     struct merge merge;
     struct window window;
+    struct acceptance_state acceptance;
     struct sender sender;
     struct sendqueue sendqueue;
     struct timers_entry timer;
@@ -105,6 +107,8 @@ err_t conn_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
 
 /* A segment for lwIP, from the TCP header on; takes p. */
 void conn_input(struct stack_conn *conn, struct pbuf *p);
+/* A segment that was not acceptable is answered with an ACK, within limits. */
+void conn_challenge(struct stack_conn *conn);
 /* One run of lwIP's timers, and the limits on detached connections. */
 void conn_tick(struct stack_conn *conn, bool slow);
 /* A retransmission that has been waited for is due with the next tick. */

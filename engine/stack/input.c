@@ -51,13 +51,30 @@ static bool may_be_kept(const struct stack_conn *conn, const struct segment *seg
            (segment->data_len > 0 || (segment->flags & PACKET_FIN) != 0);
 }
 
-static void input_conn(struct stack_conn *conn, const struct segment *segment)
+/* False: the segment is not taken, and that was dealt with. */
+static bool is_taken(struct stack_conn *conn, enum acceptance acceptance)
+{
+    if (acceptance == ACCEPTANCE_TAKE)
+        return true;
+    conn->stack->stats.rx_dropped[STACK_DROP_UNACCEPTABLE]++;
+    if (acceptance == ACCEPTANCE_CHALLENGE)
+        conn_challenge(conn);
+    return false;
+}
+
+static void input_conn(struct stack_conn *conn, struct segment *segment)
 {
     struct pbuf *p;
 
+    if (conn->lists.active != NULL &&
+        !is_taken(conn, acceptance_of_ack(conn->lists.active, segment)))
+        return;
     if (merge_add(conn, segment))
         return;
     merge_flush(conn);
+    if (conn->lists.active != NULL &&
+        !is_taken(conn, acceptance_of_seq(conn->lists.active, segment)))
+        return;
     sender_note(&conn->sender, segment);
     /* What may fill a hole is acknowledged at once (RFC 5681, 4.2); lwIP would delay it. */
     if (conn->lists.active != NULL && conn->lists.active->ooseq != NULL)

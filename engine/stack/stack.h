@@ -67,10 +67,11 @@ struct stack_config {
 
 /* Why received packets were dropped. */
 enum stack_drop {
-    STACK_DROP_MALFORMED, /* version, lengths, checksum */
-    STACK_DROP_FRAGMENT,  /* they are not put together, see packet.h */
-    STACK_DROP_ADDRESS,   /* not for one of our addresses */
-    STACK_DROP_PROTOCOL,  /* of a protocol, or for a port, that nobody here listens to */
+    STACK_DROP_MALFORMED,    /* version, lengths, checksum */
+    STACK_DROP_FRAGMENT,     /* they are not put together, see packet.h */
+    STACK_DROP_ADDRESS,      /* not for one of our addresses */
+    STACK_DROP_PROTOCOL,     /* of a protocol, or for a port, that nobody here listens to */
+    STACK_DROP_UNACCEPTABLE, /* with numbers that its connection does not take: acceptance.h */
     STACK_DROP_COUNT
 };
 

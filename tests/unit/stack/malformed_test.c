@@ -122,6 +122,9 @@ static void test_odd_segments(void **state)
         {"SYN and RST in the window", PACKET_SYN | PACKET_RST, 7, 0, 0, AN_ACK, 0, 0},
         /* Without ACK nothing is taken. */
         {"no flags", 0, 0, 0, 0, NOTHING, 0, 0},
+        {"data without ACK", PACKET_PSH, 0, 0, 100, NOTHING, 0, 0},
+        {"FIN without ACK", PACKET_FIN, 0, 0, 0, NOTHING, 0, 0},
+        {"data behind a hole without ACK", PACKET_PSH, 100, 0, 100, NOTHING, 0, 0},
         /* Urgent data is data; ECN was not agreed upon. */
         {"urgent", PACKET_ACK | PACKET_PSH | URG, 0, 0, 100, NOTHING, 100, 0},
         {"ECE", PACKET_ACK | ECE, 0, 0, 100, NOTHING, 100, 0},
@@ -133,6 +136,18 @@ static void test_odd_segments(void **state)
         {"data with a hole", PACKET_ACK, 1000, 0, 50, AN_ACK, 0, 0},
         {"an acknowledgment of what was not sent", PACKET_ACK, 0, 501, 0, AN_ACK, 0, 0},
         {"an acknowledgment from far away", PACKET_ACK, 0, 0x40000000, 0, AN_ACK, 0, 0},
+        /* RFC 5961, 5.2: who does not know what we have sent has nothing to say. */
+        {"data, and an acknowledgment of what was not sent", PACKET_ACK, 0, 501, 100, AN_ACK, 0, 0},
+        {"data, and an acknowledgment from far ahead", PACKET_ACK, 0, 0x70000000, 100, AN_ACK, 0,
+         0},
+        {"data, and an older acknowledgment", PACKET_ACK, 0, -65536, 100, AN_ACK, 0, 0},
+        {"data behind a hole, and an acknowledgment from far ahead", PACKET_ACK, 100, 0x70000000,
+         100, AN_ACK, 0, 0},
+        {"FIN, and an acknowledgment of what was not sent", PACKET_FIN | PACKET_ACK, 0, 501, 0,
+         AN_ACK, 0, 0},
+        {"FIN, and an ancient acknowledgment", PACKET_FIN | PACKET_ACK, 0, -0x70000000, 0, AN_ACK,
+         0, 0},
+        {"data, and the oldest acknowledgment in use", PACKET_ACK, 0, -65535, 100, NOTHING, 100, 0},
         {"FIN behind a hole", PACKET_FIN | PACKET_ACK, 1000, 0, 0, AN_ACK, 0, 0},
         {"FIN behind the window", PACKET_FIN | PACKET_ACK, 0x20000000, 0, 0, AN_ACK, 0, 0},
     };
@@ -141,6 +156,35 @@ static void test_odd_segments(void **state)
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         check_odd(&table[i], AF_INET);
         check_odd(&table[i], AF_INET6);
+    }
+}
+
+/* Two ends that do not agree about their numbers do not answer each other for ever. */
+static void test_challenges_are_limited(void **state)
+{
+    static const struct odd odd[] = {
+        {"RST", .flags = PACKET_RST, .seq = 1},
+        {"SYN", .flags = PACKET_SYN},
+        {"ACK", .flags = PACKET_ACK, .ack = 501},
+        {"data", .flags = PACKET_ACK, .seq = 0x20000000, .data = 100},
+    };
+    struct scene scene;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        begin(&scene, AF_INET);
+        for (int n = 0; n < 1000; n++) {
+            struct craft segment = craft_segment(&scene.peer, odd[i].flags, stream, odd[i].data);
+
+            segment.seq += (uint32_t)odd[i].seq;
+            segment.ack += (uint32_t)odd[i].ack;
+            send_and_flush(&scene, &segment);
+            scene.peer.now += MILLISECOND;
+        }
+        if (scene.peer.log_count != 10)
+            fail_msg("%s: %zu answers in a second", odd[i].name, scene.peer.log_count);
+        check_alive(&scene, 0);
+        finish(&scene);
     }
 }
 
@@ -284,6 +328,74 @@ static void test_beyond_the_window(void **state)
     finish(&scene);
 }
 
+/* What the window has room for, with the reader asleep. */
+#define WINDOW 65535
+
+/* Data behind a hole that reaches beyond the window is not counted as received when it is filled.
+ */
+static void test_hole_at_the_end_of_the_window(void **state)
+{
+    const size_t behind[] = {WINDOW - 1, WINDOW - 10, WINDOW - 1379};
+    struct scene scene;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
+        struct craft segment;
+
+        begin(&scene, AF_INET);
+        scene.end.paused = true;
+        segment = craft_segment(&scene.peer, PACKET_ACK, stream + behind[i], 1380);
+        segment.seq += (uint32_t)behind[i];
+        send_and_flush(&scene, &segment);
+        for (size_t sent = 0; sent < sizeof(stream) - 1380; sent += 1380) {
+            segment = craft_segment(&scene.peer, PACKET_ACK, stream + sent, 1380);
+            segment.seq += (uint32_t)sent;
+            send_and_flush(&scene, &segment);
+            craft_peer_clear(&scene.peer);
+        }
+        assert_in_range(stack_conn_pending(scene.end.conn), 1, WINDOW + 1);
+        scene.end.paused = false;
+        end_readable(&scene.end);
+        check_alive(&scene, scene.end.received);
+        finish(&scene);
+    }
+}
+
+/* With the window closed nothing is taken, wherever it claims to be. */
+static void test_closed_window(void **state)
+{
+    struct scene scene;
+    size_t pending;
+
+    (void)state;
+    begin(&scene, AF_INET);
+    scene.end.paused = true;
+    for (size_t sent = 0; sent < sizeof(stream) - 1380; sent += 1380) {
+        struct craft segment = craft_segment(&scene.peer, PACKET_ACK, stream + sent, 1380);
+
+        segment.seq += (uint32_t)sent;
+        send_and_flush(&scene, &segment);
+        craft_peer_clear(&scene.peer);
+    }
+    pending = stack_conn_pending(scene.end.conn);
+    for (size_t i = 1; i < 100; i++) {
+        struct craft segment = craft_segment(&scene.peer, PACKET_ACK, stream, 1380);
+
+        segment.seq += (uint32_t)(pending + i * 0x1000000);
+        send_and_flush(&scene, &segment);
+        segment.flags |= PACKET_FIN;
+        send_and_flush(&scene, &segment);
+        craft_peer_clear(&scene.peer);
+    }
+    assert_int_equal(stack_conn_pending(scene.end.conn), pending);
+    scene.end.paused = false;
+    end_readable(&scene.end);
+    assert_int_equal(scene.end.received, pending);
+    check_alive(&scene, pending);
+    assert_int_equal(stack_conn_pending(scene.end.conn), 0);
+    finish(&scene);
+}
+
 /* The window closes, opens, and shrinks below what was sent: all of it arrives in the end. */
 static void test_zero_and_shrinking_windows(void **state)
 {
@@ -325,9 +437,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_segments),
+        cmocka_unit_test(test_challenges_are_limited),
         cmocka_unit_test(test_odd_options),
         cmocka_unit_test(test_overlaps),
         cmocka_unit_test(test_beyond_the_window),
+        cmocka_unit_test(test_hole_at_the_end_of_the_window),
+        cmocka_unit_test(test_closed_window),
         cmocka_unit_test(test_zero_and_shrinking_windows),
     };
 

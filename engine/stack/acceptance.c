@@ -1,0 +1,70 @@
+/* acceptance: no state but the time of the last challenge. */
+#include "engine/stack/acceptance.h"
+
+#include "engine/stack/packet.h"
+
+#include <lwip/priv/tcp_priv.h>
+
+#define HEADER_FLAGS 13
+
+/* Before that lwIP checks all that there is to check. */
+static bool is_synchronised(const struct tcp_pcb *pcb)
+{
+    return pcb->state >= ESTABLISHED;
+}
+
+enum acceptance acceptance_of_ack(const struct tcp_pcb *pcb, const struct segment *segment)
+{
+    const uint32_t in_flight = pcb->snd_nxt - pcb->lastack;
+
+    if (!is_synchronised(pcb) || (segment->flags & (PACKET_RST | PACKET_SYN)) != 0)
+        return ACCEPTANCE_TAKE; /* they go by their sequence numbers */
+    if ((segment->flags & PACKET_ACK) == 0)
+        return ACCEPTANCE_DROP;
+    /* From the largest window before what is acknowledged to what was sent (RFC 5961, 5.2). */
+    return pcb->snd_nxt - segment->ack <= in_flight + pcb->snd_wnd_max ? ACCEPTANCE_TAKE
+                                                                       : ACCEPTANCE_CHALLENGE;
+}
+
+/* RFC 5961, 3.2: only the very number that is expected ends the connection. */
+static enum acceptance of_reset(const struct tcp_pcb *pcb, const struct segment *segment)
+{
+    if (segment->seq == pcb->rcv_nxt)
+        return ACCEPTANCE_TAKE;
+    return segment->seq - pcb->rcv_nxt <= pcb->rcv_wnd ? ACCEPTANCE_CHALLENGE : ACCEPTANCE_DROP;
+}
+
+static void cut(struct segment *segment, size_t len)
+{
+    segment->data_len = len;
+    segment->flags &= (uint8_t)~PACKET_FIN;
+    segment->header[HEADER_FLAGS] = segment->flags;
+}
+
+enum acceptance acceptance_of_seq(const struct tcp_pcb *pcb, struct segment *segment)
+{
+    const size_t len = segment->data_len + ((segment->flags & PACKET_FIN) != 0);
+    const uint32_t at = segment->seq - pcb->rcv_nxt;
+
+    if (!is_synchronised(pcb))
+        return ACCEPTANCE_TAKE;
+    if ((segment->flags & PACKET_RST) != 0)
+        return of_reset(pcb, segment);
+    if ((segment->flags & PACKET_SYN) != 0)
+        return ACCEPTANCE_CHALLENGE; /* RFC 5961, 4.2 */
+    if (len == 0 || TCP_SEQ_LEQ(segment->seq, pcb->rcv_nxt))
+        return ACCEPTANCE_TAKE; /* lwIP cuts what begins in order, and answers what is old */
+    if (at >= pcb->rcv_wnd)
+        return ACCEPTANCE_CHALLENGE;
+    if (len > pcb->rcv_wnd - at)
+        cut(segment, segment->data_len < pcb->rcv_wnd - at ? segment->data_len : pcb->rcv_wnd - at);
+    return ACCEPTANCE_TAKE;
+}
+
+bool acceptance_may_challenge(struct acceptance_state *state, uint64_t now)
+{
+    if (now < state->challenge_at)
+        return false;
+    state->challenge_at = now + ACCEPTANCE_CHALLENGE_NS;
+    return true;
+}
