@@ -83,7 +83,7 @@ static int check_form(const struct api_access *access, const struct api_head *he
         !guard_host_allowed(headers->host, access->allowed_hosts, access->allowed_hosts_count))
         return problem_set(problem, "host_not_allowed",
                            "call it by an IP address, as localhost, or by a name that the "
-                           "service was told to allow");
+                           "service was told to allow with --allowed-host");
     return api_method_is_safe(head->method) ? 0 : check_origin(headers, problem);
 }
 
@@ -110,11 +110,15 @@ static int check_token(const struct api_access *access, const struct api_head *h
                            "wait %u seconds; until then no token from there is looked at",
                            match->retry_seconds);
     const struct token *token = tokens_authenticate(access->tokens, authorization, &now);
-    if (token == NULL) {
-        if (authorization != NULL)
-            guess_limit_failed(access->guesses, &head->address, seconds);
+    if (token == NULL && authorization == NULL)
         return problem_set(problem, "unauthorized",
-                           "send the header \"Authorization: Bearer <token>\"");
+                           "send the header \"Authorization: Bearer <token>\"; the first token is "
+                           "in the file admin.token of the service's data folder");
+    if (token == NULL) {
+        guess_limit_failed(access->guesses, &head->address, seconds);
+        return problem_set(problem, "unauthorized",
+                           "what the header Authorization holds is not \"Bearer\" and a token of "
+                           "this service that has not ended");
     }
     guess_limit_succeeded(access->guesses, &head->address, seconds);
     identify(match, token->role, "token:", token->name);

@@ -48,6 +48,29 @@ static void test_health_listener(void **state)
     }
 }
 
+/* What is to be done is another thing without a token than with one that opens nothing. */
+static void test_what_a_caller_without_access_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        const char *detail; /* begins so */
+    } rows[] = {
+        {"", "send the header \"Authorization: Bearer <token>\"; the first token is in"},
+        {"Authorization: Bearer mistyped\r\n", "what the header Authorization holds is not"},
+        {"Authorization: Basic YTpi\r\n", "what the header Authorization holds is not"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char head[128];
+        snprintf(head, sizeof(head), "Host: 127.0.0.1\r\n%s", rows[i].head);
+        struct answer answer = send_to(fx.port, "GET /v1/forwards HTTP/1.1", head);
+        assert_int_equal(answer.status, 401);
+        if (strncmp(text_of(answer.json, "detail"), rows[i].detail, strlen(rows[i].detail)) != 0)
+            fail_msg("%s", answer.text);
+        free_answer(&answer);
+    }
+}
+
 /* --- Tokens ----------------------------------------------------------------------------------- */
 
 /* Makes a token; its text. */
@@ -353,6 +376,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_health_listener),
+        TEST(test_what_a_caller_without_access_is_told),
         TEST(test_token_life),
         TEST(test_token_that_ends_before_the_body),
         TEST(test_token_rotation),
