@@ -8,6 +8,7 @@
 #include "engine/log.h"
 #include "engine/worker.h"
 
+#include <event2/event.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -39,6 +40,19 @@ static void raise_file_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/* What libevent has to say, of name servers above all, is a line of the log like any other. */
+static void log_libevent(int severity, const char *message)
+{
+    static const enum log_level levels[] = {
+        [EVENT_LOG_DEBUG] = LOG_LEVEL_DEBUG,
+        [EVENT_LOG_MSG] = LOG_LEVEL_INFO,
+        [EVENT_LOG_WARN] = LOG_LEVEL_WARN,
+        [EVENT_LOG_ERR] = LOG_LEVEL_ERROR,
+    };
+    bool is_known = severity >= 0 && (size_t)severity < sizeof(levels) / sizeof(levels[0]);
+    log_write(is_known ? levels[severity] : LOG_LEVEL_WARN, "libevent: %s", message);
 }
 
 /* manytun worker INDEX LOG-LEVEL LOG-FORMAT: how control starts a worker; not for people. */
@@ -92,6 +106,7 @@ int main(int argc, char **argv)
     hide_memory();
     json_wipe_freed();
     raise_file_limit();
+    event_set_log_callback(log_libevent);
     if (sodium_init() < 0) {
         fprintf(stderr, "manytun: no source of random numbers\n");
         return 1;

@@ -241,12 +241,28 @@ static void read_endpoint(const struct options *options, struct run_config *conf
     if (value && (inet_host_port_parse(value, peer->endpoint_host, &peer->endpoint_port) < 0 ||
                   peer->endpoint_port == 0))
         error_add(errors, "--endpoint-addr: \"%s\" is not HOST:PORT", value);
+}
 
+/* Call it after read_endpoint(): one socket cannot have an address of another family than the peer.
+ */
+static void read_bind_address(const struct options *options, struct run_config *config,
+                              struct run_errors *errors)
+{
+    struct spec_tunnel *tunnel = &config->tunnel;
+    struct inet_addr endpoint;
     char host[INET_HOST_TEXT];
-    value = options_get(options, OPTION_ENDPOINT_BIND_ADDR);
-    if (value && (inet_host_port_parse(value, host, &config->tunnel.listen_port) < 0 ||
-                  inet_addr_parse(host, &config->tunnel.listen_address) < 0))
+    const char *value = options_get(options, OPTION_ENDPOINT_BIND_ADDR);
+    if (!value)
+        return;
+    if (inet_host_port_parse(value, host, &tunnel->listen_port) < 0 ||
+        inet_addr_parse(host, &tunnel->listen_address) < 0)
         error_add(errors, "--endpoint-bind-addr: \"%s\" is not ADDR:PORT", value);
+    else if (inet_addr_parse(tunnel->peers[0].endpoint_host, &endpoint) == 0 &&
+             endpoint.family != tunnel->listen_address.family)
+        error_add(errors,
+                  "--endpoint-bind-addr: \"%s\" and --endpoint-addr are not both IPv4 or both "
+                  "IPv6",
+                  value);
 }
 
 static void read_source(const struct options *options, struct run_config *config,
@@ -307,7 +323,8 @@ static void refuse_unavailable(const struct options *options, struct run_errors 
 }
 
 /* What only shows when all is put together, by the same rules as in the API. */
-static void check_whole(const struct run_config *config, struct run_errors *errors)
+static void check_whole(const struct options *options, const struct run_config *config,
+                        struct run_errors *errors)
 {
     struct spec_errors found = {0};
     spec_tunnel_check(&config->tunnel, &found);
@@ -317,9 +334,9 @@ static void check_whole(const struct run_config *config, struct run_errors *erro
         const struct spec_forward *forward = &config->forwards[i];
         if (forward->target_address.family != config->tunnel.addresses[0].addr.family)
             error_add(errors,
-                      "%s: its destination and --source-peer-ip are not both IPv4 or both "
-                      "IPv6",
-                      forward->name);
+                      "forward \"%s\": its destination and --source-peer-ip are not both IPv4 or "
+                      "both IPv6",
+                      options->values[OPTION_FORWARD].items[i]);
     }
 }
 
@@ -345,6 +362,7 @@ int run_config_read(const struct options *options, struct run_config *config,
     read_key(options, OPTION_PRESHARED_KEY, peer->preshared_key, errors);
     peer->has_preshared_key = options_get(options, OPTION_PRESHARED_KEY) != NULL;
     read_endpoint(options, config, errors);
+    read_bind_address(options, config, errors);
     read_source(options, config, errors);
     read_number(options, OPTION_KEEP_ALIVE, 0, UINT16_MAX, &peer->keepalive_seconds, errors);
     read_number(options, OPTION_MTU, SPEC_MTU_MIN, SPEC_MTU_MAX, &config->tunnel.mtu, errors);
@@ -352,7 +370,7 @@ int run_config_read(const struct options *options, struct run_config *config,
     read_forwards(options, config, errors);
     refuse_unavailable(options, errors);
     if (errors->count == 0)
-        check_whole(config, errors);
+        check_whole(options, config, errors);
     return errors->count == 0 ? 0 : -1;
 }
 

@@ -140,7 +140,11 @@ static void tells_every_error(void **state)
          "--endpoint-bind-addr host:1 1:10.0.0.1:0",
          7, "--private-key"},
         {GOOD "--remote 1:10.0.0.1:1 -- 1:10.0.0.1:1", 1, "--remote"},
-        {GOOD "1:[fd00::1]:1", 1, "IPv6"},
+        {GOOD "1:[fd00::1]:1", 1, "\"1:[fd00::1]:1\": its destination"},
+        {"--private-key " KEY " --endpoint-public-key " PUBLIC_KEY
+         " --endpoint-addr 192.0.2.1:1 --source-peer-ip 10.0.0.2 --endpoint-bind-addr [::]:0 "
+         "1:10.0.0.1:1",
+         1, "--endpoint-bind-addr: \"[::]:0\" and --endpoint-addr"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct run_config config;
