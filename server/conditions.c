@@ -301,8 +301,10 @@ bool condition_apply(struct condition *condition, const struct verdict *verdict,
 {
     bool other = condition->is.reason == NULL || condition->is.status != verdict->status ||
                  strcmp(condition->is.reason, verdict->reason) != 0;
-    condition->is = *verdict;
-    if (other)
+    if (other) {
+        condition->was = condition->is.status;
         condition->since = *now;
+    }
+    condition->is = *verdict;
     return other;
 }

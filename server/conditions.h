@@ -47,8 +47,9 @@ struct verdict {
 };
 
 struct condition {
-    struct verdict is;     /* reason is NULL until the first verdict */
-    struct timespec since; /* when status or reason last became another */
+    struct verdict is;         /* reason is NULL until the first verdict */
+    enum condition_status was; /* before status or reason last became another */
+    struct timespec since;     /* when that was */
 };
 
 enum tunnel_condition {

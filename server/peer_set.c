@@ -82,12 +82,19 @@ static int compare_keys(const void *a, const void *b)
     return memcmp((*left)->spec->public_key, (*right)->spec->public_key, SPEC_KEY_LEN);
 }
 
-/* The item of the same peer in another set, or NULL. */
-static struct item *find_same(const struct peer_set *set, const struct item *item)
+static int compare_key(const void *key, const void *element)
+{
+    const struct item *const *item = element;
+    return memcmp(key, (*item)->spec->public_key, SPEC_KEY_LEN);
+}
+
+/* The item of the peer with this key, or NULL. */
+static struct item *find(const struct peer_set *set, const uint8_t public_key[SPEC_KEY_LEN])
 {
     if (set == NULL || set->count == 0)
         return NULL;
-    struct item **found = bsearch(&item, set->by_key, set->count, sizeof(item), compare_keys);
+    struct item **found =
+        bsearch(public_key, set->by_key, set->count, sizeof(set->by_key[0]), compare_key);
     return found != NULL ? *found : NULL;
 }
 
@@ -239,7 +246,7 @@ static int fill(struct peer_set *set, const struct spec_tunnel *spec, const stru
         item->set = set;
         item->spec = &spec->peers[set->count];
         item->named = is_named(item->spec);
-        const struct item *same = find_same(before, item);
+        const struct item *same = find(before, item->spec->public_key);
         take_slot(item, same);
         item->tried =
             same != NULL && same->tried && spec_peer_same_endpoint(same->spec, item->spec);
@@ -335,7 +342,7 @@ void peer_set_replace(struct peer_set *before, struct peer_set *set)
     const uint64_t now = monotonic_ns();
     for (size_t i = 0; before != NULL && i < before->count; i++) {
         const struct item *item = &before->items[i];
-        if (item->slot != NO_SLOT && find_same(set, item) == NULL)
+        if (item->slot != NO_SLOT && find(set, item->spec->public_key) == NULL)
             worker_link_slot_remove(set->owner.link, WORKER_SLOT_PEER, item->slot);
     }
     set->told = true;
@@ -368,9 +375,8 @@ size_t peer_set_count(const struct peer_set *set)
     return set->count;
 }
 
-void peer_set_get(const struct peer_set *set, size_t index, struct supervised_peer *out)
+static void describe(const struct item *item, struct supervised_peer *out)
 {
-    const struct item *item = &set->items[index];
     *out = (struct supervised_peer){
         .spec = item->spec,
         .looked_up = !item->named || is_known(item),
@@ -378,5 +384,19 @@ void peer_set_get(const struct peer_set *set, size_t index, struct supervised_pe
         .since_ns = item->since_ns,
     };
     if (item->slot != NO_SLOT)
-        out->counters = &worker_link_counters(set->owner.link)->peers[item->slot];
+        out->counters = &worker_link_counters(item->set->owner.link)->peers[item->slot];
+}
+
+void peer_set_get(const struct peer_set *set, size_t index, struct supervised_peer *out)
+{
+    describe(&set->items[index], out);
+}
+
+bool peer_set_find(const struct peer_set *set, const uint8_t public_key[SPEC_KEY_LEN],
+                   struct supervised_peer *out)
+{
+    const struct item *item = find(set, public_key);
+    if (item != NULL)
+        describe(item, out);
+    return item != NULL;
 }

@@ -50,7 +50,7 @@ static void tell_one(struct service *service, const struct service_forward *forw
         if (untold[i])
             service_tell_condition(service, EVENT_FORWARD_CONDITION, forward->spec.name,
                                    forward->generation, forward_condition_name(order[i]),
-                                   &forward->conditions[order[i]].is);
+                                   &forward->conditions[order[i]]);
     }
 }
 
@@ -85,14 +85,14 @@ static void tell_group(struct service *service, size_t place)
     const struct service_forward *first = service->forwards.entries[place].object;
     const struct service_tunnel *tunnel = first->tunnel;
     const struct service_followers *group = group_of(first);
-    const struct verdict *is = &first->conditions[FORWARD_TUNNEL_READY].is;
+    const struct condition *condition = &first->conditions[FORWARD_TUNNEL_READY];
+    const struct verdict *is = &condition->is;
     char text[EVENTS_MESSAGE_MAX + 1];
     int len = snprintf(text, sizeof(text),
                        "TunnelReady is %s of %zu forward(s), and Ready follows in %zu: ",
                        condition_status_name(is->status), group->tunnel_ready, group->ready);
     add_names(service, place, text + len, sizeof(text) - (size_t)len);
-    log_about(is->status == CONDITION_FALSE ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, LOG_TUNNEL,
-              tunnel->spec.name, "%s", text);
+    log_about(service_condition_level(condition), LOG_TUNNEL, tunnel->spec.name, "%s", text);
     service_emit(service, &(struct event_fact){.type = EVENT_TUNNEL_FORWARDS,
                                                .name = tunnel->spec.name,
                                                .reason = is->reason,

@@ -4,6 +4,7 @@
 #ifndef MANYTUN_SERVER_SERVICE_INTERNAL_H
 #define MANYTUN_SERVER_SERVICE_INTERNAL_H
 
+#include "engine/log.h"
 #include "server/events.h"
 #include "server/service.h"
 #include "server/sockets.h"
@@ -84,9 +85,12 @@ int service_first_generation(struct service *service, uint64_t *out, struct prob
 /* Brings an object's conditions up to date; of a tunnel, also what its peers are up to. */
 void service_observe_tunnel(struct service *service, struct service_tunnel *tunnel);
 void service_observe_forward(struct service *service, struct service_forward *forward);
-/* A condition became another: an event, and a line of the log. */
+/* A condition, known by this name, became another: an event, and a line of the log. */
 void service_tell_condition(struct service *service, enum event_type type, const char *name,
-                            uint64_t generation, const char *condition, const struct verdict *is);
+                            uint64_t generation, const char *known_as,
+                            const struct condition *condition);
+/* How loudly the log tells of a condition that became another. */
+enum log_level service_condition_level(const struct condition *condition);
 /* How many forwards that follow their tunnels are told of one by one, and else are named. */
 #define FOLLOWERS_EACH_MAX  32
 #define FOLLOWERS_NAMED_MAX 5

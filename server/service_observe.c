@@ -16,19 +16,30 @@
 
 /* --- Telling ---------------------------------------------------------------------------------- */
 
-/*
- * A condition became another: an event, and a line of the log. What an operator must know is a
- * warning; that it is over, or that nothing is known, is not.
+/* What an operator must know is a warning, that it is over is news, and else nothing has happened.
  */
-void service_tell_condition(struct service *service, enum event_type type, const char *name,
-                            uint64_t generation, const char *condition, const struct verdict *is)
+enum log_level service_condition_level(const struct condition *condition)
 {
+    if (condition->is.status == CONDITION_FALSE)
+        return LOG_LEVEL_WARN;
+    bool is_over = condition->was == CONDITION_FALSE && condition->is.status == CONDITION_TRUE;
+    return is_over ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+}
+
+void service_tell_condition(struct service *service, enum event_type type, const char *name,
+                            uint64_t generation, const char *known_as,
+                            const struct condition *condition)
+{
+    const struct verdict *is = &condition->is;
+    bool is_tunnel = type == EVENT_TUNNEL_CONDITION;
+    /* Ready repeats another condition, which has a line of its own. */
+    bool repeats = strcmp(known_as, tunnel_condition_name(TUNNEL_READY)) == 0;
     char text[EVENTS_MESSAGE_MAX + 1];
-    snprintf(text, sizeof(text), "%s is %s%s%s%s%s", condition, condition_status_name(is->status),
+    snprintf(text, sizeof(text), "%s is %s%s%s%s%s", known_as, condition_status_name(is->status),
              is->subject[0] != '\0' ? ": peer " : "", is->subject,
              is->message[0] != '\0' ? ": " : "", is->message);
-    log_about(is->status == CONDITION_FALSE ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
-              type == EVENT_TUNNEL_CONDITION ? LOG_TUNNEL : LOG_FORWARD, name, "%s", text);
+    log_about(repeats ? LOG_LEVEL_DEBUG : service_condition_level(condition),
+              is_tunnel ? LOG_TUNNEL : LOG_FORWARD, name, "%s", text);
     service_emit(service, &(struct event_fact){.type = type,
                                                .name = name,
                                                .reason = is->reason,
@@ -95,7 +106,8 @@ static void observe_tunnel(struct service *service, struct service_tunnel *tunne
         bool worth = is_worth_telling(service, &tunnel->conditions[i], &verdicts[i]);
         if (condition_apply(&tunnel->conditions[i], &verdicts[i], now) && worth)
             service_tell_condition(service, EVENT_TUNNEL_CONDITION, tunnel->spec.name,
-                                   tunnel->generation, tunnel_condition_name(i), &verdicts[i]);
+                                   tunnel->generation, tunnel_condition_name(i),
+                                   &tunnel->conditions[i]);
     }
 }
 
@@ -130,7 +142,8 @@ static void apply_forward(struct service *service, struct service_forward *forwa
             forward->untold_ready = true;
         else
             service_tell_condition(service, EVENT_FORWARD_CONDITION, forward->spec.name,
-                                   forward->generation, forward_condition_name(i), &verdicts[i]);
+                                   forward->generation, forward_condition_name(i),
+                                   &forward->conditions[i]);
     }
 }
 

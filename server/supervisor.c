@@ -153,6 +153,19 @@ void supervisor_watch(struct supervisor *supervisor, const struct supervisor_wat
     supervisor->watcher = watcher;
 }
 
+/* What a worker tells of a peer is news once; what repeats itself as long as there is traffic is
+ * not. */
+static enum log_level peer_event_level(uint32_t event, const struct counters_peer *counters)
+{
+    if (event == WG_EVENT_ENDPOINT_CHANGED)
+        return LOG_LEVEL_INFO;
+    if (counters == NULL)
+        return LOG_LEVEL_DEBUG;
+    if (event == WG_EVENT_HANDSHAKE_DONE)
+        return counter_get(&counters->handshakes) > 1 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    return counter_get(&counters->handshakes_given_up) > 1 ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+}
+
 static void on_tunnel_event(void *ctx, struct worker_link *link,
                             const struct message_tunnel_event *event)
 {
@@ -164,12 +177,12 @@ static void on_tunnel_event(void *ctx, struct worker_link *link,
     struct supervisor *supervisor = ctx;
     struct worker *worker = &supervisor->workers[worker_link_index(link)];
     const struct supervised_tunnel *tunnel = worker->by_slot[event->slot];
-    if (!tunnel || event->event >= sizeof(texts) / sizeof(texts[0]))
+    struct supervised_peer peer;
+    if (!tunnel || event->event >= sizeof(texts) / sizeof(texts[0]) ||
+        !peer_set_find(tunnel->peers, event->public_key, &peer)) /* removed meanwhile */
         return;
-    char key[SPEC_KEY_TEXT];
-    log_about(event->event == WG_EVENT_HANDSHAKE_GAVE_UP ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-              LOG_TUNNEL, tunnel->spec->name, "peer %s: %s", spec_key_print(event->public_key, key),
-              texts[event->event]);
+    log_about(peer_event_level(event->event, peer.counters), LOG_TUNNEL, tunnel->spec->name,
+              "peer %s: %s", peer.spec->name, texts[event->event]);
 }
 
 /* --- Draining --------------------------------------------------------------------------------- */
