@@ -64,6 +64,18 @@ static const char *const stack_drop_names[STACK_DROP_COUNT] = {
     [STACK_DROP_UNACCEPTABLE] = "inner_unacceptable",
 };
 
+static const char *const stack_limit_names[STACK_LIMIT_COUNT] = {
+    [STACK_LIMIT_CONNECTIONS] = "connections",
+    [STACK_LIMIT_CONNECTIONS_PROCESS] = "connections_process",
+    [STACK_LIMIT_PORTS] = "ports",
+    [STACK_LIMIT_HALF_OPEN] = "half_open",
+    [STACK_LIMIT_HALF_OPEN_PROCESS] = "half_open_process",
+    [STACK_LIMIT_RECEIVE_WINDOW] = "receive_window",
+    [STACK_LIMIT_SEND_QUEUE] = "send_queue",
+    [STACK_LIMIT_RESETS] = "resets",
+    [STACK_LIMIT_ECHO_REPLIES] = "echo_replies",
+};
+
 static uint64_t value_at(const void *counters, size_t offset)
 {
     return counter_get((const counter *)(const void *)((const char *)counters + offset));
@@ -225,11 +237,14 @@ static void write_captures(struct exposition *out, const struct api_call *call,
         exposition_integer(out, NULL, 0, capture_streams_count(call->server->capture_streams));
 }
 
-static void write_drops(struct exposition *out, const char *worker, const char *reason,
-                        const counter *drops)
+/* Counters of one worker, each under its name. */
+static void write_named(struct exposition *out, const char *worker, const char *label,
+                        const char *const *names, size_t count, const counter *counters)
 {
-    const struct exposition_label labels[] = {{"worker", worker}, {"reason", reason}};
-    exposition_integer(out, labels, COUNT(labels), counter_get(drops));
+    for (size_t i = 0; i < count; i++) {
+        const struct exposition_label labels[] = {{"worker", worker}, {label, names[i]}};
+        exposition_integer(out, labels, COUNT(labels), counter_get(&counters[i]));
+    }
 }
 
 static void write_worker_drops(struct exposition *out, const struct api_call *call,
@@ -241,10 +256,22 @@ static void write_worker_drops(struct exposition *out, const struct api_call *ca
         const struct counters_worker *counters = supervisor_worker_counters(supervisor, i);
         char worker[WORKER_TEXT];
         snprintf(worker, sizeof(worker), "%u", i);
-        for (size_t reason = 0; reason < COUNT(drop_names); reason++)
-            write_drops(out, worker, drop_names[reason], &counters->dropped[reason]);
-        for (size_t reason = 0; reason < COUNT(stack_drop_names); reason++)
-            write_drops(out, worker, stack_drop_names[reason], &counters->stack_dropped[reason]);
+        write_named(out, worker, "reason", drop_names, COUNT(drop_names), counters->dropped);
+        write_named(out, worker, "reason", stack_drop_names, COUNT(stack_drop_names),
+                    counters->stack_dropped);
+    }
+}
+
+static void write_worker_limits(struct exposition *out, const struct api_call *call,
+                                const struct metric *metric)
+{
+    (void)metric;
+    const struct supervisor *supervisor = call->server->supervisor;
+    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
+        char worker[WORKER_TEXT];
+        snprintf(worker, sizeof(worker), "%u", i);
+        write_named(out, worker, "limit", stack_limit_names, COUNT(stack_limit_names),
+                    supervisor_worker_counters(supervisor, i)->stack_limits);
     }
 }
 
@@ -485,6 +512,19 @@ static const struct metric metrics[] = {
         .type = "counter",
         .help = "Packets of the worker that were refused, by the reason.",
         .write = write_worker_drops,
+    },
+    {
+        .name = "manytun_worker_limit_reached_total",
+        .type = "counter",
+        .help = "What the worker's virtual stacks refused or held back, by the limit in the way.",
+        .write = write_worker_limits,
+    },
+    {
+        .name = "manytun_worker_out_of_memory_total",
+        .type = "counter",
+        .help = "Operations of the worker's virtual stacks that failed for want of memory.",
+        .write = write_worker,
+        .offsets = {WORKER(stack_out_of_memory)},
     },
     {
         .name = "manytun_captures",

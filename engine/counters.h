@@ -20,6 +20,7 @@ union inet_sockaddr;
 
 #define COUNTERS_DROP_REASONS  24
 #define COUNTERS_STACK_REASONS 8
+#define COUNTERS_STACK_LIMITS  16
 
 typedef _Atomic uint64_t counter;
 
@@ -67,9 +68,11 @@ struct counters_worker {
     counter udp_tx_errors;
     counter dropped[COUNTERS_DROP_REASONS]; /* packets of all tunnels, by enum wg_drop */
     counter
-        stack_dropped[COUNTERS_STACK_REASONS]; /* inner ones of all stacks, by enum stack_drop */
-    counter captured;                          /* inner packets that were copied for a capture */
-    counter capture_dropped;                   /* those that were not: the reader was too slow */
+        stack_dropped[COUNTERS_STACK_REASONS];   /* inner ones of all stacks, by enum stack_drop */
+    counter stack_limits[COUNTERS_STACK_LIMITS]; /* of all stacks, by enum stack_limit */
+    counter stack_out_of_memory; /* times one operation of a stack failed for want of memory */
+    counter captured;            /* inner packets that were copied for a capture */
+    counter capture_dropped;     /* those that were not: the reader was too slow */
 };
 
 struct counters {

@@ -33,6 +33,7 @@ struct peer_counts {
 
 static_assert(WG_DROP_COUNT <= COUNTERS_DROP_REASONS, "each reason has a counter");
 static_assert(STACK_DROP_COUNT <= COUNTERS_STACK_REASONS, "each reason has a counter");
+static_assert(STACK_LIMIT_COUNT <= COUNTERS_STACK_LIMITS, "each limit has a counter");
 
 /* --- Between the parts ------------------------------------------------------------------------ */
 
@@ -211,11 +212,15 @@ static void publish_stack(struct tunnel *tunnel)
 {
     const struct stack_stats *stats = stack_stats(tunnel->stack);
     counter_set(&tunnel->counters->connections, stats->connections);
-    for (enum stack_drop reason = 0; reason < STACK_DROP_COUNT; reason++) {
-        counter_add(&tunnel->worker_counters->stack_dropped[reason],
-                    stats->rx_dropped[reason] - tunnel->stack_drops[reason]);
-        tunnel->stack_drops[reason] = stats->rx_dropped[reason];
-    }
+    const struct stack_stats *before = &tunnel->stack_before;
+    struct counters_worker *counters = tunnel->worker_counters;
+    for (enum stack_drop reason = 0; reason < STACK_DROP_COUNT; reason++)
+        counter_add(&counters->stack_dropped[reason],
+                    stats->rx_dropped[reason] - before->rx_dropped[reason]);
+    for (enum stack_limit limit = 0; limit < STACK_LIMIT_COUNT; limit++)
+        counter_add(&counters->stack_limits[limit], stats->limits[limit] - before->limits[limit]);
+    counter_add(&counters->stack_out_of_memory, stats->out_of_memory - before->out_of_memory);
+    tunnel->stack_before = *stats;
 }
 
 void tunnel_publish(struct tunnel *tunnel)
@@ -568,7 +573,7 @@ static int update_stack(struct tunnel *tunnel, const struct spec_tunnel *spec)
     if (error)
         return error;
     publish_stack(tunnel);
-    memset(tunnel->stack_drops, 0, sizeof(tunnel->stack_drops));
+    tunnel->stack_before = (struct stack_stats){0};
     stack_free(tunnel->stack);
     tunnel->stack = stack;
     bridge_free(tunnel->older); /* those of older workers end, too */

@@ -26,8 +26,8 @@ struct tunnel {
     struct counters_tunnel *counters;
     struct counters_worker *worker_counters;
     struct totals before;
-    uint64_t drops[WG_DROP_COUNT];          /* of the device, that the worker's counters have */
-    uint64_t stack_drops[STACK_DROP_COUNT]; /* likewise of the stack */
+    uint64_t drops[WG_DROP_COUNT];   /* of the device, that the worker's counters have */
+    struct stack_stats stack_before; /* likewise of the stack */
     const struct tunnel_ops *ops;
     void *ctx;
 

@@ -52,7 +52,7 @@ static void bury(struct stack_conn *conn)
     if (conn->is_time_wait)
         TAILQ_REMOVE(&stack->time_wait, conn, time_wait_link);
     conntable_remove(&stack->table, &conn->node);
-    stack->stats.connections--;
+    quota_put(&stack_quotas.connections, &stack->stats.connections);
     LIST_REMOVE(conn, all_link);
     LIST_INSERT_HEAD(&stack->dead, conn, all_link);
 }
@@ -91,7 +91,7 @@ struct stack_conn *conn_new(struct stack *stack, const struct flow *flow)
     conn->node.flow = *flow;
     conntable_insert(&stack->table, &conn->node);
     LIST_INSERT_HEAD(&stack->all, conn, all_link);
-    stack->stats.connections++;
+    quota_take(&stack_quotas.connections, &stack->stats.connections);
     return conn;
 }
 
@@ -239,10 +239,8 @@ static void settle(struct stack_conn *conn, uint64_t now)
         conn->is_time_wait = true;
         TAILQ_INSERT_TAIL(&stack->time_wait, conn, time_wait_link);
     }
-    if (conn->listener != NULL && conn_pcb(conn) == NULL && !conn->connected) {
-        LIST_REMOVE(conn, listener_link);
-        conn->listener = NULL;
-    }
+    if (conn->listener != NULL && conn_pcb(conn) == NULL && !conn->connected)
+        listener_release(conn);
     note_progress(conn, now);
     timers_update(&stack->timers, conn, now);
     timers_set_alarm(&stack->timers, conn, sender_alarm_at(&conn->sender));
@@ -445,8 +443,7 @@ static void tell_accepted(struct stack_conn *conn)
 
     if (conn_pcb(conn) != NULL)
         tune_pcb(conn, conn_pcb(conn));
-    LIST_REMOVE(conn, listener_link);
-    conn->listener = NULL;
+    listener_release(conn);
     listener_tell_accepted(listener, conn);
     if (!conn->attached)
         conn_kill(conn, 0);

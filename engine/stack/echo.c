@@ -80,9 +80,12 @@ void echo_input(struct stack *stack, struct packet *packet)
     size_t len = (size_t)(packet->payload - packet->ip) + packet->payload_len;
     struct iovec piece = {.iov_base = packet->ip, .iov_len = len};
 
-    if (!is_request(packet) || len > stack->swap.netif.mtu ||
-        !rate_take(&stack->echo_rate, stack_now(stack))) {
+    if (!is_request(packet) || len > stack->swap.netif.mtu) {
         stack->stats.rx_dropped[STACK_DROP_PROTOCOL]++;
+        return;
+    }
+    if (!rate_take(&stack->echo_rate, stack_now(stack))) {
+        stack->stats.limits[STACK_LIMIT_ECHO_REPLIES]++;
         return;
     }
     make_reply(packet);

@@ -94,8 +94,12 @@ static void input_stranger(struct stack *stack, const struct packet *packet,
     struct pbuf *p;
 
     stack->stats.rx_dropped[STACK_DROP_PROTOCOL]++;
-    if ((segment->flags & PACKET_RST) != 0 || !rate_take(&stack->reset_rate, stack_now(stack)))
+    if ((segment->flags & PACKET_RST) != 0)
         return;
+    if (!rate_take(&stack->reset_rate, stack_now(stack))) {
+        stack->stats.limits[STACK_LIMIT_RESETS]++;
+        return;
+    }
     p = borrow_segment(stack, segment);
     if (p == NULL)
         return;

@@ -8,6 +8,7 @@
 #include "engine/stack/conntable.h"
 #include "engine/stack/isn.h"
 #include "engine/stack/pmtu.h"
+#include "engine/stack/quota.h"
 #include "engine/stack/rate.h"
 #include "engine/stack/stack.h"
 #include "engine/stack/swap.h"

@@ -78,8 +78,7 @@ void stack_unlisten(struct stack_listener *listener)
 
     /* First those that are half open: lwIP would follow their pointer to the listener. */
     while ((conn = LIST_FIRST(&listener->pending)) != NULL) {
-        LIST_REMOVE(conn, listener_link);
-        conn->listener = NULL;
+        listener_release(conn);
         conn_kill(conn, 0);
     }
     swap_enter(&swap, &stack->swap, &none, listener->pcb, stack_now(stack));
@@ -89,19 +88,46 @@ void stack_unlisten(struct stack_listener *listener)
     free(listener);
 }
 
+static bool has_room(const struct stack_listener *listener)
+{
+    struct stack_stats *stats = &listener->stack->stats;
+
+    if (listener->pcb->accepts_pending >= STACK_SYN_RECEIVED_MAX) {
+        stats->limits[STACK_LIMIT_HALF_OPEN]++;
+        return false;
+    }
+    if (!quota_has_room(&stack_quotas.half_open, stats->half_open)) {
+        stats->limits[STACK_LIMIT_HALF_OPEN_PROCESS]++;
+        return false;
+    }
+    return true;
+}
+
+static void hold(struct stack_listener *listener, struct stack_conn *conn)
+{
+    conn->listener = listener;
+    LIST_INSERT_HEAD(&listener->pending, conn, listener_link);
+    quota_take(&stack_quotas.half_open, &listener->stack->stats.half_open);
+}
+
+void listener_release(struct stack_conn *conn)
+{
+    quota_put(&stack_quotas.half_open, &conn->stack->stats.half_open);
+    LIST_REMOVE(conn, listener_link);
+    conn->listener = NULL;
+}
+
 void listener_input(struct stack_listener *listener, const struct flow *flow, struct pbuf *p)
 {
     struct stack *stack = listener->stack;
     struct stack_conn *conn;
     struct swap swap;
 
-    if (listener->pcb->accepts_pending >= STACK_SYN_RECEIVED_MAX || !stack_make_room(stack) ||
-        (conn = conn_new(stack, flow)) == NULL) {
+    if (!has_room(listener) || !stack_make_room(stack) || (conn = conn_new(stack, flow)) == NULL) {
         pbuf_free(p);
         return;
     }
-    conn->listener = listener;
-    LIST_INSERT_HEAD(&listener->pending, conn, listener_link);
+    hold(listener, conn);
     stack->current = conn;
     swap_enter(&swap, &stack->swap, &conn->lists, listener->pcb, stack_now(stack));
     swap_tcp_input(&swap, p, flow);

@@ -13,6 +13,8 @@ struct pbuf;
 struct stack_listener *listener_find(const struct stack *stack, const struct flow *flow);
 /* A SYN for it, from the TCP header on; takes p. */
 void listener_input(struct stack_listener *listener, const struct flow *flow, struct pbuf *p);
+/* A connection is its listener's no more: its owner is about to be told, or it has failed. */
+void listener_release(struct stack_conn *conn);
 /* Hands an open connection to the listener's owner, who attaches to it or not. */
 void listener_tell_accepted(struct stack_listener *listener, struct stack_conn *conn);
 

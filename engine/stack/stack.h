@@ -24,11 +24,16 @@
 
 #define STACK_NEVER UINT64_MAX
 
-/* Limits per stack and per process; each has a counter in struct stack_stats. */
-#define STACK_CONNECTIONS_MAX  65536 /* per stack, TIME_WAIT included */
-#define STACK_ADDRESSES_MAX    16
-#define STACK_MTU_MIN          576 /* RFC 791; IPv6 wants 1280 */
-#define STACK_SYN_RECEIVED_MAX 128 /* half-open connections per listener */
+/*
+ * Limits, each with a counter (enum stack_limit). Of what is limited for the process, a stack
+ * takes at most as many as are left for all others (quota.h).
+ */
+#define STACK_CONNECTIONS_MAX         65536  /* per stack, TIME_WAIT included */
+#define STACK_CONNECTIONS_PROCESS_MAX 262144 /* of all stacks; 2 kB each when idle */
+#define STACK_ADDRESSES_MAX           16
+#define STACK_MTU_MIN                 576  /* RFC 791; IPv6 wants 1280 */
+#define STACK_SYN_RECEIVED_MAX        128  /* half-open connections per listener */
+#define STACK_HALF_OPEN_PROCESS_MAX   8192 /* the same of all stacks, until they are accepted */
 
 struct stack;
 struct stack_conn;
@@ -38,8 +43,9 @@ struct stack_ops {
     /*
      * Sends one inner IP packet, given in pieces (total length len; the first piece begins with
      * the whole IP header). The bytes are the stack's and valid during the call only.
-     * 0 = taken; -EAGAIN = full, the stack keeps the segment and tries again when it is told
-     * (stack_resume()) or when its timer fires; any other negative errno = dropped.
+     * 0 = taken; -EAGAIN = full, whatever the destination: the stack keeps the segment and tries
+     * again when it is told (stack_resume()) or when its timer fires; any other negative errno =
+     * dropped.
      */
     int (*output)(void *ctx, const struct iovec *pieces, int count, size_t len);
     /* Monotonic nanoseconds. */
@@ -75,17 +81,29 @@ enum stack_drop {
     STACK_DROP_COUNT
 };
 
+/* What was refused or held back because of a limit. */
+enum stack_limit {
+    STACK_LIMIT_CONNECTIONS,         /* STACK_CONNECTIONS_MAX; either way in */
+    STACK_LIMIT_CONNECTIONS_PROCESS, /* its part of STACK_CONNECTIONS_PROCESS_MAX */
+    STACK_LIMIT_PORTS,               /* no free local port for this destination */
+    STACK_LIMIT_HALF_OPEN,           /* SYNs: STACK_SYN_RECEIVED_MAX */
+    STACK_LIMIT_HALF_OPEN_PROCESS,   /* SYNs: its part of STACK_HALF_OPEN_PROCESS_MAX */
+    STACK_LIMIT_RECEIVE_WINDOW,      /* windows that could not grow: WINDOW_GROWTH_MAX */
+    STACK_LIMIT_SEND_QUEUE,          /* writes: SENDQUEUE_GROWTH_MAX */
+    STACK_LIMIT_RESETS,              /* segments of no connection, not answered: RESET_RATE */
+    STACK_LIMIT_ECHO_REPLIES,        /* pings, not answered: ECHO_RATE */
+    STACK_LIMIT_COUNT
+};
+
 struct stack_stats {
     uint64_t rx_packets, tx_packets;
     uint64_t rx_dropped[STACK_DROP_COUNT];
     uint64_t rx_echo_replies;
-    uint64_t rx_icmp_errors;  /* about our segments, that were believed (icmp.h) */
-    uint64_t connect_limit;   /* refused: STACK_CONNECTIONS_MAX */
-    uint64_t connect_no_port; /* refused: no free local port for this destination */
-    uint64_t window_limit;    /* receive windows that could not grow: WINDOW_GROWTH_MAX */
-    uint64_t send_limit;      /* writes that were held back: SENDQUEUE_GROWTH_MAX */
+    uint64_t rx_icmp_errors; /* about our segments, that were believed (icmp.h) */
+    uint64_t limits[STACK_LIMIT_COUNT];
     uint64_t out_of_memory;
     uint32_t connections; /* live, TIME_WAIT included */
+    uint32_t half_open;   /* of these, from inside the tunnel and not accepted yet */
 };
 
 /* 0, -ENOMEM, or -EINVAL (no addresses, more than STACK_ADDRESSES_MAX, or a tiny MTU). */
@@ -106,7 +124,10 @@ void stack_receive(struct stack *stack, uint8_t *packet, size_t len);
 /* Works off what was received; the connections' callbacks run here. */
 void stack_flush(struct stack *stack);
 
-/* The output side has room again: connections that were refused with -EAGAIN send now. */
+/*
+ * The output side has room again: connections that were refused with -EAGAIN send now, in turn,
+ * until there is none left.
+ */
 void stack_resume(struct stack *stack);
 
 /*

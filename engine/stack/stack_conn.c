@@ -48,13 +48,14 @@ static struct stack_conn *find_time_wait(struct stack *stack, const struct flow 
 
 bool stack_make_room(struct stack *stack)
 {
+    bool full = stack->stats.connections >= STACK_CONNECTIONS_MAX;
     struct stack_conn *conn;
 
-    if (stack->stats.connections < STACK_CONNECTIONS_MAX)
+    if (!full && quota_has_room(&stack_quotas.connections, stack->stats.connections))
         return true;
     conn = find_time_wait(stack, NULL);
     if (conn == NULL) {
-        stack->stats.connect_limit++;
+        stack->stats.limits[full ? STACK_LIMIT_CONNECTIONS : STACK_LIMIT_CONNECTIONS_PROCESS]++;
         return false;
     }
     conn_kill(conn, 0);
@@ -69,7 +70,7 @@ static int pick_port(struct stack *stack, struct flow *flow)
         return 0;
     conn = find_time_wait(stack, flow);
     if (conn == NULL) {
-        stack->stats.connect_no_port++;
+        stack->stats.limits[STACK_LIMIT_PORTS]++;
         return -EADDRNOTAVAIL;
     }
     flow->local_port = conn->node.flow.local_port;
@@ -158,7 +159,7 @@ static size_t window_update(struct stack_conn *conn, size_t consumed)
         return 0;
     update = window_take(&conn->window, pcb, consumed, conn->rx.len, &limited);
     if (limited)
-        conn->stack->stats.window_limit++;
+        conn->stack->stats.limits[STACK_LIMIT_RECEIVE_WINDOW]++;
     return update;
 }
 
@@ -205,7 +206,7 @@ size_t conn_send_space(const struct stack_conn *conn)
         return 0;
     limit = sendqueue_limit(&conn->sendqueue, sender_queue(&conn->sender, pcb), &limited);
     if (limited)
-        conn->stack->stats.send_limit++;
+        conn->stack->stats.limits[STACK_LIMIT_SEND_QUEUE]++;
     queued = TCP_SND_BUF - pcb->snd_buf;
     /* Two pieces of a write may be shorter than a segment: those at its ends. */
     slots =

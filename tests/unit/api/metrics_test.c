@@ -5,6 +5,8 @@
 #include "tests/unit/api/exposition_check.h"
 #include "tests/unit/api/http_world.h"
 
+#include "engine/stack/stack.h"
+
 #define PACKAGING TEST_VECTORS "/../../packaging/"
 
 static struct exposition_check check;
@@ -54,9 +56,14 @@ static bool has_series(const char *start)
 static void test_without_objects(void **state)
 {
     (void)state;
+    counter_set(&fake.counters.stack_limits[STACK_LIMIT_SEND_QUEUE], 31);
+    counter_set(&fake.counters.stack_out_of_memory, 32);
     EXPECT_LINES("manytun_build_info{version=\"" MANYTUN_VERSION "\"} 1",
                  "manytun_worker_up{worker=\"0\"} 1",
-                 "manytun_worker_accept_paused_total{worker=\"0\"} 0");
+                 "manytun_worker_accept_paused_total{worker=\"0\"} 0",
+                 "manytun_worker_limit_reached_total{worker=\"0\",limit=\"send_queue\"} 31",
+                 "manytun_worker_limit_reached_total{worker=\"0\",limit=\"connections\"} 0",
+                 "manytun_worker_out_of_memory_total{worker=\"0\"} 32");
     assert_true(has_series("process_start_time_seconds 1"));
     assert_true(has_series("process_open_fds "));
     assert_true(has_series("process_max_fds "));

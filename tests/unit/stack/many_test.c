@@ -110,13 +110,13 @@ static void test_ports_run_out(void **state)
     while (connect_to(&world, &full, &closed, &last) == 0)
         count++;
     assert_true(count > ports - ports / 100 && count <= ports);
-    assert_int_equal(stack_stats(stack)->connect_no_port, 1);
+    assert_int_equal(stack_stats(stack)->limits[STACK_LIMIT_PORTS], 1);
 
     /* And the limit of the stack. */
     for (; count < STACK_CONNECTIONS_MAX; count++)
         assert_int_equal(connect_to(&world, &other, &closed, &conn), 0);
     assert_int_equal(connect_to(&world, &other, &closed, &conn), -ENFILE);
-    assert_int_equal(stack_stats(stack)->connect_limit, 1);
+    assert_int_equal(stack_stats(stack)->limits[STACK_LIMIT_CONNECTIONS], 1);
     stack_conn_abort(last);
     assert_int_equal(connect_to(&world, &other, &closed, &conn), 0);
     assert_int_equal(closed, 0);
