@@ -243,7 +243,7 @@ static void drop_uncommitted(struct batch *batch)
 
 uint8_t *udp_reserve(struct udp *udp, const struct wg_endpoint *to, size_t len, uint8_t tos)
 {
-    if (len > DATAGRAM_MAX || udp->sockets[family_of(to)] < 0)
+    if (len > DATAGRAM_MAX)
         return NULL;
     if (!udp->batch && !(udp->batch = batch_get()))
         return NULL;
@@ -376,7 +376,7 @@ static bool send_refused(struct udp *udp, struct send *send, int error)
         if (send_singly(udp, send) == -EAGAIN)
             return false;
     } else {
-        counter_add(&udp->counters->udp_tx_errors, 1);
+        counter_add(&udp->counters->udp_tx_errors, send->count);
     }
     udp->batch->first++;
     return true;

@@ -52,7 +52,11 @@ int udp_new(struct event_base *base, const int sockets[2], const struct udp_ops 
 /* Sends what the kernel takes, then closes the sockets. NULL is allowed. */
 void udp_free(struct udp *udp);
 
-/* Room for one datagram of len bytes; NULL when the batch is full or there is no socket for it. */
+/*
+ * Room for one datagram of len bytes; NULL when the batch is full. One of a family without a socket
+ * is lost when the batch is sent, as what the kernel refuses is (udp_tx_errors): waiting for room
+ * would not help it.
+ */
 uint8_t *udp_reserve(struct udp *udp, const struct wg_endpoint *to, size_t len, uint8_t tos);
 /* Adds the datagram reserved last to the batch. */
 void udp_commit(struct udp *udp);

@@ -118,15 +118,15 @@ static void stage(struct wg_peer *peer, const struct iovec *pieces, int count, s
 int wg_transport_send(struct wg_peer *peer, const struct packet_info *info,
                       const struct iovec *pieces, int count, size_t len)
 {
-    if (!sending_keypair(peer)) {
+    /* What is staged goes first, which may use up the session's last message. */
+    const bool flushed = !sending_keypair(peer) || flush_on_sessions(peer) == 0;
+    struct keypair *keypair = sending_keypair(peer);
+    if (!keypair) {
         stage(peer, pieces, count, len);
         wg_exchange_initiate(peer);
         return 0;
     }
-    if (flush_on_sessions(peer) < 0)
-        return -EAGAIN;
-    struct keypair *keypair = sending_keypair(peer);
-    if (!keypair) /* flushing used up the session's last message */
+    if (!flushed)
         return -EAGAIN;
     const struct outgoing outgoing = {
         .pieces = pieces,

@@ -76,6 +76,45 @@ static void test_overlapping_addresses(void **state)
     free(worlds);
 }
 
+/* Connections that wait for output get it in turn, however little of it there is. */
+static void test_output_in_turn(void **state)
+{
+    enum { COUNT = 40, TOTAL = 5000 };
+    static struct end ends[2 * COUNT];
+    struct server server;
+    struct world world;
+
+    (void)state;
+    world_init(&world, 13, 1420);
+    server_start(&server, &world, AF_INET, 80, ends + COUNT, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        ends[i] = (struct end){.pattern = 1, .keep_open = true};
+        ends[COUNT + i] = (struct end){.pattern_in = 1, .keep_open = true};
+        end_connect(&ends[i], &world, AF_INET, 80);
+    }
+    world_run(&world, SECOND);
+    world.room = world.taken = 1;
+    for (size_t i = 0; i < COUNT; i++) {
+        ends[i].total = TOTAL;
+        end_write(&ends[i]);
+    }
+    for (size_t round = 1; round <= 2; round++) {
+        for (size_t i = 0; i < COUNT; i++) {
+            world.taken = 0;
+            stack_resume(world.sides[0].stack);
+        }
+        world.now += world.delay;
+        world_deliver(&world);
+        for (size_t i = COUNT; i < 2 * COUNT; i++)
+            assert_int_equal(ends[i].received, round * (1420 - 40));
+    }
+    world.room = 0;
+    world_run(&world, 10 * SECOND);
+    for (size_t i = COUNT; i < 2 * COUNT; i++)
+        assert_int_equal(ends[i].received, TOTAL);
+    world_fini(&world);
+}
+
 static void ignore_closed(void *ctx, int error)
 {
     unsigned *closed = ctx;
@@ -164,9 +203,8 @@ static void test_time_wait_gives_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_connections),
-        cmocka_unit_test(test_overlapping_addresses),
-        cmocka_unit_test(test_ports_run_out),
+        cmocka_unit_test(test_many_connections),    cmocka_unit_test(test_overlapping_addresses),
+        cmocka_unit_test(test_output_in_turn),      cmocka_unit_test(test_ports_run_out),
         cmocka_unit_test(test_time_wait_gives_way),
     };
 

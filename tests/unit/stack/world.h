@@ -108,6 +108,8 @@ struct world {
     unsigned refuse;    /* -EAGAIN from output */
     uint64_t byte_time; /* nanoseconds per byte; 0 = unlimited bandwidth */
     uint64_t queue; /* nanoseconds that a packet may wait in front of the link, else it is lost */
+    unsigned room;  /* packets that output takes until the next resume; 0 = any number */
+    unsigned taken; /* of these */
     bool cut;       /* nothing arrives */
     bool refused;   /* since the last resume */
     struct inet_addr addresses[2][2];
@@ -173,10 +175,11 @@ static inline int world_output(void *ctx, const struct iovec *pieces, int count,
         at += pieces[i].iov_len;
     }
     assert_int_equal(at, len);
-    if (world_chance(world->refuse)) {
+    if (world_chance(world->refuse) || (world->room != 0 && world->taken == world->room)) {
         world->refused = true;
         return -EAGAIN;
     }
+    world->taken++;
     side->sent++;
     if (len > side->sent_max)
         side->sent_max = len;
@@ -319,6 +322,7 @@ static inline bool world_step(struct world *world, uint64_t limit)
         world->now = next;
     if (world->refused) {
         world->refused = false;
+        world->taken = 0;
         stack_resume(world->sides[0].stack);
         stack_resume(world->sides[1].stack);
     }
