@@ -114,7 +114,9 @@ void wg_timers_initiation_sent(struct wg_peer *peer)
 
 void wg_timers_initiation_deferred(struct wg_peer *peer, uint64_t until)
 {
-    timer_set_if_stopped(peer, WG_TIMER_RETRANSMIT, until + jitter(peer));
+    /* Every packet that waits comes by here, and random numbers cost too much for that. */
+    if (!timer_pending(peer, WG_TIMER_RETRANSMIT))
+        timer_set(peer, WG_TIMER_RETRANSMIT, until + jitter(peer));
 }
 
 void wg_timers_session_derived(struct wg_peer *peer)

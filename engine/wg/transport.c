@@ -238,13 +238,13 @@ void wg_transport_receive(struct wg_device *device, const struct wg_endpoint *fr
     struct wg_peer *peer = keypair->entry.peer;
     wg_peer_count_received(peer, len);
     wg_peer_roam(peer, from);
+    wg_timers_any_received(peer); /* before anything is sent, which this is no answer to */
     if (keypairs_confirm(&peer->keypairs, keypair, &device->indices)) {
         wg_peer_session_ready(peer);
         wg_transport_flush(peer);
     }
     if (keypair_stale_after_receive(peer->keypairs.current, wg_device_now(device)))
         wg_exchange_initiate(peer);
-    wg_timers_any_received(peer);
     if (len == DATA_OVERHEAD)
         return;
     wg_timers_data_received(peer);

@@ -114,6 +114,19 @@ static void staged_packets_are_bounded_and_the_oldest_go(void **state)
     assert_true(pair->b->in_order);
 }
 
+/* Random numbers come from the kernel, which costs as much as the packet. */
+static void waiting_packets_draw_no_random_numbers(void **state)
+{
+    struct pair *pair = *state;
+    a_sends(pair, 0);
+    a_sends(pair, 1);
+    const uint64_t random = pair->network->random;
+    for (uint32_t i = 2; i < WG_STAGED_MAX; i++)
+        a_sends(pair, i);
+    assert_true(pair->network->random == random);
+    assert_int_equal(pair->a_to_b->staged.count, WG_STAGED_MAX);
+}
+
 static void staged_packets_wait_for_key_and_endpoint(void **state)
 {
     struct pair *pair = *state;
@@ -218,6 +231,7 @@ int main(void)
         pair_test(congestion_marks_come_in),
         pair_test(what_cannot_be_sent_is_refused),
         pair_test(staged_packets_are_bounded_and_the_oldest_go),
+        pair_test(waiting_packets_draw_no_random_numbers),
         pair_test(staged_packets_wait_for_key_and_endpoint),
         pair_test(staged_packets_wait_for_an_endpoint),
         pair_test(full_sending_side_takes_no_nonce),

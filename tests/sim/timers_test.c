@@ -258,6 +258,24 @@ static void persistent_keepalive_goes_on(void **state)
 
 /* --- Expiry ----------------------------------------------------------------------------------- */
 
+/* What waited for the initiator is sent in answer to its first message, and is itself unanswered. */
+static void unanswered_staged_data_starts_a_handshake_too(void **state)
+{
+    struct pair *pair = *state;
+    a_sends(pair, 0);
+    network_run(pair->network, MS(15)); /* b has answered the initiation, and a is not back yet */
+    b_sends(pair, 1);
+    assert_int_equal(pair->b_to_a->staged.count, 1);
+    network_run(pair->network, MS(20));
+    assert_int_equal(pair->b->delivered, 1);
+    assert_int_equal(pair->b->sent[MESSAGE_DATA], 1);
+    pair->network->loss_per_mille = 1000;
+    network_run(pair->network, MS(14900));
+    assert_int_equal(pair->b->sent[MESSAGE_INITIATION], 0);
+    network_run(pair->network, MS(500));
+    assert_int_equal(pair->b->sent[MESSAGE_INITIATION], 1);
+}
+
 static void silence_after_180_seconds(void **state)
 {
     struct pair *pair = *state;
@@ -361,6 +379,7 @@ int main(void)
         pair_test(persistent_keepalive_waits_for_silence),
         pair_test(persistent_keepalive_never_stops_trying),
         pair_test(persistent_keepalive_goes_on),
+        pair_test(unanswered_staged_data_starts_a_handshake_too),
         pair_test(silence_after_180_seconds),
         pair_test(nothing_is_received_after_180_seconds),
         pair_test(keys_are_wiped_after_540_seconds),
