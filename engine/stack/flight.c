@@ -26,6 +26,45 @@ void flight_fini(struct flight *flight)
     *flight = (struct flight){0};
 }
 
+/* --- The order of sending: of those that are neither arrived nor lost ------------------------ */
+
+static bool is_on_the_way(const struct flight_record *record)
+{
+    return (record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST)) == 0;
+}
+
+static void order_append(struct flight *flight, struct flight_record *record)
+{
+    uint16_t place = (uint16_t)(record - flight->records + 1);
+
+    record->older = flight->newest;
+    record->newer = 0;
+    if (flight->newest != 0)
+        flight->records[flight->newest - 1].newer = place;
+    else
+        flight->oldest = place;
+    flight->newest = place;
+}
+
+static void order_remove(struct flight *flight, struct flight_record *record)
+{
+    if (record->older != 0)
+        flight->records[record->older - 1].newer = record->newer;
+    else
+        flight->oldest = record->newer;
+    if (record->newer != 0)
+        flight->records[record->newer - 1].older = record->older;
+    else
+        flight->newest = record->older;
+    record->older = record->newer = 0;
+}
+
+/* Where a place is when the oldest record has come to the first one. */
+static uint16_t place_from_head(const struct flight *flight, uint16_t place)
+{
+    return place != 0 ? (uint16_t)(((place - 1 - flight->head) & (flight->capacity - 1)) + 1) : 0;
+}
+
 /* --- Sending --------------------------------------------------------------------------------- */
 
 int flight_reserve(struct flight *flight)
@@ -40,8 +79,13 @@ int flight_reserve(struct flight *flight)
     records = malloc(capacity * sizeof(*records));
     if (records == NULL)
         return -ENOMEM;
-    for (uint32_t i = 0; i < flight->count; i++)
+    for (uint32_t i = 0; i < flight->count; i++) {
         records[i] = *flight_at(flight, i);
+        records[i].older = place_from_head(flight, records[i].older);
+        records[i].newer = place_from_head(flight, records[i].newer);
+    }
+    flight->oldest = place_from_head(flight, flight->oldest);
+    flight->newest = place_from_head(flight, flight->newest);
     free(flight->records);
     flight->records = records;
     flight->capacity = capacity;
@@ -84,7 +128,10 @@ static void resend(struct flight *flight, struct flight_record *record, uint32_t
         record->marks = (uint8_t)(record->marks & ~FLIGHT_LOST);
         flight->lost -= record->len;
         flight->pipe += record->len;
+    } else {
+        order_remove(flight, record);
     }
+    order_append(flight, record);
     record->marks |= FLIGHT_RESENT;
     stamp(flight, record, now_us);
 }
@@ -98,6 +145,7 @@ static void append(struct flight *flight, uint32_t seq, uint32_t len, uint32_t n
     record = flight_at(flight, flight->count);
     *record = (struct flight_record){.seq = seq, .len = (uint16_t)len};
     stamp(flight, record, now_us);
+    order_append(flight, record);
     flight->count++;
     flight->pipe += len;
 }
@@ -184,6 +232,8 @@ static void acknowledge(struct flight *flight, uint32_t len, uint32_t now_us,
     record->len = (uint16_t)(record->len - len);
     if (record->len > 0)
         return;
+    if (is_on_the_way(record))
+        order_remove(flight, record);
     flight->arrived_count -= arrived;
     flight->head = (flight->head + 1) & (flight->capacity - 1);
     flight->count--;
@@ -200,21 +250,56 @@ static void acknowledge_to(struct flight *flight, uint32_t ack, uint32_t now_us,
     }
 }
 
-/* A segment counts as arrived when all of it has. */
+static void arrive(struct flight *flight, struct flight_record *record, uint32_t now_us,
+                   struct flight_sample *sample)
+{
+    if ((record->marks & FLIGHT_ARRIVED) != 0)
+        return;
+    deliver(flight, record, record->len, now_us, sample);
+    if (is_on_the_way(record))
+        order_remove(flight, record);
+    record->marks = (uint8_t)((record->marks & ~FLIGHT_LOST) | FLIGHT_ARRIVED);
+    flight->arrived += record->len;
+    flight->arrived_count++;
+}
+
+/* The block of the acknowledgment before that has all of the record; NULL = none. */
+static const struct sack_block *find_reported(const struct flight *flight,
+                                              const struct flight_record *record)
+{
+    for (int i = 0; i < flight->reported_count; i++) {
+        const struct sack_block *block = &flight->reported[i];
+
+        if (!flight_after(block->left, record->seq) &&
+            !flight_after(flight_end(record), block->right))
+            return block;
+    }
+    return NULL;
+}
+
+/*
+ * A segment counts as arrived when all of it has. Peers report what they have with every segment,
+ * however long it is by then: what is not new of it is passed over.
+ */
 static void report(struct flight *flight, const struct sack_block *block, uint32_t now_us,
                    struct flight_sample *sample)
 {
-    for (uint32_t i = find(flight, block->left); i < flight->count; i++) {
+    uint32_t i = find(flight, block->left);
+
+    if (i < flight->count && flight_after(block->left, flight_at(flight, i)->seq))
+        i++; /* has only part of it */
+    while (i < flight->count) {
         struct flight_record *record = flight_at(flight, i);
+        const struct sack_block *reported = find_reported(flight, record);
 
         if (flight_after(flight_end(record), block->right))
-            break;
-        if ((record->marks & FLIGHT_ARRIVED) != 0 || flight_after(block->left, record->seq))
+            return;
+        if (reported != NULL) {
+            i = find(flight, reported->right);
             continue;
-        deliver(flight, record, record->len, now_us, sample);
-        record->marks = (uint8_t)((record->marks & ~FLIGHT_LOST) | FLIGHT_ARRIVED);
-        flight->arrived += record->len;
-        flight->arrived_count++;
+        }
+        arrive(flight, record, now_us, sample);
+        i++;
     }
 }
 
@@ -236,6 +321,26 @@ static bool is_sane(const struct flight *flight, const struct sack_block *block)
            !flight_after(block->right, flight_end(flight_at(flight, flight->count - 1)));
 }
 
+static void report_all(struct flight *flight, const struct sack_block *blocks, int count,
+                       uint32_t now_us, struct flight_sample *sample)
+{
+    struct sack_block sane[PACKET_SACK_MAX];
+    int sane_count = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (is_sane(flight, &blocks[i]))
+            sane[sane_count++] = blocks[i];
+    }
+    for (int i = 0; i < sane_count; i++)
+        report(flight, &sane[i], now_us, sample);
+    for (int i = 0; i < sane_count; i++) {
+        flight->reported[i] = sane[i];
+        if (flight_after(sane[i].right, flight->highest))
+            flight->highest = sane[i].right;
+    }
+    flight->reported_count = sane_count;
+}
+
 void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *blocks, int count,
                   uint32_t now_us, struct flight_sample *sample)
 {
@@ -246,14 +351,7 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
     if (flight->delivered == 0 && flight->arrived_count == 0)
         flight->highest = flight_at(flight, 0)->seq;
     acknowledge_to(flight, ack, now_us, sample);
-    for (int i = 0; i < count; i++) {
-        if (is_sane(flight, &blocks[i]))
-            report(flight, &blocks[i], now_us, sample);
-    }
-    for (int i = 0; i < count; i++) {
-        if (is_sane(flight, &blocks[i]) && flight_after(blocks[i].right, flight->highest))
-            flight->highest = blocks[i].right;
-    }
+    report_all(flight, blocks, count, now_us, sample);
     if (flight_after(ack, flight->highest))
         flight->highest = ack;
     if (sample->delivered > 0) {
@@ -273,11 +371,30 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
 
 void flight_lose(struct flight *flight, struct flight_record *record)
 {
-    if ((record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST)) != 0)
+    if (!is_on_the_way(record))
         return;
+    order_remove(flight, record);
     record->marks |= FLIGHT_LOST;
+    if (flight->lost == 0 || flight_after(flight->lost_from, record->seq))
+        flight->lost_from = record->seq;
     flight->pipe -= record->len;
     flight->lost += record->len;
+}
+
+struct flight_record *flight_first_lost(struct flight *flight, uint32_t *index)
+{
+    if (flight->lost == 0)
+        return NULL;
+    for (uint32_t i = find(flight, flight->lost_from); i < flight->count; i++) {
+        struct flight_record *record = flight_at(flight, i);
+
+        if ((record->marks & FLIGHT_LOST) == 0)
+            continue;
+        flight->lost_from = record->seq;
+        *index = i;
+        return record;
+    }
+    return NULL;
 }
 
 void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us)
@@ -290,10 +407,13 @@ void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us)
             flight->arrived -= record->len;
             flight->arrived_count--;
             flight->pipe += record->len;
+            order_append(flight, record);
         }
         if ((record->marks & FLIGHT_RESENT) == 0 || record->sent_us != now_us)
             flight_lose(flight, record);
     }
+    if (forget)
+        flight->reported_count = 0;
 }
 
 static uint32_t pieces_of(const struct flight_record *record, uint32_t len_max)
@@ -309,12 +429,32 @@ static void cut_records(const struct flight *flight, struct flight_record *out, 
 
         for (uint32_t at = 0, n = pieces_of(record, len_max); n > 0; n--) {
             *out = *record;
+            out->segment = NULL;
+            out->older = out->newer = 0;
             out->seq += at;
             out->len = (uint16_t)flight_piece(record->len - at, len_max);
             at += out->len;
             out++;
         }
     }
+}
+
+/*
+ * Those that are not cut, and so still on the way, in the order of sending. Indices of the pieces
+ * are kept meanwhile where the uncut records, which are not needed any longer, had their times.
+ */
+static void order_cut(const struct flight *flight, struct flight *cut, uint32_t len_max)
+{
+    uint32_t index = 0;
+
+    cut->oldest = cut->newest = 0;
+    for (uint32_t i = 0; i < flight->count; i++) {
+        flight_at(flight, i)->sent_us = index;
+        index += pieces_of(flight_at(flight, i), len_max);
+    }
+    for (const struct flight_record *record = flight_oldest(flight); record != NULL;
+         record = flight_newer(flight, record))
+        order_append(cut, &cut->records[record->sent_us]);
 }
 
 int flight_lose_long(struct flight *flight, uint32_t len_max)
@@ -339,7 +479,10 @@ int flight_lose_long(struct flight *flight, uint32_t len_max)
     }
     cut.pipe = flight->pipe;
     cut.lost = flight->lost;
+    cut.lost_from = flight->lost_from;
+    cut.reported_count = 0;
     cut_records(flight, cut.records, len_max);
+    order_cut(flight, &cut, len_max);
     for (uint32_t i = 0; i < cut.count; i++)
         cut.arrived_count += (cut.records[i].marks & FLIGHT_ARRIVED) != 0;
     free(flight->records);

@@ -4,9 +4,12 @@
  * (draft-cheng-iccrg-delivery-rate-estimation, section 3).
  *
  * It has one record per segment, in the order of sequence numbers, in a ring that grows with the
- * window. It knows nothing of lwIP: it is told what was sent and what the peer reports, and tells
- * what that means. Times are microseconds and counts of bytes are modulo 2^32: both are only
- * compared within a window.
+ * window; those on the way are also linked in the order in which they were sent. What is done per
+ * acknowledgment is proportional to what that tells of news, and not to what is in flight.
+ *
+ * It knows nothing of lwIP: it is told what was sent and what the peer reports, and tells what that
+ * means. Times are microseconds and counts of bytes are modulo 2^32: both are only compared within
+ * a window.
  */
 #ifndef MANYTUN_ENGINE_STACK_FLIGHT_H
 #define MANYTUN_ENGINE_STACK_FLIGHT_H
@@ -14,10 +17,11 @@
 #include "engine/stack/packet.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* More records than lwIP queues segments (TCP_SND_QUEUELEN): a bound, not a limit that is met. */
-#define FLIGHT_RECORDS_MAX 8192
+#define FLIGHT_RECORDS_MAX 32768
 
 enum flight_marks {
     FLIGHT_ARRIVED = 1 << 0, /* reported by SACK */
@@ -27,9 +31,12 @@ enum flight_marks {
 };
 
 struct flight_record {
+    void *segment; /* the owner's */
     uint32_t seq;
     uint16_t len;          /* SYN and FIN count */
     uint8_t marks;         /* enum flight_marks */
+    uint16_t older;        /* those sent before and after it, while it is on the way: places in */
+    uint16_t newer;        /* the ring, from 1; 0 = none */
     uint32_t sent_us;      /* the last time */
     uint32_t delivered;    /* struct flight's, when it was sent */
     uint32_t delivered_us; /* likewise */
@@ -42,12 +49,17 @@ struct flight {
     uint32_t capacity; /* a power of two, or 0 */
     uint32_t head;     /* index of the oldest */
     uint32_t count;
+    uint16_t oldest; /* on the way, as flight_record.older */
+    uint16_t newest;
 
     uint32_t pipe;    /* bytes believed to be on the way: neither arrived nor lost */
     uint32_t arrived; /* bytes reported by SACK */
     uint32_t lost;    /* bytes to be sent again */
     uint32_t arrived_count;
-    uint32_t highest; /* one behind the last byte that is known to have arrived */
+    uint32_t highest;   /* one behind the last byte that is known to have arrived */
+    uint32_t lost_from; /* nothing before this is lost */
+    struct sack_block reported[PACKET_SACK_MAX]; /* of the acknowledgment before */
+    int reported_count;
 
     uint32_t delivered;     /* bytes that have arrived, ever */
     uint32_t delivered_us;  /* when that last grew */
@@ -89,6 +101,8 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
                   uint32_t now_us, struct flight_sample *sample);
 /* The record is to be sent again. */
 void flight_lose(struct flight *flight, struct flight_record *record);
+/* The first record that is to be sent again, and its index; NULL = none. */
+struct flight_record *flight_first_lost(struct flight *flight, uint32_t *index);
 /*
  * The retransmission timer ran out: all that has not arrived is lost, but what was sent again just
  * now. forget: what the peer has reported is not believed any longer (RFC 2018, 8).
@@ -105,6 +119,18 @@ void flight_app_limited(struct flight *flight);
 static inline struct flight_record *flight_at(const struct flight *flight, uint32_t index)
 {
     return &flight->records[(flight->head + index) & (flight->capacity - 1)];
+}
+
+/* The record on the way that was sent first, and the one sent after record; NULL = none. */
+static inline struct flight_record *flight_oldest(const struct flight *flight)
+{
+    return flight->oldest != 0 ? &flight->records[flight->oldest - 1] : NULL;
+}
+
+static inline struct flight_record *flight_newer(const struct flight *flight,
+                                                 const struct flight_record *record)
+{
+    return record->newer != 0 ? &flight->records[record->newer - 1] : NULL;
 }
 
 static inline uint32_t flight_end(const struct flight_record *record)

@@ -1,6 +1,6 @@
 /*
- * rack: the steps of RFC 8985, 6.2. The records are looked at in the order of sequence numbers, not
- * of transmission: one pass over a window, and only while something is missing.
+ * rack: the steps of RFC 8985, 6.2. The records are looked at in the order of transmission, up to
+ * the one that was sent last among those that have arrived: these are the missing ones.
  */
 #include "engine/stack/rack.h"
 
@@ -66,16 +66,19 @@ uint32_t rack_detect(const struct rack *rack, struct flight *flight, const struc
                      bool recovering, uint32_t now_us, uint32_t *wait_us)
 {
     uint32_t limit = rack->rtt_us + reordering_window(rack, flight, rtt, recovering);
+    struct flight_record *record, *next;
     uint32_t lost = flight->lost;
 
     *wait_us = 0;
     if (!rack->known || (!recovering && flight->arrived_count == 0))
         return 0;
-    for (uint32_t i = 0; i < flight->count; i++) {
-        struct flight_record *record = flight_at(flight, i);
+    for (record = flight_oldest(flight); record != NULL; record = next) {
         uint32_t age = now_us - record->sent_us;
 
-        if ((record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST)) != 0 || !sent_before(record, rack))
+        next = flight_newer(flight, record);
+        if (flight_after(record->sent_us, rack->sent_us))
+            break;
+        if (!sent_before(record, rack))
             continue;
         if (age >= limit)
             flight_lose(flight, record);

@@ -40,8 +40,32 @@ static struct flight_sample sack(struct flight *flight, uint32_t next, uint32_t 
     return sample;
 }
 
+/* What is on the way, in the order of sending, and the first that is lost. */
+static void check_order(struct flight *flight)
+{
+    const struct flight_record *previous = NULL, *first_lost = NULL;
+    uint32_t pipe = 0, index;
+
+    for (const struct flight_record *record = flight_oldest(flight); record != NULL;
+         record = flight_newer(flight, record)) {
+        assert_int_equal(record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST), 0);
+        if (previous != NULL)
+            assert_false(flight_after(previous->sent_us, record->sent_us));
+        previous = record;
+        pipe += record->len;
+    }
+    assert_int_equal(flight->pipe, pipe);
+    for (uint32_t i = 0; i < flight->count && first_lost == NULL; i++) {
+        if ((flight_at(flight, i)->marks & FLIGHT_LOST) != 0)
+            first_lost = flight_at(flight, i);
+    }
+    assert_ptr_equal(flight_first_lost(flight, &index), first_lost);
+    if (first_lost != NULL)
+        assert_ptr_equal(flight_at(flight, index), first_lost);
+}
+
 /* What the counts must always be. */
-static void check(const struct flight *flight)
+static void check(struct flight *flight)
 {
     uint32_t pipe = 0, arrived = 0, lost = 0, arrived_count = 0;
 
@@ -65,6 +89,7 @@ static void check(const struct flight *flight)
     assert_int_equal(flight->arrived, arrived);
     assert_int_equal(flight->lost, lost);
     assert_int_equal(flight->arrived_count, arrived_count);
+    check_order(flight);
 }
 
 static void test_acknowledgments(void **state)
@@ -180,6 +205,47 @@ static void test_false_reports(void **state)
     flight_acked(&flight, BASE, blocks, 4, 1000, &sample);
     assert_int_equal(sample.delivered, 0);
     assert_false(sample.duplicate);
+    check(&flight);
+    flight_fini(&flight);
+}
+
+/*
+ * Blocks that grow, join and come back tell each time of what is new in them, whatever was told of
+ * the rest before.
+ */
+static void test_growing_reports(void **state)
+{
+    struct flight flight = {0};
+    struct flight_sample sample;
+
+    (void)state;
+    transmit(&flight, 0, 4000, 0);
+    for (uint32_t i = 1; i < 1000; i++)
+        assert_int_equal(sack(&flight, 0, 1, i + 1, i).delivered, LEN);
+    for (uint32_t i = 2000; i < 3000; i++) {
+        const struct sack_block blocks[] = {{BASE + 2000 * LEN, BASE + (i + 1) * LEN},
+                                            {BASE + LEN, BASE + 1000 * LEN}};
+
+        flight_acked(&flight, BASE, blocks, 2, i, &sample);
+        assert_int_equal(sample.delivered, LEN);
+    }
+    check(&flight);
+    /* Half a segment more, and then the other half. */
+    {
+        const struct sack_block half = {BASE + LEN, BASE + 1000 * LEN + LEN / 2};
+
+        flight_acked(&flight, BASE, &half, 1, 3000, &sample);
+        assert_int_equal(sample.delivered, 0);
+    }
+    assert_int_equal(sack(&flight, 0, 1, 1001, 3001).delivered, LEN);
+    /* The hole between them; both borders move at once. */
+    assert_int_equal(sack(&flight, 0, 1, 3500, 3002).delivered, (999 + 500) * LEN);
+    check(&flight);
+    /* What is not believed any longer is told again. */
+    flight_lose_all(&flight, true, 4000);
+    check(&flight);
+    assert_int_equal(flight.arrived_count, 0);
+    assert_int_equal(sack(&flight, 0, 1, 3500, 4001).delivered, 3499 * LEN);
     check(&flight);
     flight_fini(&flight);
 }
@@ -336,7 +402,7 @@ int main(void)
         cmocka_unit_test(test_acknowledgments), cmocka_unit_test(test_losses),
         cmocka_unit_test(test_other_borders),   cmocka_unit_test(test_false_reports),
         cmocka_unit_test(test_duplicates),      cmocka_unit_test(test_delivery_rate),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random),          cmocka_unit_test(test_growing_reports),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
