@@ -37,7 +37,7 @@ int resegment(struct sender *sender, struct swap *swap, uint16_t mss)
     int sent = queued >= 0 ? cut(swap, pcb->unacked, mss) : queued;
 
     pcb->unsent_oversize = 0; /* was of longer segments */
-    if (sent < 0 || sender_resegment(sender, mss) != 0)
+    if (sent < 0 || sender_resegment(sender, pcb, mss) != 0)
         return -ENOMEM;
     pcb->mss = mss;
     if (sender->active)

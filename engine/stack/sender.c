@@ -44,6 +44,11 @@ static uint32_t segment_start(const struct tcp_seg *segment)
     return lwip_ntohl(segment->tcphdr->seqno);
 }
 
+static uint32_t segment_end(const struct tcp_seg *segment)
+{
+    return segment_start(segment) + TCP_TCPLEN(segment);
+}
+
 /* The pcb, if it is one that data flows on and that is controlled here. */
 static struct tcp_pcb *controlled(const struct sender *sender, const struct swap *swap)
 {
@@ -96,6 +101,64 @@ uint32_t sender_queue(const struct sender *sender, const struct tcp_pcb *pcb)
     return window * 2 < TCP_SND_BUF ? (uint32_t)window * 2 : TCP_SND_BUF;
 }
 
+/* --- lwIP's segments ------------------------------------------------------------------------- */
+
+/*
+ * A record has lwIP's segment, so that none is ever looked for in `unacked`. That is the one with
+ * the record's first byte, or it was before segments were cut. lwIP frees it when all of it is
+ * acknowledged, and that then reaches into the record: only the oldest one's may be gone, and that
+ * is the first of `unacked`.
+ */
+static struct tcp_seg *segment_of(const struct flight *flight, const struct tcp_pcb *pcb,
+                                  uint32_t index)
+{
+    const struct flight_record *record = flight_at(flight, index);
+    struct tcp_seg *segment = index > 0 ? record->segment : NULL;
+
+    if (segment == NULL)
+        segment = pcb->unacked;
+    while (segment != NULL && !flight_after(segment_end(segment), record->seq))
+        segment = segment->next;
+    return segment;
+}
+
+static struct flight_record *last_record(const struct flight *flight)
+{
+    return flight_at(flight, flight->count - 1);
+}
+
+/* Gives the records from index on those of these segments that have them; returns the next. */
+static uint32_t assign_segments(struct flight *flight, uint32_t index, struct tcp_seg *segments)
+{
+    for (struct tcp_seg *segment = segments; segment != NULL; segment = segment->next) {
+        while (index < flight->count &&
+               flight_after(segment_end(segment), flight_at(flight, index)->seq))
+            flight_at(flight, index++)->segment = segment;
+    }
+    return index;
+}
+
+/* The record's segment is in `unacked`; after a timeout it may wait in `unsent` to be sent again.
+ */
+static bool is_sent(const struct tcp_pcb *pcb, const struct flight_record *record)
+{
+    return pcb->unsent == NULL || flight_after(segment_start(pcb->unsent), record->seq);
+}
+
+/* The last of `unacked` when all that was sent is there; NULL: not known. */
+static struct tcp_seg *last_unacked(const struct flight *flight, const struct tcp_pcb *pcb)
+{
+    struct tcp_seg *last;
+
+    if (flight->count == 0 || pcb->unacked == NULL || pcb->unsent == NULL ||
+        flight_after(pcb->snd_nxt, segment_start(pcb->unsent)))
+        return NULL;
+    last = segment_of(flight, pcb, flight->count - 1);
+    while (last != NULL && last->next != NULL)
+        last = last->next;
+    return last;
+}
+
 /* --- What was sent --------------------------------------------------------------------------- */
 
 bool sender_may_send(struct sender *sender)
@@ -112,6 +175,7 @@ static void syn_sent(struct sender *sender, uint64_t now)
 void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct pbuf *packet,
                  uint16_t family, uint64_t now)
 {
+    uint32_t records = sender->flight.count;
     size_t ip_header = family == AF_INET ? PACKET_IP4_HEADER : PACKET_IP6_HEADER;
     const uint8_t *tcp = (const uint8_t *)packet->payload + ip_header;
     struct tcp_hdr header;
@@ -129,6 +193,8 @@ void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct 
     if (flight_sent(&sender->flight, lwip_ntohl(header.seqno), len, to_us32(now)) &&
         sender->state != SENDER_OPEN)
         sender->undo_left++;
+    if (sender->flight.count > records)
+        last_record(&sender->flight)->segment = pcb->unsent;
     sender->moved = true;
     prr_sent(&sender->congestion.prr, len);
     if (sender->congestion.rate != 0)
@@ -136,59 +202,6 @@ void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct 
 }
 
 /* --- Sending --------------------------------------------------------------------------------- */
-
-/* Sends these alone, whatever the congestion window; what output refuses stays first in line. */
-static void send_again(struct swap *swap, struct tcp_pcb *pcb, struct tcp_seg *segments)
-{
-    struct tcp_seg *unsent = pcb->unsent;
-    uint16_t oversize = pcb->unsent_oversize;
-    struct tcp_seg **tail = &pcb->unsent;
-
-    pcb->unsent = segments;
-    pcb->unsent_oversize = 0;
-    pcb->cwnd = pcb->snd_wnd;
-    swap_tcp_output(swap);
-    while (*tail != NULL)
-        tail = &(*tail)->next;
-    *tail = unsent;
-    pcb->unsent_oversize = unsent != NULL ? oversize : 0;
-}
-
-static bool is_lost(const struct flight *flight, const struct tcp_seg *segment, uint32_t *index)
-{
-    uint32_t start = segment_start(segment);
-
-    while (*index < flight->count && !flight_after(flight_end(flight_at(flight, *index)), start))
-        (*index)++;
-    return *index < flight->count && (flight_at(flight, *index)->marks & FLIGHT_LOST) != 0;
-}
-
-/* Takes lost segments off `unacked`, in order, while they fit into room. */
-static struct tcp_seg *take_lost(const struct flight *flight, struct tcp_pcb *pcb, uint32_t room)
-{
-    struct tcp_seg *taken = NULL, **tail = &taken;
-    struct tcp_seg **link = &pcb->unacked;
-    uint32_t index = 0, left = flight->lost;
-
-    while (*link != NULL && left > 0) {
-        struct tcp_seg *segment = *link;
-        uint32_t len = TCP_TCPLEN(segment);
-
-        if (!is_lost(flight, segment, &index)) {
-            link = &segment->next;
-            continue;
-        }
-        if (len > room)
-            break;
-        room -= len;
-        left -= len < left ? len : left;
-        *link = segment->next;
-        segment->next = NULL;
-        *tail = segment;
-        tail = &segment->next;
-    }
-    return taken;
-}
 
 /* Bytes that may be sent now. */
 static uint32_t allowance(const struct sender *sender, uint64_t now)
@@ -209,12 +222,51 @@ static void set_window(struct tcp_pcb *pcb, uint32_t room)
     pcb->cwnd = pcb->snd_nxt - pcb->lastack + room;
 }
 
+/* Sends a record again: one segment, or more when it was cut since. False: output refused it. */
+static bool send_again(struct sender *sender, struct swap *swap, struct tcp_pcb *pcb,
+                       uint32_t index)
+{
+    struct flight *flight = &sender->flight;
+    uint32_t end = flight_end(flight_at(flight, index)), records = flight->count;
+    struct tcp_seg *segment = segment_of(flight, pcb, index);
+
+    pcb->cwnd = pcb->snd_wnd;
+    do {
+        if (segment == NULL || swap_tcp_resend(swap, segment) != ERR_OK) {
+            flight_lose(flight, flight_at(flight, index));
+            return false;
+        }
+        /* It had become longer, after a timeout, while it waited to be sent again. */
+        if (flight->count > records)
+            last_record(flight)->segment = segment;
+        segment = segment->next;
+    } while (segment != NULL && flight_after(end, segment_start(segment)));
+    return true;
+}
+
+/* Sends lost segments, in order, while they fit into room. */
 static void send_lost(struct sender *sender, struct swap *swap, struct tcp_pcb *pcb, uint32_t room)
 {
-    struct tcp_seg *lost = sender->flight.lost > 0 ? take_lost(&sender->flight, pcb, room) : NULL;
+    const struct flight_record *record;
+    uint32_t index = 0, len;
 
-    if (lost != NULL)
-        send_again(swap, pcb, lost);
+    while ((record = flight_first_lost(&sender->flight, &index)) != NULL) {
+        len = record->len;
+        if (len > room || !is_sent(pcb, record) || !send_again(sender, swap, pcb, index))
+            return;
+        room -= len;
+    }
+}
+
+/* Sends what is new as far as lwIP's window allows. */
+static void send_new(const struct sender *sender, struct swap *swap, const struct tcp_pcb *pcb)
+{
+    struct tcp_seg *last = last_unacked(&sender->flight, pcb);
+
+    if (last != NULL)
+        swap_tcp_output_behind(swap, last);
+    else
+        swap_tcp_output(swap);
 }
 
 /* When a tail loss probe is due if nothing arrives (RFC 8985, 7.2); 0 = not before the timeout. */
@@ -257,7 +309,7 @@ void sender_output(struct sender *sender, struct swap *swap)
     }
     send_lost(sender, swap, pcb, allowance(sender, swap->now));
     set_window(pcb, allowance(sender, swap->now));
-    swap_tcp_output(swap);
+    send_new(sender, swap, pcb);
     set_alarms(sender, pcb, swap->now);
 }
 
@@ -437,12 +489,14 @@ void sender_after_input(struct sender *sender, struct swap *swap)
     sender->blocks_count = 0;
 }
 
-int sender_resegment(struct sender *sender, uint16_t mss)
+int sender_resegment(struct sender *sender, const struct tcp_pcb *pcb, uint16_t mss)
 {
     if (!sender->active)
         return 0;
     if (flight_lose_long(&sender->flight, mss) != 0)
         return -ENOMEM;
+    assign_segments(&sender->flight, assign_segments(&sender->flight, 0, pcb->unacked),
+                    pcb->unsent);
     congestion_set_mss(&sender->congestion, mss);
     return 0;
 }
@@ -450,23 +504,20 @@ int sender_resegment(struct sender *sender, uint16_t mss)
 /* --- Timers ---------------------------------------------------------------------------------- */
 
 /*
- * On a timeout lwIP puts `unacked` in front of `unsent`. What has been sent before goes back where
- * it belongs; it may be two sorted runs, of which output had refused one.
+ * On a timeout lwIP puts `unacked` in front of `unsent`, and sends a part of it. What has been sent
+ * before goes back to where it belongs.
  */
 static void take_back(struct tcp_pcb *pcb)
 {
     struct tcp_seg **link = &pcb->unacked;
-    struct tcp_seg *segment;
 
-    while ((segment = pcb->unsent) != NULL && flight_after(pcb->snd_nxt, segment_start(segment))) {
-        pcb->unsent = segment->next;
-        if (*link != NULL && flight_after(segment_start(*link), segment_start(segment)))
-            link = &pcb->unacked;
-        while (*link != NULL && flight_after(segment_start(segment), segment_start(*link)))
-            link = &(*link)->next;
-        segment->next = *link;
-        *link = segment;
-    }
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = pcb->unsent;
+    while (*link != NULL && flight_after(pcb->snd_nxt, segment_start(*link)))
+        link = &(*link)->next;
+    pcb->unsent = *link;
+    *link = NULL;
     if (pcb->unsent == NULL)
         pcb->unsent_oversize = 0;
 }
@@ -523,7 +574,7 @@ static void send_probe(struct sender *sender, struct swap *swap, struct tcp_pcb 
     if (flight->count == 0)
         return;
     set_window(pcb, pcb->mss);
-    swap_tcp_output(swap);
+    send_new(sender, swap, pcb);
     sender->probe_resent = pcb->snd_nxt == before;
     if (sender->probe_resent) {
         struct flight_record *last = flight_at(flight, flight->count - 1);

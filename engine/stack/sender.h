@@ -80,9 +80,9 @@ uint32_t sender_queue(const struct sender *sender, const struct tcp_pcb *pcb);
 
 /*
  * Segments have at most mss bytes from now on; longer ones that are in flight are lost, in pieces
- * of that size. 0, or -ENOMEM and nothing has changed.
+ * of that size, as lwIP's have been cut before. 0, or -ENOMEM and nothing has changed.
  */
-int sender_resegment(struct sender *sender, uint16_t mss);
+int sender_resegment(struct sender *sender, const struct tcp_pcb *pcb, uint16_t mss);
 
 /* After lwIP's slow timer, which may have sent something again, in the same swap. */
 void sender_slow_timer(struct sender *sender, struct swap *swap);

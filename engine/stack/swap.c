@@ -303,6 +303,41 @@ err_t swap_tcp_split(struct swap *swap, struct tcp_seg *segment, uint16_t len)
     return err;
 }
 
+err_t swap_tcp_output_behind(struct swap *swap, struct tcp_seg *last)
+{
+    struct tcp_pcb *pcb = swap_pcb(swap);
+    struct tcp_seg *unacked = pcb->unacked;
+    err_t err;
+
+    pcb->unacked = last;
+    err = tcp_output(pcb);
+    pcb->unacked = unacked;
+    return err;
+}
+
+/*
+ * For lwIP it is the only segment that waits, behind one that is as good as any to be sorted
+ * against. What it changes on the way is the packet, which the copy shares.
+ */
+err_t swap_tcp_resend(struct swap *swap, const struct tcp_seg *segment)
+{
+    struct tcp_pcb *pcb = swap_pcb(swap);
+    struct tcp_seg *unacked = pcb->unacked, *unsent = pcb->unsent;
+    uint16_t oversize = pcb->unsent_oversize;
+    struct tcp_seg copy = *segment, before = *segment;
+    bool is_sent;
+
+    copy.next = before.next = NULL;
+    pcb->unacked = &before;
+    pcb->unsent = &copy;
+    tcp_output(pcb);
+    is_sent = pcb->unsent == NULL;
+    pcb->unacked = unacked;
+    pcb->unsent = unsent;
+    pcb->unsent_oversize = oversize;
+    return is_sent ? ERR_OK : ERR_MEM;
+}
+
 void swap_tcp_rexmit(struct swap *swap)
 {
     tcp_rexmit_rto(swap_pcb(swap));

@@ -113,6 +113,16 @@ err_t swap_tcp_shutdown_tx(struct swap *swap);
  * left follows as another. ERR_MEM: it is as it was. The pcb's unsent_oversize is void then.
  */
 err_t swap_tcp_split(struct swap *swap, struct tcp_seg *segment, uint16_t len);
+/*
+ * tcp_output() by someone who knows the last segment of the pcb's `unacked`, to which everything
+ * that is sent is new: lwIP would look for it from the first one on.
+ */
+err_t swap_tcp_output_behind(struct swap *swap, struct tcp_seg *last);
+/*
+ * Sends a segment of the pcb's `unacked` again, which stays where it is, if both windows have room
+ * for it. ERR_MEM: it was not sent.
+ */
+err_t swap_tcp_resend(struct swap *swap, const struct tcp_seg *segment);
 /* Sends everything that is not acknowledged again. */
 void swap_tcp_rexmit(struct swap *swap);
 void swap_tcp_abort(struct swap *swap);
