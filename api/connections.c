@@ -43,7 +43,7 @@ static void schedule(struct connections *connections)
 
 static void start_deadline(struct connections *connections, struct connection *connection)
 {
-    connection->deadline = monotonic_ns() + connections->deadline_ns;
+    connection->deadline = monotonic_ns() + connections->config.seconds * NS_PER_S;
     TAILQ_INSERT_TAIL(&connections->list, connection, entry);
 }
 
@@ -133,8 +133,9 @@ static struct connection *find_victim(struct connections *connections,
 
 static void make_room(struct connections *connections, const struct connection *newcomer)
 {
-    bool own_address = connections->of_address[newcomer->address] > connections->limit_per_address;
-    if (!own_address && connections->count <= connections->limit)
+    bool own_address =
+        connections->of_address[newcomer->address] > connections->config.limit_per_address;
+    if (!own_address && connections->count <= connections->config.limit)
         return;
     struct connection *victim = find_victim(connections, newcomer, own_address);
     if (victim == NULL)
@@ -159,7 +160,7 @@ static struct connection *find_slowest(struct connections *connections,
 
 static void make_room_for_answer(struct connections *connections, const struct connection *newcomer)
 {
-    while (connections->answers > connections->answers_limit) {
+    while (connections->answers > connections->config.answers) {
         struct connection *slowest = find_slowest(connections, newcomer);
         if (slowest == NULL)
             return;
@@ -168,15 +169,54 @@ static void make_room_for_answer(struct connections *connections, const struct c
     }
 }
 
+/* --- The client's end ------------------------------------------------------------------------- */
+
+static void tell_end(const struct connection *connection)
+{
+    const struct connections_config *config = &connection->connections->config;
+    if (connection->ended && !connection->answering && !connection->streaming)
+        config->ended(config->ctx, connection->served);
+}
+
+static void on_end(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    struct connection *connection = ctx;
+    connection->ended = true;
+    tell_end(connection);
+}
+
+/* Of its edge only: what is reset is not reported here, and would be over and over. */
+static int watch_end(struct connections *connections, struct connection *connection)
+{
+    connection->end =
+        event_new(connections->base, connection->fd, EV_CLOSED | EV_ET, on_end, connection);
+    return connection->end != NULL ? event_add(connection->end, NULL) : -ENOMEM;
+}
+
 /* --- Connections ------------------------------------------------------------------------------ */
 
+static void free_connection(struct connection *connection)
+{
+    if (connection->end != NULL)
+        event_free(connection->end);
+    free(connection);
+}
+
 struct connection *connections_add(struct connections *connections, int fd,
-                                   const struct sockaddr *peer)
+                                   const struct sockaddr *peer, void *served)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL)
         return NULL;
+    connection->connections = connections;
     connection->fd = fd;
+    connection->served = served;
+    if (watch_end(connections, connection) < 0) {
+        free_connection(connection);
+        return NULL;
+    }
     connection->address = hash_address(connections, peer);
     connections->count++;
     connections->of_address[connection->address]++;
@@ -194,7 +234,7 @@ void connections_remove(struct connections *connections, struct connection *conn
     }
     forget_answer(connections, connection);
     stop_deadline(connections, connection);
-    free(connection);
+    free_connection(connection);
     schedule(connections);
 }
 
@@ -224,16 +264,15 @@ void connections_answered(struct connections *connections, struct connection *co
     connection->streaming = false;
     start_deadline(connections, connection);
     schedule(connections);
+    tell_end(connection);
 }
 
-int connections_init(struct connections *connections, struct event_base *base, unsigned limit,
-                     unsigned limit_per_address, size_t answers_limit, unsigned seconds)
+int connections_init(struct connections *connections, struct event_base *base,
+                     const struct connections_config *config)
 {
     TAILQ_INIT(&connections->list);
-    connections->limit = limit;
-    connections->limit_per_address = limit_per_address;
-    connections->answers_limit = answers_limit;
-    connections->deadline_ns = seconds * NS_PER_S;
+    connections->base = base;
+    connections->config = *config;
     crypto_shorthash_keygen(connections->key);
     connections->late = evtimer_new(base, on_late, connections);
     return connections->late != NULL ? 0 : -ENOMEM;

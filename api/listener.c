@@ -70,7 +70,8 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **state,
     struct api_listener *listener = ctx;
     struct connection *connection = *state;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) { /* without one, on_request() refuses */
-        *state = connections_add(&listener->connections, connection_fd(mhd), peer_address(mhd));
+        *state =
+            connections_add(&listener->connections, connection_fd(mhd), peer_address(mhd), mhd);
     } else if (connection != NULL) {
         connections_remove(&listener->connections, connection);
         *state = NULL;
@@ -120,11 +121,20 @@ static struct api_peer find_peer(const struct api_listener *listener, struct MHD
  * each change once, then read both for the data alone, and would keep the connection until it is
  * idle for too long.
  */
-static void notice_end(struct MHD_Connection *mhd)
+static void on_ended(void *ctx, void *mhd)
 {
-    char byte;
-    if (recv(connection_fd(mhd), &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0)
-        MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, ENDED_SECONDS);
+    struct api_listener *listener = ctx;
+    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, ENDED_SECONDS);
+    event_active(listener->timer, EV_TIMEOUT, 0);
+}
+
+/* It had ended, but is given its answer as slowly as it takes it. */
+static void answer_patiently(const struct api_listener *listener,
+                             const struct connection *connection, struct MHD_Connection *mhd)
+{
+    if (connection->ended)
+        MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  listener->limits->idle_seconds);
 }
 
 static void *on_target(void *ctx, const char *target, struct MHD_Connection *mhd)
@@ -170,12 +180,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
     const struct api_peer peer = find_peer(listener, mhd);
     enum MHD_Result result = api_request_handle(listener->context, &peer, mhd, url, method, version,
                                                 upload_data, upload_data_size, state);
-    if (api_request_is_stream(*state))
+    if (api_request_is_stream(*state)) {
         connections_streaming(&listener->connections, connection);
-    else if (api_request_is_answered(*state))
+    } else if (api_request_is_answered(*state)) {
         connections_answering(&listener->connections, connection, api_request_answer_len(*state));
-    else
-        notice_end(mhd);
+        answer_patiently(listener, connection, mhd);
+    }
     return result;
 }
 
@@ -187,10 +197,8 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **state,
     api_request_free(*state);
     *state = NULL;
     struct connection *connection = find_connection(mhd);
-    if (connection == NULL)
-        return;
-    connections_answered(&listener->connections, connection);
-    notice_end(mhd);
+    if (connection != NULL)
+        connections_answered(&listener->connections, connection);
 }
 
 /* Everything stays as it was sent: the router and the query decode, and refuse. */
@@ -263,10 +271,16 @@ static struct MHD_Daemon *start_daemon(struct api_listener *listener, int fd)
 static int start(struct api_listener *listener, struct event_base *base, int fd)
 {
     const struct api_limits *limits = listener->limits;
-    bool is_unix = listener->door == API_DOOR_UNIX;
-    int rc = connections_init(&listener->connections, base, limits->connections,
-                              is_unix ? limits->connections : limits->connections_per_address,
-                              limits->answers, limits->request_seconds);
+    const struct connections_config config = {
+        .limit = limits->connections,
+        .limit_per_address =
+            listener->door == API_DOOR_UNIX ? limits->connections : limits->connections_per_address,
+        .answers = limits->answers,
+        .seconds = limits->request_seconds,
+        .ended = on_ended,
+        .ctx = listener,
+    };
+    int rc = connections_init(&listener->connections, base, &config);
     if (rc < 0) {
         close(fd);
         return rc;

@@ -22,17 +22,33 @@ static struct fixture {
     struct connections connections;
     struct client {
         struct connection *connection;
-        int ends[2]; /* the service's, the client's */
+        int ends[2];    /* the service's, the client's */
+        unsigned ended; /* how often it was told of */
     } clients[MANY];
     size_t count;
 } fx;
+
+static void on_ended(void *ctx, void *served)
+{
+    struct client *client = served;
+    assert_ptr_equal(ctx, &fx);
+    client->ended++;
+}
 
 static int set_up(void **state)
 {
     (void)state;
     memset(&fx, 0, sizeof(fx));
     fx.base = event_base_new();
-    return connections_init(&fx.connections, fx.base, LIMIT, LIMIT_PER_ADDRESS, ANSWERS, 60);
+    const struct connections_config config = {
+        .limit = LIMIT,
+        .limit_per_address = LIMIT_PER_ADDRESS,
+        .answers = ANSWERS,
+        .seconds = 60,
+        .ended = on_ended,
+        .ctx = &fx,
+    };
+    return connections_init(&fx.connections, fx.base, &config);
 }
 
 static int tear_down(void **state)
@@ -62,7 +78,7 @@ static size_t add(const char *text)
     assert_int_equal(inet_addr_parse(text, &address), 0);
     inet_sockaddr_make(&peer, &address, 1);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, client->ends), 0);
-    client->connection = connections_add(&fx.connections, client->ends[0], &peer.sa);
+    client->connection = connections_add(&fx.connections, client->ends[0], &peer.sa, client);
     assert_non_null(client->connection);
     return fx.count++;
 }
@@ -81,6 +97,27 @@ static void assert_open(const char *expected)
         open[i] = recv(fx.clients[i].ends[1], &byte, 1, 0) == 0 ? '.' : 'o';
     }
     assert_string_equal(open, expected);
+}
+
+/* While one waits, and after its answer, but not while it is being answered. */
+static void test_end_of_the_client(void **state)
+{
+    (void)state;
+    size_t waits = add("10.0.0.1");
+    size_t asks = add("10.0.0.1");
+    add("10.0.0.1");
+    answer(asks, 10);
+    for (size_t i = waits; i <= asks; i++) {
+        assert_int_equal(send(fx.clients[i].ends[1], "x", 1, 0), 1); /* read by nobody */
+        shutdown(fx.clients[i].ends[1], SHUT_WR);
+    }
+    for (int i = 0; i < 3; i++)
+        event_base_loop(fx.base, EVLOOP_NONBLOCK);
+    assert_int_equal(fx.clients[waits].ended, 1);
+    assert_int_equal(fx.clients[asks].ended, 0);
+    connections_answered(&fx.connections, fx.clients[asks].connection);
+    assert_int_equal(fx.clients[asks].ended, 1);
+    assert_int_equal(fx.clients[asks + 1].ended, 0);
 }
 
 static void test_longest_waiting_of_its_own_address(void **state)
@@ -189,6 +226,7 @@ int main(void)
     log_set_level(LOG_LEVEL_OFF);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(test_end_of_the_client),
         TEST(test_longest_waiting_of_its_own_address),
         TEST(test_longest_waiting_of_the_greediest_address),
         TEST(test_one_that_was_answered_has_not_waited_long),
