@@ -44,7 +44,11 @@ double cubic_window_at(const struct cubic *cubic, double t)
     return C * d * d * d + cubic->window_max;
 }
 
-/* --- Slow start ------------------------------------------------------------------------------ */
+/*
+ * --- Slow start ------------------------------------------------------------------------------
+ *
+ * HyStart++ is for the first one, that knows nothing of the path (RFC 9406, 4.3).
+ */
 
 static void begin_round(struct cubic *cubic, const struct congestion_ack *ack)
 {
@@ -179,7 +183,7 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
                                         congestion->threshold, congestion->mss);
         return;
     }
-    if (slow && !ack->recovering)
+    if (congestion->threshold == CONGESTION_NO_THRESHOLD && !ack->recovering)
         hystart(congestion, ack);
     /* The time of a window that nobody uses does not count (RFC 9438, 4.2). */
     if (!was_used(congestion, ack)) {
@@ -209,6 +213,7 @@ static void reduce(struct congestion *congestion)
     cubic->window_prior = window;
     cubic->window_max = window < cubic->window_max ? window * (1 + BETA) / 2 : window;
     cubic->in_epoch = false;
+    cubic->conservative = false;
     congestion->threshold = (uint32_t)lround(congestion->window * BETA);
     if (congestion->threshold < 2 * congestion->mss)
         congestion->threshold = 2 * congestion->mss;

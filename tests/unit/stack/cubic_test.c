@@ -122,6 +122,17 @@ static void test_hystart(void **state)
     path.rtt_us = 50000;
     round_trip(&path);
     assert_false(path.congestion.cubic.conservative);
+
+    /* The first slow start only (4.3): one after a timeout doubles the window. */
+    path.rtt_us = 60000;
+    round_trip(&path);
+    assert_true(path.congestion.cubic.conservative);
+    path.congestion.control->timeout(&path.congestion, MSS, path.now_us);
+    for (uint32_t segments = 1; segments <= 64; segments *= 2) {
+        assert_int_equal(path.congestion.window, segments * MSS);
+        path.rtt_us += 10000;
+        round_trip(&path);
+    }
 }
 
 /* After a loss at 1000 segments: 700, and then W(t) = 0.4 (t - K)^3 + 1000, K = cbrt(300 / 0.4). */
