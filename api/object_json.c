@@ -112,6 +112,37 @@ static bool add_handshake(cJSON *object, const struct supervised_peer *peer)
            json_add_string(handshake, "reason", verdict.reason);
 }
 
+static bool add_addresses(cJSON *object, const struct resolved *resolved)
+{
+    cJSON *array = cJSON_AddArrayToObject(object, "addresses");
+    bool ok = array != NULL;
+    for (size_t i = 0; i < resolved->count && ok; i++) {
+        char text[INET_SOCKADDR_TEXT];
+        cJSON *item = cJSON_CreateString(inet_sockaddr_print(&resolved->addresses[i], text));
+        ok = cJSON_AddItemToArray(array, item);
+        if (!ok)
+            cJSON_Delete(item);
+    }
+    return ok;
+}
+
+/* What is known of the endpoint that is defined. */
+static bool add_resolution(cJSON *object, const struct supervised_peer *peer)
+{
+    const struct peer_facts facts = service_peer_facts(peer);
+    if (facts.calls_us)
+        return true;
+    const struct verdict verdict = peer_endpoint_verdict(&facts);
+    cJSON *resolution = cJSON_AddObjectToObject(object, "endpoint_resolved");
+    return resolution != NULL &&
+           json_add_string(resolution, "status", condition_status_name(verdict.status)) &&
+           json_add_string(resolution, "reason", verdict.reason) &&
+           json_add_string(resolution, "message", verdict.message) &&
+           (peer->resolved == NULL || add_addresses(resolution, peer->resolved)) &&
+           (peer->next_lookup_at.tv_sec == 0 ||
+            json_add_time(resolution, "next_lookup_at", &peer->next_lookup_at));
+}
+
 static bool fill_peer(cJSON *object, const struct service_tunnel *tunnel, size_t place,
                       const struct supervised_peer *peer)
 {
@@ -121,6 +152,7 @@ static bool fill_peer(cJSON *object, const struct service_tunnel *tunnel, size_t
     return json_add_string(object, "name", spec->name) &&
            json_add_string(object, "public_key", spec_key_print(spec->public_key, key)) &&
            add_endpoint(object, spec, peer->counters) &&
+           (peer->spec == NULL || add_resolution(object, peer)) &&
            (peer->counters == NULL ||
             (add_peer_counters(object, peer->counters, &totals) && add_handshake(object, peer)));
 }

@@ -92,10 +92,10 @@ static bool is_fresh(uint64_t since_ns, uint64_t now_ns)
     return since_ns + CONDITION_HANDSHAKE_FRESH_SECONDS * NS_PER_S > now_ns;
 }
 
-/* By its name, or because it has called us. Else its initiations were wanted and not sent. */
+/* By its definition, or because it has called us. Else its initiations were wanted and not sent. */
 static bool has_address(const struct peer_facts *facts)
 {
-    return facts->looked_up || facts->last_handshake_ns != 0;
+    return (facts->looked_up && !facts->calls_us) || facts->last_handshake_ns != 0;
 }
 
 enum peer_health peer_health_judge(const struct peer_facts *facts, uint64_t now_ns)
@@ -105,7 +105,9 @@ enum peer_health peer_health_judge(const struct peer_facts *facts, uint64_t now_
     if (facts->last_handshake_ns != 0 && is_fresh(facts->last_handshake_ns, now_ns))
         return PEER_FRESH;
     if (!facts->looked_up)
-        return facts->lookup_failed ? PEER_UNRESOLVED : PEER_RESOLVING;
+        return facts->lookup_error != LOOKUP_OK ? PEER_UNRESOLVED : PEER_RESOLVING;
+    if (!has_address(facts))
+        return PEER_AWAITED;
     if (facts->keepalive_seconds != 0 && !is_fresh(facts->since_ns, now_ns))
         return PEER_EXPIRED;
     if (facts->keepalive_seconds != 0 || facts->unanswered > 0)
@@ -120,9 +122,11 @@ struct verdict peer_health_verdict(enum peer_health health)
                        "no handshake lately; the next packet to the peer starts one", ""},
         [PEER_FRESH] = {CONDITION_TRUE, "Fresh", "", ""},
         [PEER_CONNECTING] = {CONDITION_UNKNOWN, "Connecting", "a handshake is under way", ""},
+        [PEER_AWAITED] = {CONDITION_UNKNOWN, "WaitingForPeer",
+                          "it has no endpoint, and has not called yet: nobody can be asked", ""},
         [PEER_RESOLVING] = {CONDITION_UNKNOWN, "Resolving", "its endpoint is being looked up", ""},
         [PEER_UNRESOLVED] = {CONDITION_UNKNOWN, "EndpointUnknown",
-                             "there is no address to send a handshake to", ""},
+                             "there is no address that a handshake can be sent to", ""},
         [PEER_NO_ANSWER] = {CONDITION_FALSE, "NoAnswer",
                             "handshakes are not answered; check the endpoint, that its UDP port is "
                             "open, and that each side has the other's public key",
@@ -135,20 +139,43 @@ struct verdict peer_health_verdict(enum peer_health health)
     return verdicts[health];
 }
 
+static struct verdict unresolved(enum lookup_error error)
+{
+    const struct lookup_failure *failure = lookup_failure_find(error);
+    return say(CONDITION_FALSE, failure->reason, failure->message);
+}
+
+static const struct verdict resolved = {CONDITION_TRUE, "Resolved", "", ""};
+static const struct verdict resolving = {CONDITION_UNKNOWN, "Resolving",
+                                         "the endpoint is being looked up", ""};
+static const struct verdict kept = {
+    CONDITION_TRUE, "AddressKept",
+    "the name of the endpoint could not be looked up again; its last addresses are kept", ""};
+
+struct verdict peer_endpoint_verdict(const struct peer_facts *facts)
+{
+    if (facts->looked_up)
+        return facts->lookup_error != LOOKUP_OK ? kept : resolved;
+    return facts->lookup_error != LOOKUP_OK ? unresolved(facts->lookup_error) : resolving;
+}
+
 void peers_summary_add(struct peers_summary *summary, const char *name,
                        const struct peer_facts *facts, uint64_t now_ns)
 {
-    enum peer_health health = peer_health_judge(facts, now_ns);
+    const enum peer_health health = peer_health_judge(facts, now_ns);
+    const bool failed = facts->lookup_error != LOOKUP_OK;
     if (summary->count[health]++ == 0)
         summary->first[health] = name;
-    if (facts->looked_up && facts->lookup_failed && summary->kept++ == 0)
+    if (facts->looked_up && failed && summary->kept++ == 0)
         summary->first_kept = name;
     if (facts->looked_up)
         return;
-    if (!facts->lookup_failed)
+    if (!failed) {
         summary->resolving++;
-    else if (summary->unresolved++ == 0)
+    } else if (summary->unresolved++ == 0) {
         summary->first_unresolved = name;
+        summary->first_error = facts->lookup_error;
+    }
 }
 
 bool peers_summary_out_of_reach(const struct peers_summary *summary)
@@ -168,18 +195,10 @@ bool peers_summary_out_of_reach(const struct peers_summary *summary)
 static struct verdict judge_endpoints(const struct peers_summary *peers)
 {
     if (peers->unresolved > 0)
-        return say_of(peers->first_unresolved,
-                      say(CONDITION_FALSE, "LookupFailed",
-                          "the name of the endpoint cannot be looked up; check it and the name "
-                          "servers; it is tried again"));
+        return say_of(peers->first_unresolved, unresolved(peers->first_error));
     if (peers->resolving > 0)
-        return say(CONDITION_UNKNOWN, "Resolving", "the endpoint is being looked up");
-    if (peers->kept > 0)
-        return say_of(peers->first_kept,
-                      say(CONDITION_TRUE, "AddressKept",
-                          "the name of the endpoint could not be looked up again; its last "
-                          "addresses are kept"));
-    return say(CONDITION_TRUE, "Resolved", "");
+        return resolving;
+    return peers->kept > 0 ? say_of(peers->first_kept, kept) : resolved;
 }
 
 /* What is worst comes first; one peer that answers outweighs those that nobody talks to. */
@@ -187,7 +206,7 @@ static struct verdict judge_handshakes(const struct peers_summary *peers)
 {
     static const enum peer_health order[] = {PEER_NO_ANSWER,  PEER_EXPIRED,    PEER_FRESH,
                                              PEER_CONNECTING, PEER_UNRESOLVED, PEER_RESOLVING,
-                                             PEER_IDLE};
+                                             PEER_IDLE,       PEER_AWAITED};
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         if (peers->count[order[i]] == 0)
             continue;

@@ -6,9 +6,11 @@
  *
  *   tunnel   Bound             its outer sockets are bound
  *            WorkerAlive       the process that carries it runs
- *            EndpointResolved  every peer's endpoint that is a name was looked up
+ *            EndpointResolved  every peer's endpoint that is a name was looked up, and there is a
+ *                              socket for it
  *            HandshakeFresh    False only when handshakes are asked for and not answered; a peer
- *                              that nobody talks to is idle, which is no error
+ *                              that nobody talks to is idle, and one without an endpoint that has
+ *                              not called yet is waited for, which are no errors
  *            Ready             Bound and WorkerAlive, and not every peer is out of reach
  *
  *   forward  Listening         its listener is bound
@@ -25,6 +27,8 @@
  */
 #ifndef MANYTUN_SERVER_CONDITIONS_H
 #define MANYTUN_SERVER_CONDITIONS_H
+
+#include "server/lookup_error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,8 +81,9 @@ const char *condition_status_name(enum condition_status status);
 /* --- Peers ------------------------------------------------------------------------------------ */
 
 struct peer_facts {
-    bool looked_up;     /* its endpoint is known, or need not be looked up */
-    bool lookup_failed; /* the last attempt to do so */
+    bool calls_us;                  /* its endpoint is not defined: where it is, it must say */
+    bool looked_up;                 /* its endpoint is known, or need not be looked up */
+    enum lookup_error lookup_error; /* of the last attempt to do so; or why it cannot be used */
     uint16_t keepalive_seconds;
     uint64_t unanswered;        /* initiations since the last handshake */
     uint64_t last_handshake_ns; /* 0 = never */
@@ -89,9 +94,10 @@ enum peer_health {
     PEER_IDLE,       /* nothing asked for a handshake, or not lately */
     PEER_FRESH,      /* there is a session */
     PEER_CONNECTING, /* a handshake is under way, or about to be */
+    PEER_AWAITED,    /* it has to call us, and has not yet */
     PEER_RESOLVING,  /* its endpoint is being looked up */
     /* From here on it is out of reach. */
-    PEER_UNRESOLVED, /* its endpoint cannot be looked up */
+    PEER_UNRESOLVED, /* its endpoint cannot be looked up, or cannot be used */
     PEER_NO_ANSWER,  /* handshakes are not answered */
     PEER_EXPIRED,    /* there should be a session, and is none */
     PEER_HEALTHS
@@ -100,6 +106,8 @@ enum peer_health {
 enum peer_health peer_health_judge(const struct peer_facts *facts, uint64_t now_ns);
 /* The peer's handshakes in the words of a condition. */
 struct verdict peer_health_verdict(enum peer_health health);
+/* The same of its endpoint. */
+struct verdict peer_endpoint_verdict(const struct peer_facts *facts);
 
 /* All peers of a tunnel. */
 struct peers_summary {
@@ -108,6 +116,7 @@ struct peers_summary {
     size_t unresolved, resolving;    /* whatever their handshakes say */
     size_t kept;                     /* were looked up once, and cannot be now */
     const char *first_unresolved, *first_kept;
+    enum lookup_error first_error; /* of the first unresolved one */
 };
 
 void peers_summary_add(struct peers_summary *summary, const char *name,

@@ -28,6 +28,7 @@ struct item {
     uint64_t since_ns;        /* 0 = the worker does not know it */
     uint32_t slot;            /* NO_SLOT = there was none left */
     bool named;               /* its endpoint is a name */
+    bool no_socket;           /* … an address of a family for which there is none */
     bool moved;               /* … another one than before: where the peer was does not matter */
     bool tried;               /* a worker has had it, and may since have seen the peer elsewhere */
     bool inherited;           /* the slot is that of the set before */
@@ -98,10 +99,16 @@ static struct item *find(const struct peer_set *set, const uint8_t public_key[SP
     return found != NULL ? *found : NULL;
 }
 
-static bool is_named(const struct spec_peer *peer)
+static void classify_endpoint(struct item *item)
 {
     struct inet_addr addr;
-    return peer->endpoint_host[0] != '\0' && inet_addr_parse(peer->endpoint_host, &addr) != 0;
+    const char *host = item->spec->endpoint_host;
+    if (host[0] == '\0')
+        return;
+    if (inet_addr_parse(host, &addr) != 0)
+        item->named = true;
+    else
+        item->no_socket = !(addr.family == AF_INET ? item->set->ipv4 : item->set->ipv6);
 }
 
 /* --- Names ------------------------------------------------------------------------------------ */
@@ -116,27 +123,25 @@ static union inet_sockaddr used_by(const struct item *item)
     return used;
 }
 
-static void tell_resolved(const struct item *item)
+static void tell_resolved(const struct item *item, bool again)
 {
-    char texts[RESOLVER_ADDRESSES_MAX * (INET_SOCKADDR_TEXT + 2)] = "";
-    size_t len = 0;
+    char text[RESOLVED_TEXT];
+    const struct peer_set_owner *owner = &item->set->owner;
     const struct resolved *resolved = &item->endpoint.resolved;
-    for (size_t i = 0; i < resolved->count; i++) {
-        char text[INET_SOCKADDR_TEXT];
-        len += (size_t)snprintf(texts + len, sizeof(texts) - len, "%s%s", i > 0 ? ", " : "",
-                                inet_sockaddr_print(&resolved->addresses[i], text));
-    }
-    log_info("%s is %s", item->spec->endpoint_host, texts);
+    log_info("%s is %s", item->spec->endpoint_host, resolved_print(resolved, text));
+    if (again)
+        owner->readdressed(owner->ctx, item->spec, resolved);
 }
 
 static void on_looked_up(void *ctx, const struct resolved *resolved)
 {
     struct item *item = ctx;
     const union inet_sockaddr used = used_by(item);
+    const bool again = is_known(item);
     const bool news = !resolved_equal(resolved, &item->endpoint.resolved);
     const bool elsewhere = endpoint_resolved(&item->endpoint, resolved, &used);
     if (news)
-        tell_resolved(item);
+        tell_resolved(item, again);
     const union inet_sockaddr *next = endpoint_next(&item->endpoint, &used, sockets_has_route);
     if (item->set->told && next != NULL && (elsewhere || item->moved))
         push_endpoint(item, next);
@@ -245,7 +250,7 @@ static int fill(struct peer_set *set, const struct spec_tunnel *spec, const stru
         struct item *item = &set->items[set->count];
         item->set = set;
         item->spec = &spec->peers[set->count];
-        item->named = is_named(item->spec);
+        classify_endpoint(item);
         const struct item *same = find(before, item->spec->public_key);
         take_slot(item, same);
         item->tried =
@@ -379,10 +384,15 @@ static void describe(const struct item *item, struct supervised_peer *out)
 {
     *out = (struct supervised_peer){
         .spec = item->spec,
-        .looked_up = !item->named || is_known(item),
-        .lookup_failure = item->lookup != NULL ? lookup_failure(item->lookup) : NULL,
+        .looked_up = item->named ? is_known(item) : !item->no_socket,
+        .lookup_error = item->no_socket ? LOOKUP_OTHER_FAMILY : LOOKUP_OK,
+        .resolved = is_known(item) ? &item->endpoint.resolved : NULL,
         .since_ns = item->since_ns,
     };
+    if (item->lookup != NULL) {
+        out->lookup_error = lookup_error(item->lookup);
+        lookup_next_at(item->lookup, &out->next_lookup_at);
+    }
     if (item->slot != NO_SLOT)
         out->counters = &worker_link_counters(item->set->owner.link)->peers[item->slot];
 }

@@ -29,6 +29,9 @@ struct peer_set_owner {
     struct worker_link *link;
     struct resolver *resolver;
     uint32_t tunnel_slot;
+    /* What the name of a peer stands for has become something else. Not when it is first known. */
+    void (*readdressed)(void *ctx, const struct spec_peer *peer, const struct resolved *resolved);
+    void *ctx;
 };
 
 /*
@@ -59,7 +62,9 @@ struct supervised_peer {
     const struct spec_peer *spec;
     const struct counters_peer *counters; /* NULL = it is not counted by itself */
     bool looked_up;                       /* its address is known, or is none of ours to know */
-    const char *lookup_failure;           /* why it could not be looked up last, NULL = it could */
+    enum lookup_error lookup_error;       /* of the last lookup; or why it cannot be used */
+    const struct resolved *resolved;      /* what its name stands for; NULL = unknown, or no name */
+    struct timespec next_lookup_at;       /* after one that failed; 0 = none is planned */
     uint64_t since_ns;                    /* monotonic.h: since then the worker knows it */
 };
 

@@ -1,6 +1,9 @@
 /*
- * resolver: owns libevent's DNS client, made with the first lookup. A lookup is asking (`pending`),
- * waiting to ask again (`retry` is pending), or at rest.
+ * resolver: owns libevent's DNS client, made with the first lookup. A lookup is asking (it has
+ * questions), waiting to ask again (`retry` is pending), or at rest. It asks for both families, one
+ * question each, also when one cannot be used: to tell why a name is of no use.
+ *
+ * A question outlives its lookup, which may be gone when the client comes back with it.
  *
  * libevent's client is told how to be more forgiving than it is by itself. Names are asked for in
  * lower case: it takes an answer in other letters than the question's for an answer to something
@@ -11,12 +14,12 @@
 #include "server/resolver.h"
 
 #include "engine/log.h"
+#include "server/hosts.h"
 #include "server/monotonic.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <event2/dns.h>
-#include <event2/util.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,22 +41,41 @@ struct version {
 struct resolver {
     struct event_base *base;
     struct evdns_base *dns;
-    struct version resolv_conf, hosts; /* as they were read */
-    uint64_t loaded_at;                /* monotonic.h */
-    bool silent;                       /* no server has answered an attempt since */
+    struct hosts hosts;
+    struct version resolv_conf_version, hosts_version; /* as they were read */
+    uint64_t loaded_at;                                /* monotonic.h */
+    bool no_server;                                    /* is named in resolv.conf */
+    bool silent;                                       /* no server has answered an attempt since */
+};
+
+/* In the order of their addresses in an answer. */
+enum { IPV6, IPV4, FAMILIES };
+
+struct question {
+    struct lookup *lookup; /* NULL = nobody waits for it any more */
+    int family;
+    struct evdns_request *request;
+};
+
+struct answer {
+    enum lookup_error error;
+    size_t count;
+    struct inet_addr addresses[RESOLVER_ADDRESSES_MAX];
 };
 
 struct lookup {
     struct resolver *resolver;
     char host[INET_HOST_TEXT];
     uint16_t port;
-    bool ipv4, ipv6;
+    bool usable[FAMILIES];
     lookup_done *done;
     void *ctx;
-    struct evdns_getaddrinfo_request *pending;
+    struct question *questions[FAMILIES]; /* under way, or NULL */
+    struct answer answers[FAMILIES];
+    struct event *late; /* pending while only a part of the answer is there */
     struct event *retry;
     unsigned wait_seconds;
-    const char *failure; /* of the last attempt, NULL = none */
+    enum lookup_error error; /* of the last attempt */
 };
 
 /* --- Files ------------------------------------------------------------------------------------ */
@@ -77,19 +99,17 @@ static bool same_version(const struct version *a, const struct version *b)
            a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec;
 }
 
-/* Reads both files. Questions that are under way go on, to the servers that there are now. */
-static void load(struct resolver *resolver)
+/* Reads resolv.conf. Questions that are under way go on, to the servers that there are now. */
+static void load_resolv_conf(struct resolver *resolver)
 {
     struct evdns_base *dns = resolver->dns;
     char value[12];
-    resolver->resolv_conf = version_of(RESOLV_CONF);
-    resolver->hosts = version_of(HOSTS);
+    resolver->resolv_conf_version = version_of(RESOLV_CONF);
     resolver->loaded_at = monotonic_ns();
     resolver->silent = false;
 
     evdns_base_clear_nameservers_and_suspend(dns);
     evdns_base_search_clear(dns);
-    evdns_base_clear_host_addresses(dns);
     /* What the file does not set is as if it had never been set. */
     evdns_base_search_ndots_set(dns, 1);
     evdns_base_set_option(dns, "randomize-case:", "0");
@@ -98,9 +118,19 @@ static void load(struct resolver *resolver)
     evdns_base_set_option(dns, "timeout:", value);
     snprintf(value, sizeof(value), "%d", RESOLVER_QUESTIONS_MAX);
     evdns_base_set_option(dns, "max-inflight:", value);
-    if (evdns_base_resolv_conf_parse(dns, DNS_OPTIONS_ALL, RESOLV_CONF))
+    resolver->no_server = evdns_base_resolv_conf_parse(dns, DNS_OPTIONS_ALL & ~DNS_OPTION_HOSTSFILE,
+                                                       RESOLV_CONF) != 0;
+    if (resolver->no_server)
         log_warn("no name server in " RESOLV_CONF ": one on this host is asked");
     evdns_base_resume(dns);
+}
+
+/* Without memory the next lookup tries it again. */
+static void load_hosts(struct resolver *resolver)
+{
+    const struct version version = version_of(HOSTS);
+    if (hosts_load(&resolver->hosts, HOSTS) == 0)
+        resolver->hosts_version = version;
 }
 
 /* Sees to it that the next question goes where the files say now. 0 or -ENOMEM. */
@@ -110,19 +140,21 @@ static int prepare(struct resolver *resolver)
         resolver->dns = evdns_base_new(resolver->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
         if (!resolver->dns)
             return -ENOMEM;
-        load(resolver);
+        load_resolv_conf(resolver);
+        load_hosts(resolver);
         return 0;
     }
     const struct version resolv_conf = version_of(RESOLV_CONF);
     const struct version hosts = version_of(HOSTS);
-    bool changed = !same_version(&resolv_conf, &resolver->resolv_conf) ||
-                   !same_version(&hosts, &resolver->hosts);
+    bool changed = !same_version(&resolv_conf, &resolver->resolv_conf_version);
     bool renew = resolver->silent && monotonic_ns() - resolver->loaded_at >=
                                          RESOLVER_RENEW_SECONDS * MONOTONIC_NS_PER_S;
     if (changed)
-        log_info(RESOLV_CONF " or " HOSTS " has changed, and is read again");
+        log_info(RESOLV_CONF " has changed, and is read again");
     if (changed || renew)
-        load(resolver);
+        load_resolv_conf(resolver);
+    if (!same_version(&hosts, &resolver->hosts_version))
+        load_hosts(resolver);
     return 0;
 }
 
@@ -145,36 +177,49 @@ bool resolved_equal(const struct resolved *a, const struct resolved *b)
     return i == a->count && a->count == b->count;
 }
 
-/* The next address of this family, which *list is moved beyond. False when there is none. */
-static bool next_of(const struct evutil_addrinfo **list, int family, union inet_sockaddr *out)
+const char *resolved_print(const struct resolved *resolved, char text[RESOLVED_TEXT])
 {
-    for (const struct evutil_addrinfo *item = *list; item; item = item->ai_next) {
-        if (item->ai_family != family || item->ai_addrlen > sizeof(*out))
-            continue;
-        memset(out, 0, sizeof(*out));
-        memcpy(out, item->ai_addr, item->ai_addrlen);
-        *list = item->ai_next;
-        return true;
+    size_t len = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < resolved->count; i++) {
+        char address[INET_SOCKADDR_TEXT];
+        len += (size_t)snprintf(text + len, RESOLVED_TEXT - len, "%s%s", i > 0 ? ", " : "",
+                                inet_sockaddr_print(&resolved->addresses[i], address));
     }
-    *list = NULL;
-    return false;
+    return text;
 }
 
-/* What of an answer can be used, the families by turns. */
-static void collect(const struct lookup *lookup, const struct evutil_addrinfo *list,
-                    struct resolved *out)
+/* What of the answers can be used, the families by turns. */
+static void collect(const struct lookup *lookup, struct resolved *out)
 {
-    const int families[] = {AF_INET6, AF_INET};
-    const struct evutil_addrinfo *rest[] = {lookup->ipv6 ? list : NULL, lookup->ipv4 ? list : NULL};
     out->count = 0;
-    while (rest[0] || rest[1]) {
-        for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < RESOLVER_ADDRESSES_MAX; i++) {
+        for (int family = 0; family < FAMILIES; family++) {
+            const struct answer *answer = &lookup->answers[family];
             union inet_sockaddr address;
-            if (next_of(&rest[i], families[i], &address) && out->count < RESOLVER_ADDRESSES_MAX &&
-                !contains(out, &address))
+            if (!lookup->usable[family] || i >= answer->count)
+                continue;
+            inet_sockaddr_make(&address, &answer->addresses[i], lookup->port);
+            if (out->count < RESOLVER_ADDRESSES_MAX && !contains(out, &address))
                 out->addresses[out->count++] = address;
         }
     }
+}
+
+/* Why there is nothing that can be used. */
+static enum lookup_error judge(const struct lookup *lookup)
+{
+    enum lookup_error error = LOOKUP_NO_ADDRESSES;
+    bool others = false;
+    for (int family = 0; family < FAMILIES; family++) {
+        const struct answer *answer = &lookup->answers[family];
+        others = others || answer->count > 0;
+        if (lookup->usable[family] && answer->error > error)
+            error = answer->error;
+    }
+    if (error == LOOKUP_NO_ADDRESSES && others)
+        return LOOKUP_OTHER_FAMILY;
+    return error == LOOKUP_NO_ANSWER && lookup->resolver->no_server ? LOOKUP_NO_SERVER : error;
 }
 
 /* A wait of about so many seconds: many that failed together do not come back together. */
@@ -185,11 +230,11 @@ static struct timeval about(unsigned seconds)
     return (struct timeval){.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000L};
 }
 
-static void attempt_failed(struct lookup *lookup, const char *why)
+static void attempt_failed(struct lookup *lookup, enum lookup_error error)
 {
-    if (!lookup->failure) /* else it was told */
-        log_warn("cannot look up %s: %s; it is tried again", lookup->host, why);
-    lookup->failure = why;
+    if (lookup->error != error) /* else it was told */
+        log_warn("cannot look up %s: %s", lookup->host, lookup_failure_find(error)->message);
+    lookup->error = error;
     const struct timeval wait = about(lookup->wait_seconds);
     event_add(lookup->retry, &wait);
     lookup->wait_seconds *= 2;
@@ -197,45 +242,162 @@ static void attempt_failed(struct lookup *lookup, const char *why)
         lookup->wait_seconds = RESOLVER_RETRY_MAX_SECONDS;
 }
 
-static void on_answer(int result, struct evutil_addrinfo *list, void *arg)
+/* The answers are as complete as they get. */
+static void finish(struct lookup *lookup)
 {
-    if (result == EVUTIL_EAI_CANCEL) /* lookup_free(): the lookup is gone */
-        return;
-    struct lookup *lookup = arg;
-    struct resolved resolved = {0};
-    lookup->pending = NULL;
-    collect(lookup, list, &resolved);
-    if (list)
-        evutil_freeaddrinfo(list);
-    if (result == EVUTIL_EAI_AGAIN || result == EVUTIL_EAI_FAIL)
-        lookup->resolver->silent = true;
+    struct resolved resolved;
+    event_del(lookup->late);
+    collect(lookup, &resolved);
     if (resolved.count == 0) {
-        attempt_failed(lookup,
-                       result ? evutil_gai_strerror(result) : "no address of a usable family");
+        attempt_failed(lookup, judge(lookup));
         return;
     }
-    lookup->failure = NULL;
+    lookup->error = LOOKUP_OK;
     lookup->wait_seconds = RESOLVER_RETRY_MIN_SECONDS;
     lookup->done(lookup->ctx, &resolved);
 }
 
+/* --- Questions -------------------------------------------------------------------------------- */
+
+static enum lookup_error error_of(int result)
+{
+    switch (result) {
+    case DNS_ERR_NONE:
+        return LOOKUP_OK;
+    case DNS_ERR_NODATA:
+        return LOOKUP_NO_ADDRESSES;
+    case DNS_ERR_SERVERFAILED:
+    case DNS_ERR_TIMEOUT: /* libevent asks again when a server has failed, until it is too late */
+        return LOOKUP_NO_ANSWER;
+    case DNS_ERR_REFUSED:
+    case DNS_ERR_NOTIMPL:
+        return LOOKUP_REFUSED;
+    case DNS_ERR_TRUNCATED:
+        return LOOKUP_TRUNCATED;
+    case DNS_ERR_NOTEXIST:
+        return LOOKUP_NOT_FOUND;
+    default:
+        return LOOKUP_BAD_ANSWER;
+    }
+}
+
+/* Nobody waits for it any more: it is freed when the client comes back with it. */
+static void give_up(struct question **question)
+{
+    if (!*question)
+        return;
+    struct resolver *resolver = (*question)->lookup->resolver;
+    (*question)->lookup = NULL;
+    evdns_cancel_request(resolver->dns, (*question)->request);
+    *question = NULL;
+}
+
+/* What there is by now is enough, or is worth a wait for the rest. */
+static void finish_or_wait(struct lookup *lookup)
+{
+    const struct timeval late = {.tv_sec = RESOLVER_LATE_SECONDS};
+    bool waits = false; /* for what could be used */
+    bool asking = false;
+    bool found = false;
+    for (int family = 0; family < FAMILIES; family++) {
+        asking = asking || lookup->questions[family];
+        waits = waits || (lookup->questions[family] && lookup->usable[family]);
+        found = found || (lookup->usable[family] && lookup->answers[family].count > 0);
+    }
+    if (!asking || (found && !waits)) {
+        give_up(&lookup->questions[IPV6]);
+        give_up(&lookup->questions[IPV4]);
+        finish(lookup);
+    } else if (found) {
+        event_add(lookup->late, &late);
+    }
+}
+
+static void on_late(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    struct lookup *lookup = arg;
+    give_up(&lookup->questions[IPV6]);
+    give_up(&lookup->questions[IPV4]);
+    finish(lookup);
+}
+
+static void on_answer(int result, char type, int count, int ttl, void *addresses, void *arg)
+{
+    (void)ttl;
+    struct question *question = arg;
+    struct lookup *lookup = question->lookup;
+    const int family = question->family;
+    free(question);
+    if (!lookup)
+        return;
+    const size_t len = family == IPV6 ? sizeof(struct in6_addr) : sizeof(struct in_addr);
+    struct answer *answer = &lookup->answers[family];
+    lookup->questions[family] = NULL;
+    answer->error = error_of(result);
+    if (answer->error == LOOKUP_NO_ANSWER)
+        lookup->resolver->silent = true;
+    if (result == DNS_ERR_NONE && type == (family == IPV6 ? DNS_IPv6_AAAA : DNS_IPv4_A)) {
+        for (int i = 0; i < count && answer->count < RESOLVER_ADDRESSES_MAX; i++) {
+            struct inet_addr *address = &answer->addresses[answer->count++];
+            address->family = family == IPV6 ? AF_INET6 : AF_INET;
+            memcpy(address->bytes, (const uint8_t *)addresses + (size_t)i * len, len);
+        }
+    }
+    finish_or_wait(lookup);
+}
+
+static void ask_for(struct lookup *lookup, int family)
+{
+    struct evdns_base *dns = lookup->resolver->dns;
+    struct question *question = calloc(1, sizeof(*question));
+    lookup->answers[family].error = LOOKUP_NOT_ASKED;
+    if (!question)
+        return;
+    question->lookup = lookup;
+    question->family = family;
+    question->request = family == IPV6
+                            ? evdns_base_resolve_ipv6(dns, lookup->host, 0, on_answer, question)
+                            : evdns_base_resolve_ipv4(dns, lookup->host, 0, on_answer, question);
+    if (question->request)
+        lookup->questions[family] = question;
+    else
+        free(question);
+}
+
 /* --- Lookups ---------------------------------------------------------------------------------- */
+
+/* What the hosts file says of the name. True when that can be used, and is all there is to it. */
+static bool find_in_hosts(struct lookup *lookup)
+{
+    struct inet_addr found[RESOLVER_ADDRESSES_MAX];
+    const size_t count =
+        hosts_find(&lookup->resolver->hosts, lookup->host, found, RESOLVER_ADDRESSES_MAX);
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        const int family = found[i].family == AF_INET6 ? IPV6 : IPV4;
+        struct answer *answer = &lookup->answers[family];
+        answer->addresses[answer->count++] = found[i];
+        any = any || lookup->usable[family];
+    }
+    return any;
+}
 
 static void ask(struct lookup *lookup)
 {
-    char port[8];
-    snprintf(port, sizeof(port), "%u", lookup->port);
-    struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
+    memset(lookup->answers, 0, sizeof(lookup->answers));
     if (prepare(lookup->resolver) < 0) {
-        attempt_failed(lookup, strerror(ENOMEM));
+        attempt_failed(lookup, LOOKUP_NOT_ASKED);
         return;
     }
-    /* NULL means that it was answered already, from the hosts file or because it cannot be asked.
-     */
-    struct evdns_getaddrinfo_request *pending =
-        evdns_getaddrinfo(lookup->resolver->dns, lookup->host, port, &hints, on_answer, lookup);
-    if (pending)
-        lookup->pending = pending;
+    if (find_in_hosts(lookup)) {
+        finish(lookup);
+        return;
+    }
+    ask_for(lookup, IPV6);
+    ask_for(lookup, IPV4);
+    finish_or_wait(lookup);
 }
 
 static void on_retry(evutil_socket_t fd, short events, void *arg)
@@ -255,14 +417,15 @@ int lookup_new(struct resolver *resolver, const struct lookup_request *request, 
     for (size_t i = 0; request->host[i] != '\0' && i + 1 < sizeof(lookup->host); i++)
         lookup->host[i] = (char)tolower((unsigned char)request->host[i]);
     lookup->port = request->port;
-    lookup->ipv4 = request->ipv4;
-    lookup->ipv6 = request->ipv6;
+    lookup->usable[IPV4] = request->ipv4;
+    lookup->usable[IPV6] = request->ipv6;
     lookup->done = done;
     lookup->ctx = ctx;
     lookup->wait_seconds = RESOLVER_RETRY_MIN_SECONDS;
     lookup->retry = evtimer_new(resolver->base, on_retry, lookup);
-    if (!lookup->retry) {
-        free(lookup);
+    lookup->late = evtimer_new(resolver->base, on_late, lookup);
+    if (!lookup->retry || !lookup->late) {
+        lookup_free(lookup);
         return -ENOMEM;
     }
     *out = lookup;
@@ -270,24 +433,41 @@ int lookup_new(struct resolver *resolver, const struct lookup_request *request, 
     return 0;
 }
 
+static bool is_asking(const struct lookup *lookup)
+{
+    return lookup->questions[IPV4] || lookup->questions[IPV6];
+}
+
 void lookup_again(struct lookup *lookup)
 {
-    if (!lookup->pending && !evtimer_pending(lookup->retry, NULL))
+    if (!is_asking(lookup) && !evtimer_pending(lookup->retry, NULL))
         ask(lookup);
 }
 
-const char *lookup_failure(const struct lookup *lookup)
+enum lookup_error lookup_error(const struct lookup *lookup)
 {
-    return lookup->failure;
+    return lookup->error;
+}
+
+bool lookup_next_at(const struct lookup *lookup, struct timespec *out)
+{
+    struct timeval at;
+    if (!evtimer_pending(lookup->retry, &at))
+        return false;
+    *out = (struct timespec){.tv_sec = at.tv_sec, .tv_nsec = at.tv_usec * 1000L};
+    return true;
 }
 
 void lookup_free(struct lookup *lookup)
 {
     if (!lookup)
         return;
-    if (lookup->pending)
-        evdns_getaddrinfo_cancel(lookup->pending);
-    event_free(lookup->retry);
+    give_up(&lookup->questions[IPV6]);
+    give_up(&lookup->questions[IPV4]);
+    if (lookup->retry)
+        event_free(lookup->retry);
+    if (lookup->late)
+        event_free(lookup->late);
     free(lookup);
 }
 
@@ -312,5 +492,6 @@ void resolver_free(struct resolver *resolver)
         event_base_loop(resolver->base, EVLOOP_NONBLOCK);
         evdns_base_free(resolver->dns, 0);
     }
+    hosts_fini(&resolver->hosts);
     free(resolver);
 }

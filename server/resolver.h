@@ -3,15 +3,20 @@
  * servers and search domains of /etc/resolv.conf. Both files are read again when they have changed
  * on disk, so that a service that runs for months follows its host. An attempt that fails is made
  * again with back-off and jitter until there is an answer.
+ *
+ * Nothing is kept from one lookup to the next, so there are no times to live to look after: who
+ * asks again gets what the name servers say then.
  */
 #ifndef MANYTUN_SERVER_RESOLVER_H
 #define MANYTUN_SERVER_RESOLVER_H
 
 #include "engine/inet.h"
+#include "server/lookup_error.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 /* The wait after an attempt that failed: doubling, and up to a quarter more or less. */
 #define RESOLVER_RETRY_MIN_SECONDS 1
@@ -23,6 +28,8 @@
 #define RESOLVER_TIMEOUT_SECONDS 2
 /* Name servers that did not answer get new sockets, but not more often than this. */
 #define RESOLVER_RENEW_SECONDS 10
+/* After the answer for one family: how long that for the other is waited for, in seconds. */
+#define RESOLVER_LATE_SECONDS 3
 
 /* Addresses of an answer that are kept. */
 #define RESOLVER_ADDRESSES_MAX 8
@@ -44,6 +51,9 @@ struct resolved {
     union inet_sockaddr addresses[RESOLVER_ADDRESSES_MAX]; /* the families by turns, IPv6 first */
 };
 
+/* All of them, with commas between. */
+#define RESOLVED_TEXT ((size_t)RESOLVER_ADDRESSES_MAX * (INET_SOCKADDR_TEXT + 2))
+const char *resolved_print(const struct resolved *resolved, char text[RESOLVED_TEXT]);
 /* In any order: name servers change it with every answer. */
 bool resolved_equal(const struct resolved *a, const struct resolved *b);
 
@@ -61,8 +71,10 @@ int lookup_new(struct resolver *resolver, const struct lookup_request *request, 
                void *ctx, struct lookup **out);
 /* Asks again, unless it is asking anyway. done may run before this returns. */
 void lookup_again(struct lookup *lookup);
-/* Why the last attempt failed, in words; NULL = it did not, or there was none yet. */
-const char *lookup_failure(const struct lookup *lookup);
+/* Why the last attempt failed; LOOKUP_OK = it did not, or there was none yet. */
+enum lookup_error lookup_error(const struct lookup *lookup);
+/* When the next attempt is made after one that failed: CLOCK_REALTIME. False = none is planned. */
+bool lookup_next_at(const struct lookup *lookup, struct timespec *out);
 /* Ends it: done is not called any more. NULL is allowed. */
 void lookup_free(struct lookup *lookup);
 

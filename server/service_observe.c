@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 
 #define WORKER_TEXT 16
+/* How much of a host name an event tells: the addresses are to have room. */
+#define READDRESSED_NAME_MAX 64
 
 /* --- Telling ---------------------------------------------------------------------------------- */
 
@@ -65,8 +67,9 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer)
     static const struct counters_peer none;
     const struct counters_peer *counters = peer->counters != NULL ? peer->counters : &none;
     return (struct peer_facts){
+        .calls_us = peer->spec->endpoint_host[0] == '\0',
         .looked_up = peer->looked_up,
-        .lookup_failed = peer->lookup_failure != NULL,
+        .lookup_error = peer->lookup_error,
         .keepalive_seconds = peer->counters != NULL ? peer->spec->keepalive_seconds : 0,
         .unanswered = counter_get(&counters->unanswered),
         .last_handshake_ns = counter_get(&counters->last_handshake_at),
@@ -248,6 +251,24 @@ static void on_worker_down(void *ctx, unsigned worker, const struct worker_end *
     service_sweep(service);
 }
 
+static void on_readdressed(void *ctx, const struct spec_tunnel *spec, const struct spec_peer *peer,
+                           const struct resolved *resolved)
+{
+    struct service *service = ctx;
+    char text[EVENTS_MESSAGE_MAX + 1];
+    char addresses[RESOLVED_TEXT];
+    const struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->name);
+    snprintf(text, sizeof(text), "peer %s: %.*s is %s now", peer->name, READDRESSED_NAME_MAX,
+             peer->endpoint_host, resolved_print(resolved, addresses));
+    service_emit(service,
+                 &(struct event_fact){.type = EVENT_TUNNEL_READDRESSED,
+                                      .name = spec->name,
+                                      .reason = "Readdressed",
+                                      .message = text,
+                                      .actor = EVENTS_ACTOR_SYSTEM,
+                                      .generation = tunnel != NULL ? tunnel->generation : 0});
+}
+
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd;
@@ -262,8 +283,8 @@ int service_sweep_start(struct service *service)
 {
     const struct timeval interval = {.tv_sec = SERVICE_SWEEP_MS / 1000,
                                      .tv_usec = SERVICE_SWEEP_MS % 1000 * 1000L};
-    service->watcher =
-        (struct supervisor_watcher){.up = on_worker_up, .down = on_worker_down, .ctx = service};
+    service->watcher = (struct supervisor_watcher){
+        .up = on_worker_up, .down = on_worker_down, .readdressed = on_readdressed, .ctx = service};
     supervisor_watch(service->supervisor, &service->watcher);
     service->sweep = event_new(service->base, -1, EV_PERSIST, on_sweep, service);
     if (service->sweep == NULL)

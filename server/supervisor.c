@@ -327,13 +327,23 @@ static struct worker *least_loaded(struct supervisor *supervisor)
     return best;
 }
 
-static struct peer_set_owner owner_of(const struct supervised_tunnel *tunnel)
+static void on_readdressed(void *ctx, const struct spec_peer *peer, const struct resolved *resolved)
+{
+    const struct supervised_tunnel *tunnel = ctx;
+    const struct supervisor_watcher *watcher = tunnel->supervisor->watcher;
+    if (watcher)
+        watcher->readdressed(watcher->ctx, tunnel->spec, peer, resolved);
+}
+
+static struct peer_set_owner owner_of(struct supervised_tunnel *tunnel)
 {
     return (struct peer_set_owner){
         .base = tunnel->supervisor->base,
         .link = tunnel->worker->link,
         .resolver = tunnel->supervisor->resolver,
         .tunnel_slot = tunnel->slot,
+        .readdressed = on_readdressed,
+        .ctx = tunnel,
     };
 }
 

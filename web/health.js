@@ -37,6 +37,7 @@ const HANDSHAKES = {
   Idle: 'idle',
   Connecting: 'connecting',
   Resolving: 'looking up its endpoint',
+  WaitingForPeer: 'has not called yet',
   EndpointUnknown: 'no address to call',
   NoAnswer: 'no answer',
   Expired: 'no answer lately',
@@ -49,4 +50,16 @@ const HANDSHAKES = {
 export function sessionOf(handshake) {
   if (!handshake) return { word: '', isBad: false };
   return { word: HANDSHAKES[handshake.reason] ?? '', isBad: handshake.status === 'False' };
+}
+
+/** Where a peer is, as text: a name with the address that is in use. */
+export function endpointOf(peer, observed) {
+  const defined = peer.endpoint;
+  const used = observed.endpoint ?? defined ?? 'calls us';
+  return observed.endpoint_resolved?.addresses && defined && used !== defined ? `${defined} (${used})` : used;
+}
+
+/** What is wrong with the endpoint of a peer; empty when nothing is. */
+export function lookupOf(resolution) {
+  return resolution?.status === 'False' || resolution?.reason === 'AddressKept' ? resolution.message : '';
 }

@@ -1,7 +1,7 @@
 // The tunnels, each with its peers.
 import { el, iconButton, labelButton, lockButton, reconcile, setAttribute, setHidden, setText } from './dom.js';
 import { formatAddress, formatAge, formatBytes, formatCount, formatRate, plural, shortKey } from './format.js';
-import { sessionOf, stateOf } from './health.js';
+import { endpointOf, lookupOf, sessionOf, stateOf } from './health.js';
 import { createSparkline } from './sparkline.js';
 import { createState } from './state.js';
 
@@ -25,6 +25,7 @@ function createPeer() {
   const key = el('span', { class: 'mono sub' });
   const facts = {
     endpoint: fact('Endpoint'),
+    lookup: fact('Lookup'),
     allowed: fact('Allowed IPs'),
     handshake: fact('Last handshake'),
     traffic: fact('Received / sent'),
@@ -37,11 +38,16 @@ function createPeer() {
   );
   facts.endpoint.value.classList.add('mono');
   facts.allowed.value.classList.add('mono');
+  facts.lookup.value.classList.add('error');
   function update({ peer, observed, now }) {
     setText(name, peer.name);
     setText(key, shortKey(peer.public_key));
     setAttribute(key, 'title', peer.public_key);
-    setText(facts.endpoint.value, observed.endpoint ?? peer.endpoint ?? 'calls us');
+    setText(facts.endpoint.value, endpointOf(peer, observed));
+    setAttribute(facts.endpoint.value, 'title', observed.endpoint_resolved?.addresses?.join(', ') ?? null);
+    const problem = lookupOf(observed.endpoint_resolved);
+    setText(facts.lookup.value, problem);
+    setHidden(facts.lookup.element, problem === '');
     setText(facts.allowed.value, listPrefixes(peer.allowed_ips));
     setAttribute(facts.allowed.value, 'title', peer.allowed_ips.slice(0, 50).join(', '));
     const { word, isBad } = sessionOf(observed.handshake);

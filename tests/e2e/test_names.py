@@ -1,7 +1,6 @@
 """Endpoints by name, against a name server of our own in the namespace."""
 
 import contextlib
-import re
 
 import pytest
 
@@ -36,8 +35,8 @@ def fixture_names(scene, files):
 @pytest.fixture(name="use")
 def fixture_use(service, account, serve, far_host):
     """use(name): a tunnel whose peer has that name, and a forward through it to an echo server."""
-    def make(name):
-        definition = account.tunnel()
+    def make(name, **more):
+        definition = account.tunnel() | more
         definition["peers"][0]["endpoint"] = f"{name}:{account.far.peer.port}"
         service.create("tunnels", definition)
         return service.forward((far_host, serve(servers.echo).port))
@@ -60,6 +59,12 @@ def resolved(service):
         if condition["type"] == "EndpointResolved":
             return condition["status"], condition["reason"]
     raise KeyError("EndpointResolved")
+
+
+def resolution(service):
+    """What is said of the endpoint of the tunnel's peer."""
+    peer, = service.get("tunnels", "home")["status"]["peers"]
+    return peer["endpoint_resolved"]
 
 
 @contextlib.contextmanager
@@ -91,28 +96,42 @@ table inet moved {{
 def test_name_that_is_not_there_yet(service, names, use, scene):
     """A tunnel is made at once, says why it is not ready, and works when the name is there."""
     forward = use("gw.example.org")
-    wait.until(lambda: resolved(service) == ("False", "LookupFailed"), "the lookup failed")
-    assert service.get("tunnels", "home")["status"]["conditions"][0]["reason"] == "LookupFailed"
-    names.names["gw.example.org"] = [scene.far[0].link.far4]
+    wait.until(lambda: resolved(service) == ("False", "NameNotFound"), "the lookup failed")
+    ready = service.get("tunnels", "home")["status"]["conditions"][0]
+    assert ready["reason"] == "NameNotFound" and "does not exist" in ready["message"]
+    said = resolution(service)
+    assert (said["status"], said["reason"]) == ("False", "NameNotFound") and said["message"]
+    assert "addresses" not in said
+    wait.until(lambda: "next_lookup_at" in resolution(service), "it is tried again")
+    far = scene.far[0]
+    names.names["gw.example.org"] = [far.link.far4]
     works(forward)
     assert resolved(service) == ("True", "Resolved")
+    assert resolution(service) == {"status": "True", "reason": "Resolved", "message": "",
+                                   "addresses": [f"{far.link.far4}:{far.peer.port}"]}
     assert names.asked("gw.example.org") < 30
 
 
-@pytest.mark.parametrize("broken", [dns.nothing, dns.failure, dns.truncated, dns.garbage(SEED)],
-                         ids=["nothing", "failure", "truncated", "garbage"])
-def test_name_server_that_is_broken(service, names, use, scene, broken):
-    """However a name server answers, nothing is harmed, and the truth is found when it comes."""
+@pytest.mark.parametrize("broken,reason", [
+    (dns.nothing, "NameServersFailed"), (dns.failure, "NameServersFailed"),
+    (dns.refusal, "LookupRefused"), (dns.nobody, "NoAddresses"),
+    (dns.truncated, "AnswerTooLong"), (dns.garbage(SEED), None)],
+    ids=["nothing", "failure", "refusal", "nobody", "truncated", "garbage"])
+def test_name_server_that_is_broken(service, names, use, scene, broken, reason):
+    """However a name server answers, nothing is harmed, the tunnel says what is wrong, and the
+    truth is found when it comes."""
     names.names["gw.example.org"] = [scene.far[0].link.far4]
     names.behave = broken
     forward = use("gw.example.org")
+    if reason:
+        wait.until(lambda: resolved(service) == ("False", reason), reason, timeout=40)
     wait.until(lambda: names.asked() >= 6, "it asked again and again", timeout=40)
     assert service.call("GET", "/v1/status")[0] == 200
     names.behave = dns.truthfully
     works(forward, timeout=30)
 
 
-def test_moves_while_it_is_being_called(names, use, scene, account):
+def test_moves_while_it_is_being_called(service, names, use, scene, account):
     """Dynamic DNS: initiations go unanswered, the name is looked up again, and the peer found."""
     far = scene.far[0]
     names.names["gw.example.org"] = [far.link.far4]
@@ -123,6 +142,13 @@ def test_moves_while_it_is_being_called(names, use, scene, account):
         names.names["gw.example.org"] = [address]
         works(forward)
         assert far.peer.endpoint(account.keys.public)[0] == far.link.near4
+        assert resolution(service)["addresses"] == [f"{address}:{far.peer.port}"]
+
+        def told():
+            items = service.call("GET", "/v1/events?limit=1000")[1]["items"]
+            return [item["message"] for item in items if item["type"] == "tunnel.readdressed"]
+        wait.until(told, "an event tells of it")
+        assert told() == [f"peer gw: gw.example.org is {address}:{far.peer.port} now"]
 
 
 @pytest.mark.slow
@@ -159,6 +185,16 @@ def test_family_without_a_route(names, use, scene):
     """An address that the host has no route to is not even tried first."""
     names.names["gw.example.org"] = ["2001:db8::1", scene.far[0].link.far4]
     works(use("gw.example.org"), timeout=4)
+
+
+def test_family_without_a_socket(service, names, use, scene):
+    """A tunnel that is bound to an IPv4 address cannot call where there is only IPv6, and says so."""
+    link = scene.far[0].link
+    names.names["gw.example.org"] = [link.far6]
+    forward = use("gw.example.org", listen_address=link.near4)
+    wait.until(lambda: resolved(service) == ("False", "FamilyNotAvailable"), "it says so")
+    names.names["gw.example.org"] = [link.far6, link.far4]
+    works(forward)
 
 
 def test_answer_of_one_family_only(names, use, scene):
@@ -205,10 +241,10 @@ def test_another_name_server(service, use, scene, files):
     """A service that runs follows its host to another name server."""
     files["resolv.conf"].write_text("nameserver 127.0.0.54\n")  # nobody is there
     forward = use("gw.example.org")
-    wait.until(lambda: resolved(service) == ("False", "LookupFailed"), "the lookup failed",
+    wait.until(lambda: resolved(service) == ("False", "NameServersFailed"), "the lookup failed",
                timeout=30)
     with dns.Server(scene.ours) as names:
         names.names["gw.example.org"] = [scene.far[0].link.far4]
         files["resolv.conf"].write_text(f"nameserver {names.address}\n")
         works(forward, timeout=40)
-    assert re.search("resolv.conf .* has changed", service.log)
+    assert "resolv.conf has changed" in service.log

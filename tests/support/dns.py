@@ -7,7 +7,7 @@ import struct
 import threading
 
 A, AAAA = 1, 28
-NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 
 
 class Server:
@@ -105,6 +105,16 @@ def nothing(_server, _question):
 def failure(_server, question):
     """SERVFAIL."""
     return question.answer(code=SERVFAIL)
+
+
+def refusal(_server, question):
+    """REFUSED."""
+    return question.answer(code=REFUSED)
+
+
+def nobody(_server, question):
+    """The name exists, and has no address."""
+    return question.answer()
 
 
 def only(family):

@@ -337,7 +337,7 @@ void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
         .spec = &tunnel->spec->peers[index],
         .counters = index < FAKE_PEERS_MAX ? &tunnel->peers[index] : NULL,
         .looked_up = !fake.lookup_pending && !fake.lookup_failed,
-        .lookup_failure = fake.lookup_failed ? "no such name" : NULL,
+        .lookup_error = fake.lookup_failed ? LOOKUP_NOT_FOUND : LOOKUP_OK,
         .since_ns = 1,
     };
 }

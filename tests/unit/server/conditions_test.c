@@ -53,16 +53,33 @@ static const struct {
       .last_handshake_ns = NOW - 200 * S},
      PEER_CONNECTING},
     {"a name that is being looked up", {.keepalive_seconds = 25}, PEER_RESOLVING},
-    {"a name that is not known", {.lookup_failed = true}, PEER_UNRESOLVED},
+    {"a name that is not known", {.lookup_error = LOOKUP_NOT_FOUND}, PEER_UNRESOLVED},
     {"a name that is not known, of a peer that called us",
-     {.lookup_failed = true, .last_handshake_ns = NOW - 1 * S},
+     {.lookup_error = LOOKUP_NOT_FOUND, .last_handshake_ns = NOW - 1 * S},
      PEER_FRESH},
     {"a name that is not known, of a peer that packets wait for",
-     {.lookup_failed = true, .unanswered = 9},
+     {.lookup_error = LOOKUP_NOT_FOUND, .unanswered = 9},
      PEER_UNRESOLVED},
     {"a name that is being looked up, for long", {.unanswered = 9}, PEER_RESOLVING},
     {"a name that is not known, of a peer that called us and answers no more",
-     {.lookup_failed = true, .unanswered = 3, .last_handshake_ns = NOW - 130 * S},
+     {.lookup_error = LOOKUP_NOT_FOUND, .unanswered = 3, .last_handshake_ns = NOW - 130 * S},
+     PEER_NO_ANSWER},
+    {"an address without a socket", {.lookup_error = LOOKUP_OTHER_FAMILY}, PEER_UNRESOLVED},
+    {"no endpoint, never called", {.calls_us = true, .looked_up = true}, PEER_AWAITED},
+    {"no endpoint, and packets wait for it",
+     {.calls_us = true, .looked_up = true, .unanswered = 9},
+     PEER_AWAITED},
+    {"no endpoint, and a keepalive",
+     {.calls_us = true, .looked_up = true, .keepalive_seconds = 25, .since_ns = NOW - 900 * S},
+     PEER_AWAITED},
+    {"no endpoint, has called",
+     {.calls_us = true, .looked_up = true, .last_handshake_ns = NOW - 1 * S},
+     PEER_FRESH},
+    {"no endpoint, has called once",
+     {.calls_us = true, .looked_up = true, .last_handshake_ns = NOW - 900 * S},
+     PEER_IDLE},
+    {"no endpoint, has called and answers no more",
+     {.calls_us = true, .looked_up = true, .unanswered = 3, .last_handshake_ns = NOW - 130 * S},
      PEER_NO_ANSWER},
     {"a clock that was set back", {.looked_up = true, .last_handshake_ns = NOW + S}, PEER_FRESH},
 };
@@ -93,15 +110,24 @@ static void test_peers(void **state)
     }
 #define UNKNOWN                                                                                    \
     {                                                                                              \
-        .lookup_failed = true                                                                      \
+        .lookup_error = LOOKUP_NOT_FOUND                                                           \
     }
 #define KEPT                                                                                       \
     {                                                                                              \
-        .looked_up = true, .lookup_failed = true                                                   \
+        .looked_up = true, .lookup_error = LOOKUP_NOT_FOUND                                        \
     }
 #define LOOKING_UP                                                                                 \
     {                                                                                              \
         .looked_up = false                                                                         \
+    }
+
+#define AWAITED                                                                                    \
+    {                                                                                              \
+        .looked_up = true, .calls_us = true                                                        \
+    }
+#define NO_SOCKET                                                                                  \
+    {                                                                                              \
+        .lookup_error = LOOKUP_OTHER_FAMILY                                                        \
     }
 
 static const struct {
@@ -140,6 +166,31 @@ static const struct {
      {ANSWERS},
      {"False/WorkerDown", "True/Bound", "False/WorkerDown", "True/Resolved", "Unknown/WorkerDown"},
      NULL},
+    {"a peer that has to call",
+     true,
+     0,
+     false,
+     1,
+     {AWAITED},
+     {"True/Bound", "True/Bound", "True/Running", "True/Resolved", "Unknown/WaitingForPeer"},
+     NULL},
+    {"a peer that has to call beside one that is idle",
+     true,
+     0,
+     false,
+     2,
+     {AWAITED, IDLE},
+     {"True/Bound", "True/Bound", "True/Running", "True/Resolved", "Unknown/Idle"},
+     NULL},
+    {"an endpoint of a family that is not there",
+     true,
+     0,
+     false,
+     1,
+     {NO_SOCKET},
+     {"False/FamilyNotAvailable", "True/Bound", "True/Running", "False/FamilyNotAvailable",
+      "Unknown/EndpointUnknown"},
+     "a"},
     {"no peers",
      true,
      0,
@@ -194,7 +245,7 @@ static const struct {
      false,
      1,
      {UNKNOWN},
-     {"False/LookupFailed", "True/Bound", "True/Running", "False/LookupFailed",
+     {"False/NameNotFound", "True/Bound", "True/Running", "False/NameNotFound",
       "Unknown/EndpointUnknown"},
      "a"},
     {"a name that is not known, and a peer that answers",
@@ -203,7 +254,7 @@ static const struct {
      false,
      2,
      {UNKNOWN, ANSWERS},
-     {"True/Bound", "True/Bound", "True/Running", "False/LookupFailed", "True/Fresh"},
+     {"True/Bound", "True/Bound", "True/Running", "False/NameNotFound", "True/Fresh"},
      "a"},
     {"nobody can be reached",
      true,
@@ -211,7 +262,7 @@ static const struct {
      false,
      2,
      {UNKNOWN, SILENT},
-     {"False/NoAnswer", "True/Bound", "True/Running", "False/LookupFailed", "False/NoAnswer"},
+     {"False/NoAnswer", "True/Bound", "True/Running", "False/NameNotFound", "False/NoAnswer"},
      "b"},
     {"a name that is not found again",
      true,

@@ -66,7 +66,10 @@ static struct supervised_tunnel *create_with_peer(void)
 {
     static struct spec_peer peer;
     struct spec_tunnel spec = make_tunnel("home");
-    peer = (struct spec_peer){.name = "gw", .public_key = {9}};
+    peer = (struct spec_peer){.name = "gw",
+                              .public_key = {9},
+                              .endpoint_host = "192.0.2.7",
+                              .endpoint_port = 51820};
     struct spec_tunnel copy;
     spec.peers = &peer;
     spec.peers_count = 1;
@@ -252,7 +255,7 @@ static void test_name_that_cannot_be_looked_up(void **state)
     assert_string_equal(home->conditions[TUNNEL_ENDPOINT_RESOLVED].is.reason, "Resolving");
     fake.lookup_failed = true;
     service_sweep(fx.service);
-    assert_string_equal(home->conditions[TUNNEL_READY].is.reason, "LookupFailed");
+    assert_string_equal(home->conditions[TUNNEL_READY].is.reason, "NameNotFound");
     fake.lookup_pending = fake.lookup_failed = false;
 }
 
@@ -433,6 +436,22 @@ static void test_totals_of_many(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* The addresses have room, however long the name is. */
+static void test_other_addresses(void **state)
+{
+    (void)state;
+    make_objects();
+    struct spec_peer peer = {.name = "gw"};
+    struct resolved resolved = {.count = 1};
+    struct inet_addr address;
+    memset(peer.endpoint_host, 'a', sizeof(peer.endpoint_host) - 1);
+    assert_int_equal(inet_addr_parse("2001:db8::7", &address), 0);
+    inet_sockaddr_make(&resolved.addresses[0], &address, 51820);
+    fake.watcher->readdressed(fake.watcher->ctx, &home->spec, &peer, &resolved);
+    assert_string_equal(news(), "tunnel.readdressed home Readdressed;");
+    assert_non_null(strstr(told.message, "aaa is [2001:db8::7]:51820 now"));
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -446,6 +465,7 @@ int main(void)
         TEST(test_follower_that_is_asked_for),
         TEST(test_follower_that_is_disabled),
         TEST(test_name_that_cannot_be_looked_up),
+        TEST(test_other_addresses),
         TEST(test_target),
         TEST(test_start),
         TEST(test_ready_when),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { adviceFor, sessionOf, stateOf } from '../../../web/health.js';
+import { adviceFor, endpointOf, lookupOf, sessionOf, stateOf } from '../../../web/health.js';
 import { condition, makeForward } from './objects.js';
 
 test('the condition Ready decides, whatever else there is', () => {
@@ -38,4 +38,22 @@ test('only handshakes that are not answered are bad', () => {
   assert.deepEqual(sessionOf({ status: 'True', reason: 'Fresh' }), { word: '', isBad: false });
   assert.deepEqual(sessionOf({ status: 'Unknown', reason: 'Idle' }), { word: 'idle', isBad: false });
   assert.deepEqual(sessionOf({ status: 'False', reason: 'NoAnswer' }), { word: 'no answer', isBad: true });
+});
+
+test('an endpoint that is a name is shown with the address in use', () => {
+  const named = { endpoint: 'gw.example.org:51820' };
+  const resolved = { status: 'True', reason: 'Resolved', message: '', addresses: ['192.0.2.1:51820'] };
+  const used = { endpoint: '192.0.2.1:51820', endpoint_resolved: resolved };
+  assert.equal(endpointOf(named, used), 'gw.example.org:51820 (192.0.2.1:51820)');
+  assert.equal(endpointOf(named, { endpoint: named.endpoint }), named.endpoint);
+  assert.equal(endpointOf({ endpoint: '192.0.2.1:51820' }, { endpoint: '192.0.2.9:1' }), '192.0.2.9:1');
+  assert.equal(endpointOf({}, {}), 'calls us');
+});
+
+test('what is wrong with a lookup is told, and nothing else', () => {
+  assert.equal(lookupOf(undefined), '');
+  assert.equal(lookupOf({ status: 'True', reason: 'Resolved', message: '' }), '');
+  assert.equal(lookupOf({ status: 'Unknown', reason: 'Resolving', message: 'it is being looked up' }), '');
+  assert.equal(lookupOf({ status: 'False', reason: 'NameNotFound', message: 'no such name' }), 'no such name');
+  assert.equal(lookupOf({ status: 'True', reason: 'AddressKept', message: 'its last are kept' }), 'its last are kept');
 });
