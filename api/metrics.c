@@ -71,6 +71,7 @@ static const char *const stack_limit_names[STACK_LIMIT_COUNT] = {
     [STACK_LIMIT_HALF_OPEN] = "half_open",
     [STACK_LIMIT_HALF_OPEN_PROCESS] = "half_open_process",
     [STACK_LIMIT_RECEIVE_WINDOW] = "receive_window",
+    [STACK_LIMIT_REASSEMBLY] = "reassembly",
     [STACK_LIMIT_SEND_QUEUE] = "send_queue",
     [STACK_LIMIT_RESETS] = "resets",
     [STACK_LIMIT_ECHO_REPLIES] = "echo_replies",

@@ -41,6 +41,7 @@ static void bury(struct stack_conn *conn)
     conn->is_dead = true;
     timers_remove(&stack->timers, conn);
     merge_clear(conn);
+    receiver_clear(&conn->receiver);
     rxqueue_clear(&conn->rx);
     window_close(&conn->window);
     sendqueue_update(&conn->sendqueue, 0);
@@ -270,6 +271,20 @@ void conn_leave(struct stack_conn *conn, struct swap *swap)
     settle(conn, now);
 }
 
+/* Nobody reads what comes after the owner has gone, or after the end. */
+void conn_take_early(struct stack_conn *conn, struct segment *segment)
+{
+    int error;
+
+    if (is_detached(conn) || conn->eof)
+        return;
+    error = receiver_take_early(&conn->receiver, conn->lists.active, segment);
+    if (error == -ENOBUFS)
+        conn->stack->stats.limits[STACK_LIMIT_REASSEMBLY]++;
+    else if (error != 0)
+        conn->stack->stats.out_of_memory++;
+}
+
 void conn_input(struct stack_conn *conn, struct pbuf *p)
 {
     bool is_ack = p->tot_len <= PACKET_TCP_HEADER;
@@ -277,7 +292,10 @@ void conn_input(struct stack_conn *conn, struct pbuf *p)
 
     conn_enter(conn, &swap);
     sender_before_input(&conn->sender, &swap, is_ack);
+    receiver_before_input(&conn->receiver, &swap);
     sendwindow_input(&swap, p, &conn->node.flow);
+    if (receiver_after_input(&conn->receiver, &swap, &conn->node.flow) != 0)
+        conn->stack->stats.out_of_memory++;
     sender_after_input(&conn->sender, &swap);
     conn_leave(conn, &swap);
 }
@@ -476,6 +494,7 @@ static void tell_over(struct stack_conn *conn)
 
     conn->ops = NULL;
     conn->progress_at = stack_now(conn->stack);
+    receiver_clear(&conn->receiver);
     rxqueue_clear(&conn->rx);
     window_close(&conn->window);
     ops->closed(conn->ctx, conn->error);

@@ -15,6 +15,7 @@
 #include "engine/stack/acceptance.h"
 #include "engine/stack/conntable.h"
 #include "engine/stack/merge.h"
+#include "engine/stack/receiver.h"
 #include "engine/stack/rxqueue.h"
 #include "engine/stack/sender.h"
 #include "engine/stack/sendqueue.h"
@@ -44,6 +45,7 @@ struct stack_conn {
 
     struct rxqueue rx;
     struct merge merge;
+    struct receiver receiver;
     struct window window;
     struct acceptance_state acceptance;
     struct sender sender;
@@ -105,6 +107,8 @@ err_t conn_on_connected(void *arg, struct tcp_pcb *pcb, err_t err);
 /* lwIP's callback for a listener's pcb. */
 err_t conn_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
 
+/* Takes what of a segment is out of order, before the rest goes to lwIP. */
+void conn_take_early(struct stack_conn *conn, struct segment *segment);
 /* A segment for lwIP, from the TCP header on; takes p. */
 void conn_input(struct stack_conn *conn, struct pbuf *p);
 /* A segment that was not acceptable is answered with an ACK, within limits. */

@@ -1,6 +1,6 @@
 /*
- * input: TCP segments. lwIP may keep what is not in order, and reads malformed options of a SYN
- * behind their end, so such segments are copied; all others stay in the receive batch.
+ * input: TCP segments. They stay in the receive batch, but for a SYN, which is copied: lwIP reads
+ * malformed options behind its end.
  */
 #include "engine/stack/input.h"
 
@@ -41,16 +41,6 @@ static struct pbuf *borrow_segment(struct stack *stack, const struct segment *se
     return p;
 }
 
-static bool may_be_kept(const struct stack_conn *conn, const struct segment *segment)
-{
-    const struct tcp_pcb *pcb = conn->lists.active;
-
-    if ((segment->flags & PACKET_SYN) != 0)
-        return true;
-    return pcb != NULL && segment->seq != pcb->rcv_nxt &&
-           (segment->data_len > 0 || (segment->flags & PACKET_FIN) != 0);
-}
-
 /* False: the segment is not taken, and that was dealt with. */
 static bool is_taken(struct stack_conn *conn, enum acceptance acceptance)
 {
@@ -77,10 +67,11 @@ static void input_conn(struct stack_conn *conn, struct segment *segment)
         return;
     sender_note(&conn->sender, segment);
     /* What may fill a hole is acknowledged at once (RFC 5681, 4.2); lwIP would delay it. */
-    if (conn->lists.active != NULL && conn->lists.active->ooseq != NULL)
+    if (!reassembly_is_empty(&conn->receiver.queue))
         conn->ack_due = true;
-    p = may_be_kept(conn, segment) ? copy_segment(conn->stack, segment)
-                                   : borrow_segment(conn->stack, segment);
+    conn_take_early(conn, segment);
+    p = (segment->flags & PACKET_SYN) != 0 ? copy_segment(conn->stack, segment)
+                                           : borrow_segment(conn->stack, segment);
     if (p != NULL)
         conn_input(conn, p);
 }

@@ -24,7 +24,7 @@ static bool can_start(const struct stack_conn *conn, const struct segment *segme
 {
     const struct tcp_pcb *pcb = conn->lists.active;
 
-    return pcb != NULL && pcb->state == ESTABLISHED && pcb->ooseq == NULL &&
+    return pcb != NULL && pcb->state == ESTABLISHED && reassembly_is_empty(&conn->receiver.queue) &&
            segment->seq == pcb->rcv_nxt && segment->data_len <= pcb->rcv_wnd &&
            segment->header_len + segment->data_len <= MERGE_MAX;
 }

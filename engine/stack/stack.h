@@ -89,6 +89,7 @@ enum stack_limit {
     STACK_LIMIT_HALF_OPEN,           /* SYNs: STACK_SYN_RECEIVED_MAX */
     STACK_LIMIT_HALF_OPEN_PROCESS,   /* SYNs: its part of STACK_HALF_OPEN_PROCESS_MAX */
     STACK_LIMIT_RECEIVE_WINDOW,      /* windows that could not grow: WINDOW_GROWTH_MAX */
+    STACK_LIMIT_REASSEMBLY,          /* segments behind a hole, dropped: reassembly.h */
     STACK_LIMIT_SEND_QUEUE,          /* writes: SENDQUEUE_GROWTH_MAX */
     STACK_LIMIT_RESETS,              /* segments of no connection, not answered: RESET_RATE */
     STACK_LIMIT_ECHO_REPLIES,        /* pings, not answered: ECHO_RATE */

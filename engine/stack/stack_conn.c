@@ -291,6 +291,7 @@ static void detach(struct stack_conn *conn)
     conn->ops = NULL;
     conn->events = 0;
     conn->progress_at = stack_now(stack);
+    receiver_clear(&conn->receiver);
     rxqueue_clear(&conn->rx);
     window_close(&conn->window);
     merge_clear(conn);

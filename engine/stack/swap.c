@@ -348,6 +348,11 @@ void swap_tcp_abort(struct swap *swap)
     tcp_abort(swap_pcb(swap));
 }
 
+void swap_tcp_send_ack(struct swap *swap)
+{
+    tcp_send_empty_ack(swap_pcb(swap));
+}
+
 err_t swap_tcp_keepalive(struct swap *swap)
 {
     return tcp_keepalive(swap_pcb(swap));

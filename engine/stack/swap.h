@@ -127,6 +127,8 @@ err_t swap_tcp_resend(struct swap *swap, const struct tcp_seg *segment);
 void swap_tcp_rexmit(struct swap *swap);
 void swap_tcp_abort(struct swap *swap);
 err_t swap_tcp_keepalive(struct swap *swap);
+/* An acknowledgment without data, at once; when output refuses it, with lwIP's next timer. */
+void swap_tcp_send_ack(struct swap *swap);
 
 /* The flow's address as lwIP's type. */
 void swap_address(ip_addr_t *out, const uint8_t *bytes, uint16_t family);

@@ -61,8 +61,8 @@ static bool is_busy(const struct stack_conn *conn)
     if (pcb == NULL)
         return false;
     return pcb->rtime >= 0 || pcb->unsent != NULL || pcb->unacked != NULL ||
-           pcb->persist_backoff > 0 || pcb->ooseq != NULL || pcb->state == SYN_SENT ||
-           pcb->state == SYN_RCVD || (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND)) != 0;
+           pcb->persist_backoff > 0 || pcb->state == SYN_SENT || pcb->state == SYN_RCVD ||
+           (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND)) != 0;
 }
 
 /* When lwIP next has something to do for an idle pcb, counted from pcb->tmr. */

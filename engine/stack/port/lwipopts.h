@@ -77,13 +77,12 @@
 #define TCP_SND_QUEUELEN           4096
 #define TCP_SNDLOWAT               16384
 #define TCP_OVERSIZE               TCP_MSS
-#define TCP_QUEUE_OOSEQ            1
 /*
- * Out of order data is bounded by the window; beyond the second limit, which only small segments
- * reach, lwIP drops what it has already reported, and the peer finds that out by its timer.
+ * What is out of order is kept in receiver.h; of the rest, which has nobody to read it, lwIP keeps
+ * nothing. It does not send selective acknowledgments without that queue of its own.
  */
-#define TCP_OOSEQ_BYTES_LIMIT(pcb) TCP_WND
-#define TCP_OOSEQ_PBUFS_LIMIT(pcb) 1024
+#define TCP_QUEUE_OOSEQ            1
+#define TCP_OOSEQ_PBUFS_LIMIT(pcb) 0
 #define LWIP_TCP_SACK_OUT          1
 #define LWIP_TCP_TIMESTAMPS        0
 #define TCP_LISTEN_BACKLOG         1
