@@ -16,14 +16,12 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <time.h>
 
 /* How much is given to libmicrohttpd at once. */
 #define BLOCK 16384
 
 struct capture_stream {
-    TAILQ_ENTRY(capture_stream) entry;
     struct capture_streams *streams;
     char tunnel[SPEC_NAME_MAX + 1];
     struct capture *capture;
@@ -39,9 +37,7 @@ struct capture_streams {
     struct event_base *base;
     struct service *service;
     const struct capture_streams_limits *limits;
-    const struct event *ending; /* the daemon whose streams were ended, none of which may wait */
-    TAILQ_HEAD(, capture_stream) streams;
-    unsigned count;
+    struct live_group group;
 };
 
 /* --- One stream ------------------------------------------------------------------------------- */
@@ -100,8 +96,9 @@ int capture_stream_new(struct capture_streams *streams,
                        const struct capture_stream_request *request, struct capture_stream **out,
                        struct problem *problem)
 {
-    if (streams->count >= streams->limits->streams)
-        return problem_set(problem, "exhausted", "%u captures are running already", streams->count);
+    if (streams->group.count >= streams->limits->streams)
+        return problem_set(problem, "exhausted", "%u captures are running already",
+                           streams->group.count);
     struct capture *capture;
     struct capture_stream *stream = calloc(1, sizeof(*stream));
     if (stream == NULL)
@@ -117,8 +114,7 @@ int capture_stream_new(struct capture_streams *streams,
     stream->lease = *request->lease;
     stream->seconds_left = request->seconds;
     memcpy(stream->tunnel, request->tunnel, strlen(request->tunnel) + 1);
-    TAILQ_INSERT_TAIL(&streams->streams, stream, entry);
-    streams->count++;
+    live_join(&stream->live, &streams->group);
     if (start_events(stream) < 0) {
         capture_stream_free(stream);
         return problem_set(problem, "exhausted", "out of memory");
@@ -132,8 +128,6 @@ void capture_stream_free(struct capture_stream *stream)
     if (stream == NULL)
         return;
     struct capture_streams *streams = stream->streams;
-    TAILQ_REMOVE(&streams->streams, stream, entry);
-    streams->count--;
     live_fini(&stream->live);
     if (stream->readable != NULL)
         event_free(stream->readable);
@@ -152,7 +146,6 @@ struct MHD_Response *capture_stream_response(struct capture_stream *stream,
                                              struct MHD_Connection *connection, struct event *run)
 {
     struct capture_streams *streams = stream->streams;
-    stream->live.ended = run == streams->ending;
     struct MHD_Response *response = NULL;
     if (live_start(&stream->live, streams->base, connection, run,
                    streams->limits->patience_seconds) == 0)
@@ -167,20 +160,13 @@ struct MHD_Response *capture_stream_response(struct capture_stream *stream,
 
 void capture_streams_end(struct capture_streams *streams, const struct event *run)
 {
-    struct capture_stream *stream;
-    if (streams == NULL)
-        return;
-    streams->ending = run;
-    TAILQ_FOREACH(stream, &streams->streams, entry)
-    {
-        if (stream->live.run == run)
-            live_end(&stream->live);
-    }
+    if (streams != NULL)
+        live_group_end(&streams->group, run);
 }
 
 unsigned capture_streams_count(const struct capture_streams *streams)
 {
-    return streams->count;
+    return streams->group.count;
 }
 
 int capture_streams_new(struct event_base *base, struct service *service,
@@ -192,7 +178,7 @@ int capture_streams_new(struct event_base *base, struct service *service,
     streams->base = base;
     streams->service = service;
     streams->limits = limits;
-    TAILQ_INIT(&streams->streams);
+    live_group_init(&streams->group);
     *out = streams;
     return 0;
 }

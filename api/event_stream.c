@@ -9,11 +9,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
 struct event_stream {
-    TAILQ_ENTRY(event_stream) entry;
     struct event_streams *streams;
     struct event_feed feed;
     const struct tokens *tokens;
@@ -25,14 +25,17 @@ struct event_streams {
     struct event_base *base;
     struct events *events;
     const struct event_streams_limits *limits;
-    struct event *heartbeat;    /* pending while there are streams */
-    const struct event *ending; /* the daemon whose streams were ended, none of which may wait */
+    struct event *heartbeat; /* pending while there are streams */
     struct events_watcher watcher;
-    TAILQ_HEAD(, event_stream) streams;
-    unsigned count;
+    struct live_group group;
 };
 
 /* --- One stream ------------------------------------------------------------------------------- */
+
+static struct event_stream *stream_of(struct live *live)
+{
+    return (struct event_stream *)(void *)((char *)live - offsetof(struct event_stream, live));
+}
 
 static bool may_go_on(const struct event_stream *stream)
 {
@@ -58,16 +61,16 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *buf, size_t max)
 static void start_heartbeat(struct event_streams *streams)
 {
     struct timeval interval = {.tv_sec = streams->limits->heartbeat_seconds};
-    if (streams->count == 1)
+    if (streams->group.count == 1)
         event_add(streams->heartbeat, &interval);
 }
 
 int event_stream_new(struct event_streams *streams, const struct event_stream_request *request,
                      struct event_stream **out, struct problem *problem)
 {
-    if (streams->count >= streams->limits->streams)
+    if (streams->group.count >= streams->limits->streams)
         return problem_set(problem, "exhausted", "%u clients are sent events already",
-                           streams->count);
+                           streams->group.count);
     struct event_stream *stream = calloc(1, sizeof(*stream));
     int rc = stream != NULL
                  ? event_feed_init(&stream->feed, streams->events, request->query, request->since)
@@ -80,8 +83,7 @@ int event_stream_new(struct event_streams *streams, const struct event_stream_re
     stream->streams = streams;
     stream->tokens = request->tokens;
     stream->lease = *request->lease;
-    TAILQ_INSERT_TAIL(&streams->streams, stream, entry);
-    streams->count++;
+    live_join(&stream->live, &streams->group);
     start_heartbeat(streams);
     *out = stream;
     return 0;
@@ -92,10 +94,9 @@ void event_stream_free(struct event_stream *stream)
     if (stream == NULL)
         return;
     struct event_streams *streams = stream->streams;
-    TAILQ_REMOVE(&streams->streams, stream, entry);
-    if (--streams->count == 0)
-        event_del(streams->heartbeat);
     live_fini(&stream->live);
+    if (streams->group.count == 0)
+        event_del(streams->heartbeat);
     event_feed_fini(&stream->feed);
     free(stream);
 }
@@ -109,7 +110,6 @@ struct MHD_Response *event_stream_response(struct event_stream *stream,
                                            struct MHD_Connection *connection, struct event *run)
 {
     struct event_streams *streams = stream->streams;
-    stream->live.ended = run == streams->ending;
     struct MHD_Response *response = NULL;
     if (live_start(&stream->live, streams->base, connection, run,
                    streams->limits->heartbeat_seconds) == 0)
@@ -125,9 +125,9 @@ struct MHD_Response *event_stream_response(struct event_stream *stream,
 static void on_changed(void *ctx)
 {
     struct event_streams *streams = ctx;
-    struct event_stream *stream;
-    TAILQ_FOREACH(stream, &streams->streams, entry)
-    live_wake(&stream->live);
+    struct live *live;
+    TAILQ_FOREACH(live, &streams->group.lives, entry)
+    live_wake(live);
 }
 
 static void on_heartbeat(evutil_socket_t fd, short what, void *ctx)
@@ -135,30 +135,23 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     struct event_streams *streams = ctx;
-    struct event_stream *stream;
-    TAILQ_FOREACH(stream, &streams->streams, entry)
+    struct live *live;
+    TAILQ_FOREACH(live, &streams->group.lives, entry)
     {
-        if (stream->live.waiting && event_feed_heartbeat(&stream->feed) == 0)
-            live_wake(&stream->live);
+        if (live->waiting && event_feed_heartbeat(&stream_of(live)->feed) == 0)
+            live_wake(live);
     }
 }
 
 void event_streams_end(struct event_streams *streams, const struct event *run)
 {
-    struct event_stream *stream;
-    if (streams == NULL)
-        return;
-    streams->ending = run;
-    TAILQ_FOREACH(stream, &streams->streams, entry)
-    {
-        if (stream->live.run == run)
-            live_end(&stream->live);
-    }
+    if (streams != NULL)
+        live_group_end(&streams->group, run);
 }
 
 unsigned event_streams_count(const struct event_streams *streams)
 {
-    return streams->count;
+    return streams->group.count;
 }
 
 int event_streams_new(struct event_base *base, struct events *events,
@@ -175,7 +168,7 @@ int event_streams_new(struct event_base *base, struct events *events,
     streams->base = base;
     streams->events = events;
     streams->limits = limits;
-    TAILQ_INIT(&streams->streams);
+    live_group_init(&streams->group);
     streams->watcher = (struct events_watcher){.changed = on_changed, .ctx = streams};
     events_watch(events, &streams->watcher);
     *out = streams;

@@ -8,6 +8,35 @@
 #include <event2/event.h>
 #include <poll.h>
 
+/* --- All of one kind -------------------------------------------------------------------------- */
+
+void live_group_init(struct live_group *group)
+{
+    TAILQ_INIT(&group->lives);
+    group->count = 0;
+    group->ending = NULL;
+}
+
+void live_group_end(struct live_group *group, const struct event *run)
+{
+    struct live *live;
+    group->ending = run;
+    TAILQ_FOREACH(live, &group->lives, entry)
+    {
+        if (live->run == run)
+            live_end(live);
+    }
+}
+
+void live_join(struct live *live, struct live_group *group)
+{
+    live->group = group;
+    TAILQ_INSERT_TAIL(&group->lives, live, entry);
+    group->count++;
+}
+
+/* --- One -------------------------------------------------------------------------------------- */
+
 void live_wake(struct live *live)
 {
     if (!live->waiting)
@@ -48,6 +77,7 @@ int live_start(struct live *live, struct event_base *base, struct MHD_Connection
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     live->connection = connection;
     live->run = run;
+    live->ended = run == live->group->ending;
     if (info == NULL || MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
                                                   patience_seconds) != MHD_YES)
         return -EIO;
@@ -58,6 +88,8 @@ int live_start(struct live *live, struct event_base *base, struct MHD_Connection
 
 void live_fini(struct live *live)
 {
+    TAILQ_REMOVE(&live->group->lives, live, entry);
+    live->group->count--;
     if (live->socket != NULL)
         event_free(live->socket);
     live->socket = NULL;
