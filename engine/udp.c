@@ -304,7 +304,9 @@ static void send_prepare(const struct send *send, struct batch *batch, struct ms
     };
     memset(control, 0, sizeof(*control));
     if (send->to.local.family == AF_INET && !ipv6) {
-        struct in_pktinfo info = {.ipi_ifindex = (int)send->to.local_ifindex};
+        /* Not the interface: to IPv4 that would be an order, and where it has no route to the
+         * remote side, everything would be asked for on that link, in vain. */
+        struct in_pktinfo info = {0};
         memcpy(&info.ipi_spec_dst, send->to.local.bytes, 4);
         control_add(msg, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     } else if (send->to.local.family == AF_INET6 && ipv6) {

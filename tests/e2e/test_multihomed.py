@@ -1,10 +1,10 @@
-"""A host with several addresses: who calls one of them is answered from it, as long as it is there."""
+"""A host with several addresses: who calls one of them is answered from it, while it is there."""
 
 import contextlib
 
 import pytest
 
-from support import exchange, servers, wait
+from support import exchange, netns, servers, wait
 
 PORT = 51000
 
@@ -47,3 +47,52 @@ def test_answers_from_the_address_that_was_called(scene, service, account, serve
         near = far.link.near4 if family == 4 else far.link.near6
         wait.until(lambda: far.peer.endpoint(account.keys.public) == (near, PORT),
                    "the peer has seen the other address")
+
+
+SECOND_WAY = 9
+ON_NO_LINK = {4: ("10.77.0.1", 32), 6: ("fd77::1", 128)}
+
+
+@pytest.fixture(name="second_way")
+def another_way_in(scene):
+    """
+    A second link from the first peer, by which it reaches addresses of ours that are on no link; the
+    way back is the first one. As routers do, the far end answers for the address of a link on that
+    link alone.
+    """
+    far = scene.far[0]
+    link = netns.Link(scene.ours, far.namespace, SECOND_WAY)
+    for setting in ("all.rp_filter=0", "veth1.rp_filter=0", f"veth{SECOND_WAY}.rp_filter=0"):
+        for space in (scene.ours, far.namespace):
+            space.run("sysctl", "-qw", f"net.ipv4.conf.{setting}")
+    for setting in ("arp_ignore=1", "arp_announce=2"):
+        far.namespace.run("sysctl", "-qw", f"net.ipv4.conf.all.{setting}")
+    for family, via, source in ((4, link.near4, far.link.far4), (6, link.near6, far.link.far6)):
+        address, bits = ON_NO_LINK[family]
+        scene.ours.run("ip", "address", "add", f"{address}/{bits}", "dev", "lo")
+        far.namespace.run("ip", f"-{family}", "route", "add", address, "via", via, "src", source)
+    yield
+    for address, bits in ON_NO_LINK.values():
+        scene.ours.run("ip", "address", "del", f"{address}/{bits}", "dev", "lo")
+    for setting in ("arp_ignore=0", "arp_announce=0"):
+        far.namespace.run("sysctl", "-qw", f"net.ipv4.conf.all.{setting}")
+    scene.ours.run("ip", "link", "del", f"veth{SECOND_WAY}")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.usefixtures("second_way")
+def test_answers_go_where_the_routes_say(scene, service, account, serve, far_host, family):
+    """Also when what they answer came in by another way."""
+    far = scene.far[0]
+    definition = account.tunnel() | {"listen_port": PORT}
+    del definition["peers"][0]["endpoint"]
+    service.create("tunnels", definition)
+    forward = service.forward((far_host, serve(servers.echo).port))
+    address = ON_NO_LINK[family][0]
+    host = f"[{address}]" if family == 6 else address
+    far.peer.allow(account.keys.public, [f"{account.v4}/32", f"{account.v6}/128"],
+                   endpoint=f"{host}:{PORT}", keepalive=1)
+    wait.until(lambda: far.peer.latest_handshake(account.keys.public), "the peer was answered")
+    with forward.connect() as connection:
+        exchange.talk(connection)
+        assert far.peer.endpoint(account.keys.public) == (address, PORT)
