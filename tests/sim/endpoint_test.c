@@ -61,12 +61,29 @@ static void an_offer_is_taken_where_nothing_is_known(void **state)
     offer(pair, ELSEWHERE, true); /* heard, and then told to forget where */
 }
 
+/* The address of ours that the peer talked to may not lead to where it is now. */
+static void another_endpoint_has_no_source_yet(void **state)
+{
+    struct pair *pair = *state;
+    union inet_sockaddr remote;
+    pair_connect(pair);
+    assert_int_equal(inet_addr_parse("192.0.2.1", &pair->a_to_b->endpoint.local), 0);
+    pair->a_to_b->endpoint.local_ifindex = 3;
+    wg_peer_set_endpoint(pair->a_to_b, &pair->b->addr);
+    assert_int_equal(wg_peer_endpoint(pair->a_to_b)->local.family, AF_INET);
+    sockaddr_of(&remote, ELSEWHERE, PORT);
+    wg_peer_set_endpoint(pair->a_to_b, &remote);
+    assert_int_equal(wg_peer_endpoint(pair->a_to_b)->local.family, AF_UNSPEC);
+    assert_int_equal(wg_peer_endpoint(pair->a_to_b)->local_ifindex, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         pair_test(an_offer_does_not_move_a_peer_that_is_heard),
         pair_test(a_peer_that_moved_silently_is_found_by_an_offer),
         pair_test(an_offer_is_taken_where_nothing_is_known),
+        pair_test(another_endpoint_has_no_source_yet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

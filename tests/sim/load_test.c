@@ -44,6 +44,35 @@ static void under_load_a_cookie_is_asked_for_and_works(void **state)
     assert_true(pair->network->now < pair->b->device->loaded_until);
 }
 
+/* Neither is one that its owner does not let go of after 115 s. */
+static void a_cookie_of_an_old_secret_is_not_enough(void **state)
+{
+    struct pair *pair = *state;
+    watch(pair->network, keep, &initiation);
+    pair_connect(pair);
+    struct datagram replay = pair->network->kept;
+    network_run(pair->network, S(20));
+    keypairs_expire_sending(&pair->a_to_b->keypairs);
+    flood(pair, &replay, WG_HANDSHAKE_QUEUE_LOADED + 1);
+    a_sends(pair, 5);
+    network_run(pair->network, MS(100));
+    assert_true(pair->a_to_b->cookies.have_cookie);
+    pair->network->loss_per_mille = 1000;
+    network_run(pair->network, S(121));
+
+    watch(pair->network, keep_and_drop, &initiation);
+    pair->network->loss_per_mille = 0;
+    pair->a_to_b->cookies.cookie_got_at = pair->network->now;
+    a_sends(pair, 6);
+    network_run(pair->network, S(6));
+    struct datagram late = pair->network->kept;
+    flood(pair, &replay, WG_HANDSHAKE_QUEUE_LOADED); /* with no cookie for it, nor a new secret */
+    const uint64_t before = node_drops(pair->b, WG_DROP_COOKIE_NEEDED);
+    inject(pair->b, &late, &pair->a->addr);
+    assert_int_equal(node_drops(pair->b, WG_DROP_COOKIE_NEEDED), before + 1);
+    assert_int_equal(pair->b->device->handshakes.count, WG_HANDSHAKE_QUEUE_LOADED);
+}
+
 static void load_subsides(void **state)
 {
     struct pair *pair = *state;
@@ -197,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         pair_test(under_load_a_cookie_is_asked_for_and_works),
+        pair_test(a_cookie_of_an_old_secret_is_not_enough),
         pair_test(load_subsides),
         pair_test(load_of_other_devices_is_load),
         pair_test(under_load_each_address_has_its_own_limit),

@@ -1,6 +1,8 @@
 /* Every timer of section 6 in virtual time: attempts, renewal, keepalives and expiry. */
 #include "tests/sim/network.h"
 
+#include "engine/wg/exchange.h"
+
 /* --- Attempts --------------------------------------------------------------------------------- */
 
 static void initiations_are_retransmitted_and_given_up(void **state)
@@ -181,6 +183,20 @@ static void an_answer_stands_for_the_keepalive(void **state)
     assert_int_equal(pair->b->sent[0], before);
 }
 
+static void a_handshake_stands_for_the_keepalive(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    network_run(pair->network, S(30));
+    unsigned before = pair->b->sent[0];
+    a_sends(pair, 1);
+    network_run(pair->network, S(5));
+    wg_exchange_initiate(pair->a_to_b);
+    network_run(pair->network, S(60));
+    assert_int_equal(pair->b->sent[MESSAGE_RESPONSE], 2);
+    assert_int_equal(pair->b->sent[0], before);
+}
+
 static void passive_keepalive_follows_more_data(void **state)
 {
     struct pair *pair = *state;
@@ -258,7 +274,8 @@ static void persistent_keepalive_goes_on(void **state)
 
 /* --- Expiry ----------------------------------------------------------------------------------- */
 
-/* What waited for the initiator is sent in answer to its first message, and is itself unanswered. */
+/* What waited for the initiator is sent in answer to its first message, and is itself unanswered.
+ */
 static void unanswered_staged_data_starts_a_handshake_too(void **state)
 {
     struct pair *pair = *state;
@@ -375,6 +392,7 @@ int main(void)
         pair_test(unanswered_data_starts_a_handshake_after_15_seconds),
         pair_test(passive_keepalive_answers_once),
         pair_test(an_answer_stands_for_the_keepalive),
+        pair_test(a_handshake_stands_for_the_keepalive),
         pair_test(passive_keepalive_follows_more_data),
         pair_test(persistent_keepalive_waits_for_silence),
         pair_test(persistent_keepalive_never_stops_trying),

@@ -1,9 +1,12 @@
 /*
- * What becomes of secrets: each shared secret of a Diffie-Hellman exchange is wiped where it was
- * computed, and no memory is given back with a key in it. The linker puts the functions here around
- * X25519, sodium_memzero() and free().
+ * What becomes of secrets: what a handshake computes is wiped where it was written, and no memory
+ * is given back with a key in it. The linker puts the functions here around those that write
+ * secrets, sodium_memzero() and free().
  */
 #include "tests/sim/network.h"
+
+#include "engine/crypto/aead.h"
+#include "engine/crypto/hash.h"
 
 #include <malloc.h>
 #include <sodium.h>
@@ -11,17 +14,53 @@
 #define SECRETS_MAX 256
 #define KEY_LEN     32
 
-/* Shared secrets, where they were written; NULL = wiped since. */
+#define STACK_MAX (1 << 20)
+
+/* Secrets that were not wiped since they were written. */
 static struct {
     const uint8_t *at;
     uint8_t bytes[KEY_LEN];
-} shared[SECRETS_MAX];
-static size_t shared_count;
+} secrets[SECRETS_MAX];
+static size_t secrets_left;
+static size_t shared_count; /* shared secrets of Diffie-Hellman exchanges */
 
 /* What must not be in freed memory. */
 static uint8_t keys[SECRETS_MAX][KEY_LEN];
 static size_t keys_count;
 static size_t freed_with_key;
+
+static uintptr_t stack_base;
+
+/*
+ * What lay on the stack and is something else by now was not wiped in time. Elsewhere secrets may
+ * be replaced by newer ones.
+ */
+static bool is_as_written(size_t i)
+{
+    const uintptr_t at = (uintptr_t)secrets[i].at;
+    bool on_stack = at < stack_base && at > stack_base - STACK_MAX;
+    return !on_stack || memcmp(secrets[i].at, secrets[i].bytes, KEY_LEN) == 0;
+}
+
+static void secret_written(const uint8_t *secret)
+{
+    size_t i = 0;
+    while (i < secrets_left && secrets[i].at != secret)
+        i++;
+    assert_true(i < SECRETS_MAX);
+    secrets[i].at = secret;
+    memcpy(secrets[i].bytes, secret, KEY_LEN);
+    if (i == secrets_left)
+        secrets_left++;
+}
+
+static void secrets_wiped(const void *memory, size_t len)
+{
+    const uint8_t *begin = memory;
+    for (size_t i = secrets_left; i-- > 0;)
+        if (secrets[i].at >= begin && secrets[i].at + KEY_LEN <= begin + len && is_as_written(i))
+            secrets[i] = secrets[--secrets_left];
+}
 
 int __real_x25519_shared(uint8_t secret[X25519_LEN], const uint8_t private_key[X25519_LEN],
                          const uint8_t public_key[X25519_LEN]);
@@ -31,23 +70,47 @@ int __wrap_x25519_shared(uint8_t secret[X25519_LEN], const uint8_t private_key[X
                          const uint8_t public_key[X25519_LEN])
 {
     int error = __real_x25519_shared(secret, private_key, public_key);
-    assert_true(shared_count < SECRETS_MAX);
-    shared[shared_count].at = secret;
-    memcpy(shared[shared_count++].bytes, secret, KEY_LEN);
+    shared_count++;
+    secret_written(secret);
     return error;
+}
+
+/* The last step of making an ephemeral key. */
+void __real_x25519_clamp(uint8_t private_key[X25519_LEN]);
+void __wrap_x25519_clamp(uint8_t private_key[X25519_LEN]);
+void __wrap_x25519_clamp(uint8_t private_key[X25519_LEN])
+{
+    __real_x25519_clamp(private_key);
+    secret_written(private_key);
+}
+
+void __real_hash_kdf(const uint8_t chaining_key[HASH_LEN], const void *input, size_t len,
+                     uint8_t first[HASH_LEN], uint8_t *second, uint8_t *third);
+void __wrap_hash_kdf(const uint8_t chaining_key[HASH_LEN], const void *input, size_t len,
+                     uint8_t first[HASH_LEN], uint8_t *second, uint8_t *third);
+void __wrap_hash_kdf(const uint8_t chaining_key[HASH_LEN], const void *input, size_t len,
+                     uint8_t first[HASH_LEN], uint8_t *second, uint8_t *third)
+{
+    uint8_t *const derived[] = {first, second, third};
+    __real_hash_kdf(chaining_key, input, len, first, second, third);
+    for (size_t i = 0; i < sizeof(derived) / sizeof(derived[0]); i++)
+        if (derived[i])
+            secret_written(derived[i]);
+}
+
+void __real_aead_key_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_LEN]);
+void __wrap_aead_key_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_LEN]);
+void __wrap_aead_key_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_LEN])
+{
+    __real_aead_key_init(key, bytes);
+    secret_written(key->bytes);
 }
 
 void __real_sodium_memzero(void *memory, size_t len);
 void __wrap_sodium_memzero(void *memory, size_t len);
 void __wrap_sodium_memzero(void *memory, size_t len)
 {
-    const uint8_t *begin = memory;
-    for (size_t i = 0; i < shared_count; i++) {
-        const uint8_t *at = shared[i].at;
-        if (at && at >= begin && at + KEY_LEN <= begin + len &&
-            memcmp(at, shared[i].bytes, KEY_LEN) == 0)
-            shared[i].at = NULL;
-    }
+    secrets_wiped(memory, len);
     __real_sodium_memzero(memory, len);
 }
 
@@ -59,14 +122,6 @@ void __wrap_free(void *memory)
         if (memmem(memory, malloc_usable_size(memory), keys[i], KEY_LEN))
             freed_with_key++;
     __real_free(memory);
-}
-
-static size_t secrets_left(void)
-{
-    size_t left = 0;
-    for (size_t i = 0; i < shared_count; i++)
-        left += shared[i].at != NULL;
-    return left;
 }
 
 static void watch_key(const uint8_t key[KEY_LEN])
@@ -89,22 +144,24 @@ static void watch_sessions(const struct wg_peer *peer)
 
 static int setup(void **state)
 {
+    stack_base = (uintptr_t)__builtin_frame_address(0);
+    secrets_left = 0;
     shared_count = 0;
     keys_count = 0;
     freed_with_key = 0;
     return pair_setup(state);
 }
 
-/* es, ee and se go at once; ss stays, for the next handshake. */
-static void shared_secrets_are_wiped(void **state)
+/* The static keys' shared secret stays, for the next handshake, and a session's two keys. */
+static void handshakes_leave_no_secrets(void **state)
 {
     struct pair *pair = *state;
     pair_connect(pair);
     assert_int_equal(shared_count, 8); /* es, ss, ee, se on both sides */
-    assert_int_equal(secrets_left(), 2);
+    assert_int_equal(secrets_left, 2 * (1 + 2));
     wg_peer_remove(pair->a_to_b);
     wg_peer_remove(pair->b_to_a);
-    assert_int_equal(secrets_left(), 0);
+    assert_int_equal(secrets_left, 0);
 }
 
 static void failed_handshakes_leave_no_secrets(void **state)
@@ -115,7 +172,11 @@ static void failed_handshakes_leave_no_secrets(void **state)
     a_sends(pair, 1);
     network_run(pair->network, S(1));
     assert_int_equal(pair->b->delivered, 0);
-    assert_int_equal(secrets_left(), 2);
+    /* b has a session, and a still waits for an answer: its chaining key stays. */
+    assert_int_equal(secrets_left, 1 + 2 + 1 + 1);
+    wg_peer_remove(pair->a_to_b);
+    wg_peer_remove(pair->b_to_a);
+    assert_int_equal(secrets_left, 0);
 }
 
 static void keys_do_not_outlive_their_sessions(void **state)
@@ -178,7 +239,7 @@ static void keys_in_freed_memory_are_noticed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(shared_secrets_are_wiped, setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(handshakes_leave_no_secrets, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(failed_handshakes_leave_no_secrets, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_sessions, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_device, setup, pair_teardown),
