@@ -27,14 +27,31 @@
 #define FORWARD(field) offsetof(struct counters_forward, field)
 #define WORKER(field)  offsetof(struct counters_worker, field)
 
+/* A tunnel or a forward, as a walk meets it. */
+struct object {
+    const char *name; /* "" = before the first */
+    const struct condition *conditions;
+    const void *counters; /* NULL = no worker has it */
+    bool enabled;
+};
+
+/* Tunnels, or forwards: steps to the next one by name; false = there is none. */
+struct kind {
+    const char *label;
+    bool (*next)(struct service *service, struct object *object);
+};
+
 struct metric {
     const char *name;
     const char *type;
     const char *help;
     void (*write)(struct exposition *out, const struct api_call *call, const struct metric *metric);
     size_t offsets[DIRECTIONS]; /* of counters, in the struct that the walk meets: in, then out */
-    int (*read)(int pid, uint64_t *out); /* of a process */
-    int condition;                       /* of the object, an enum of conditions.h */
+    int (*read)(int pid, uint64_t *out); /* of a process; negative = there is none */
+    bool (*worker)(const struct metric *metric, const struct supervisor *supervisor, unsigned index,
+                   uint64_t *out); /* of a worker; false = it has none */
+    const struct kind *kind;       /* of objects */
+    int condition;                 /* of the object, an enum of conditions.h */
 };
 
 static const char *const directions[DIRECTIONS] = {"in", "out"};
@@ -87,16 +104,6 @@ static void write_labelled(struct exposition *out, const char *name, const char 
 {
     const struct exposition_label label = {name, text};
     exposition_integer(out, &label, 1, value);
-}
-
-/* Both of the metric's counters of an object. */
-static void write_directions(struct exposition *out, const struct metric *metric, const char *name,
-                             const char *text, const void *counters)
-{
-    for (size_t i = 0; i < DIRECTIONS; i++) {
-        const struct exposition_label labels[] = {{name, text}, {"direction", directions[i]}};
-        exposition_integer(out, labels, COUNT(labels), value_at(counters, metric->offsets[i]));
-    }
 }
 
 /* --- Walks: this program ---------------------------------------------------------------------- */
@@ -178,64 +185,56 @@ static void write_retired(struct exposition *out, const struct api_call *call,
 
 /* --- Walks: workers --------------------------------------------------------------------------- */
 
-static void write_worker_up(struct exposition *out, const struct api_call *call,
-                            const struct metric *metric)
-{
-    (void)metric;
-    const struct supervisor *supervisor = call->server->supervisor;
-    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
-        char worker[WORKER_TEXT];
-        snprintf(worker, sizeof(worker), "%u", i);
-        write_labelled(out, "worker", worker, supervisor_worker_alive(supervisor, i));
-    }
-}
-
-static void write_worker(struct exposition *out, const struct api_call *call,
-                         const struct metric *metric)
-{
-    const struct supervisor *supervisor = call->server->supervisor;
-    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
-        char worker[WORKER_TEXT];
-        snprintf(worker, sizeof(worker), "%u", i);
-        write_labelled(out, "worker", worker,
-                       value_at(supervisor_worker_counters(supervisor, i), metric->offsets[0]));
-    }
-}
-
-static void write_worker_starts(struct exposition *out, const struct api_call *call,
-                                const struct metric *metric)
-{
-    (void)metric;
-    const struct supervisor *supervisor = call->server->supervisor;
-    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
-        char worker[WORKER_TEXT];
-        snprintf(worker, sizeof(worker), "%u", i);
-        write_labelled(out, "worker", worker, supervisor_worker_starts(supervisor, i));
-    }
-}
-
-/* Of those that run. */
-static void write_worker_process(struct exposition *out, const struct api_call *call,
-                                 const struct metric *metric)
-{
-    const struct supervisor *supervisor = call->server->supervisor;
-    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
-        char worker[WORKER_TEXT];
-        uint64_t value;
-        int pid = supervisor_worker_pid(supervisor, i);
-        if (pid == 0 || metric->read(pid, &value) < 0)
-            continue;
-        snprintf(worker, sizeof(worker), "%u", i);
-        write_labelled(out, "worker", worker, value);
-    }
-}
-
 static void write_captures(struct exposition *out, const struct api_call *call,
                            const struct metric *metric)
 {
     (void)metric;
     if (call->server->capture_streams != NULL)
         exposition_integer(out, NULL, 0, capture_streams_count(call->server->capture_streams));
+}
+
+static bool worker_is_up(const struct metric *metric, const struct supervisor *supervisor,
+                         unsigned index, uint64_t *out)
+{
+    (void)metric;
+    *out = supervisor_worker_alive(supervisor, index);
+    return true;
+}
+
+static bool worker_starts(const struct metric *metric, const struct supervisor *supervisor,
+                          unsigned index, uint64_t *out)
+{
+    (void)metric;
+    *out = supervisor_worker_starts(supervisor, index);
+    return true;
+}
+
+static bool worker_counter(const struct metric *metric, const struct supervisor *supervisor,
+                           unsigned index, uint64_t *out)
+{
+    *out = value_at(supervisor_worker_counters(supervisor, index), metric->offsets[0]);
+    return true;
+}
+
+/* Of those that run. */
+static bool worker_process(const struct metric *metric, const struct supervisor *supervisor,
+                           unsigned index, uint64_t *out)
+{
+    int pid = supervisor_worker_pid(supervisor, index);
+    return pid != 0 && metric->read(pid, out) == 0;
+}
+
+static void write_workers(struct exposition *out, const struct api_call *call,
+                          const struct metric *metric)
+{
+    const struct supervisor *supervisor = call->server->supervisor;
+    for (unsigned i = 0; i < supervisor_workers(supervisor); i++) {
+        char worker[WORKER_TEXT];
+        uint64_t value;
+        snprintf(worker, sizeof(worker), "%u", i);
+        if (metric->worker(metric, supervisor, i, &value))
+            write_labelled(out, "worker", worker, value);
+    }
 }
 
 /* Counters of one worker, each under its name. */
@@ -276,68 +275,100 @@ static void write_worker_limits(struct exposition *out, const struct api_call *c
     }
 }
 
-/* --- Walks: tunnels --------------------------------------------------------------------------- */
+/* --- Walks: tunnels and forwards -------------------------------------------------------------- */
 
-/* The first tunnel after this one (NULL = from the start) that a worker has. */
-static const struct service_tunnel *next_tunnel(const struct api_call *call,
-                                                const struct service_tunnel *tunnel)
+static bool next_tunnel(struct service *service, struct object *object)
 {
-    do
-        tunnel = service_next_tunnel(call->service, tunnel != NULL ? tunnel->spec.name : "");
-    while (tunnel != NULL && tunnel->supervised == NULL);
-    return tunnel;
+    const struct service_tunnel *tunnel = service_next_tunnel(service, object->name);
+    if (tunnel == NULL)
+        return false;
+    *object = (struct object){.name = tunnel->spec.name,
+                              .conditions = tunnel->conditions,
+                              .enabled = true};
+    if (tunnel->supervised != NULL)
+        object->counters = supervisor_tunnel_counters(tunnel->supervised);
+    return true;
 }
 
-static void write_tunnel_ready(struct exposition *out, const struct api_call *call,
-                               const struct metric *metric)
+static bool next_forward(struct service *service, struct object *object)
 {
-    (void)metric;
-    const struct service_tunnel *tunnel = service_next_tunnel(call->service, "");
-    for (; tunnel != NULL; tunnel = service_next_tunnel(call->service, tunnel->spec.name))
-        write_labelled(out, "tunnel", tunnel->spec.name, service_tunnel_is_ready(tunnel));
+    const struct service_forward *forward = service_next_forward(service, object->name);
+    if (forward == NULL)
+        return false;
+    *object = (struct object){.name = forward->spec.name,
+                              .conditions = forward->conditions,
+                              .enabled = forward->spec.enabled};
+    if (forward->supervised != NULL)
+        object->counters = supervisor_forward_counters(forward->supervised);
+    return true;
+}
+
+static const struct kind tunnels = {"tunnel", next_tunnel};
+static const struct kind forwards = {"forward", next_forward};
+
+static void write_ready(struct exposition *out, const struct api_call *call,
+                        const struct metric *metric)
+{
+    struct object object = {.name = ""};
+    while (metric->kind->next(call->service, &object)) {
+        enum condition_status status = object.conditions[metric->condition].is.status;
+        if (object.enabled)
+            write_labelled(out, metric->kind->label, object.name, status == CONDITION_TRUE);
+    }
 }
 
 /* What is not known has no sample. */
-static void write_tunnel_condition(struct exposition *out, const struct api_call *call,
-                                   const struct metric *metric)
+static void write_condition(struct exposition *out, const struct api_call *call,
+                            const struct metric *metric)
 {
-    const struct service_tunnel *tunnel = service_next_tunnel(call->service, "");
-    for (; tunnel != NULL; tunnel = service_next_tunnel(call->service, tunnel->spec.name)) {
-        enum condition_status status = tunnel->conditions[metric->condition].is.status;
+    struct object object = {.name = ""};
+    while (metric->kind->next(call->service, &object)) {
+        enum condition_status status = object.conditions[metric->condition].is.status;
         if (status != CONDITION_UNKNOWN)
-            write_labelled(out, "tunnel", tunnel->spec.name, status == CONDITION_TRUE);
+            write_labelled(out, metric->kind->label, object.name, status == CONDITION_TRUE);
     }
 }
 
-static void write_tunnel(struct exposition *out, const struct api_call *call,
-                         const struct metric *metric)
+static void write_counter(struct exposition *out, const struct api_call *call,
+                          const struct metric *metric)
 {
-    const struct service_tunnel *tunnel = NULL;
-    while ((tunnel = next_tunnel(call, tunnel)) != NULL)
-        write_labelled(out, "tunnel", tunnel->spec.name,
-                       value_at(supervisor_tunnel_counters(tunnel->supervised),
-                                metric->offsets[0]));
+    struct object object = {.name = ""};
+    while (metric->kind->next(call->service, &object)) {
+        if (object.counters != NULL)
+            write_labelled(out, metric->kind->label, object.name,
+                           value_at(object.counters, metric->offsets[0]));
+    }
 }
 
-static void write_tunnel_time(struct exposition *out, const struct api_call *call,
-                              const struct metric *metric)
+/* What never was has no sample. */
+static void write_time(struct exposition *out, const struct api_call *call,
+                       const struct metric *metric)
 {
-    const struct service_tunnel *tunnel = NULL;
-    while ((tunnel = next_tunnel(call, tunnel)) != NULL) {
-        uint64_t ns = value_at(supervisor_tunnel_counters(tunnel->supervised), metric->offsets[0]);
+    struct object object = {.name = ""};
+    while (metric->kind->next(call->service, &object)) {
+        const struct exposition_label label = {metric->kind->label, object.name};
+        uint64_t ns = object.counters != NULL ? value_at(object.counters, metric->offsets[0]) : 0;
         if (ns != 0)
-            exposition_seconds(out, &(struct exposition_label){"tunnel", tunnel->spec.name}, 1, ns);
+            exposition_seconds(out, &label, 1, ns);
     }
 }
 
-static void write_tunnel_directions(struct exposition *out, const struct api_call *call,
-                                    const struct metric *metric)
+/* Both of the metric's counters. */
+static void write_directions(struct exposition *out, const struct api_call *call,
+                             const struct metric *metric)
 {
-    const struct service_tunnel *tunnel = NULL;
-    while ((tunnel = next_tunnel(call, tunnel)) != NULL)
-        write_directions(out, metric, "tunnel", tunnel->spec.name,
-                         supervisor_tunnel_counters(tunnel->supervised));
+    struct object object = {.name = ""};
+    while (metric->kind->next(call->service, &object)) {
+        for (size_t i = 0; i < DIRECTIONS && object.counters != NULL; i++) {
+            const struct exposition_label labels[] = {{metric->kind->label, object.name},
+                                                      {"direction", directions[i]}};
+            exposition_integer(out, labels, COUNT(labels),
+                               value_at(object.counters, metric->offsets[i]));
+        }
+    }
 }
+
+/* --- Walks: peers ----------------------------------------------------------------------------- */
 
 /* Under the names that WireGuard dashboards use. */
 static void write_one_peer(struct exposition *out, const struct metric *metric, const char *tunnel,
@@ -359,9 +390,9 @@ static void write_one_peer(struct exposition *out, const struct metric *metric, 
 static void write_peer(struct exposition *out, const struct api_call *call,
                        const struct metric *metric, bool is_time)
 {
-    const struct service_tunnel *tunnel = NULL;
-    while ((tunnel = next_tunnel(call, tunnel)) != NULL) {
-        size_t count = supervisor_peers(tunnel->supervised);
+    const struct service_tunnel *tunnel = service_next_tunnel(call->service, "");
+    for (; tunnel != NULL; tunnel = service_next_tunnel(call->service, tunnel->spec.name)) {
+        size_t count = tunnel->supervised != NULL ? supervisor_peers(tunnel->supervised) : 0;
         for (size_t i = 0; i < count; i++) {
             struct supervised_peer peer;
             supervisor_peer(tunnel->supervised, i, &peer);
@@ -381,59 +412,6 @@ static void write_peer_time(struct exposition *out, const struct api_call *call,
                             const struct metric *metric)
 {
     write_peer(out, call, metric, true);
-}
-
-/* --- Walks: forwards -------------------------------------------------------------------------- */
-
-/* The first forward after this one (NULL = from the start) that a worker has. */
-static const struct service_forward *next_forward(const struct api_call *call,
-                                                  const struct service_forward *forward)
-{
-    do
-        forward = service_next_forward(call->service, forward != NULL ? forward->spec.name : "");
-    while (forward != NULL && forward->supervised == NULL);
-    return forward;
-}
-
-static void write_forward_ready(struct exposition *out, const struct api_call *call,
-                                const struct metric *metric)
-{
-    (void)metric;
-    const struct service_forward *forward = service_next_forward(call->service, "");
-    for (; forward != NULL; forward = service_next_forward(call->service, forward->spec.name)) {
-        if (forward->spec.enabled)
-            write_labelled(out, "forward", forward->spec.name, service_forward_is_ready(forward));
-    }
-}
-
-static void write_forward_condition(struct exposition *out, const struct api_call *call,
-                                    const struct metric *metric)
-{
-    const struct service_forward *forward = service_next_forward(call->service, "");
-    for (; forward != NULL; forward = service_next_forward(call->service, forward->spec.name)) {
-        enum condition_status status = forward->conditions[metric->condition].is.status;
-        if (status != CONDITION_UNKNOWN)
-            write_labelled(out, "forward", forward->spec.name, status == CONDITION_TRUE);
-    }
-}
-
-static void write_forward(struct exposition *out, const struct api_call *call,
-                          const struct metric *metric)
-{
-    const struct service_forward *forward = NULL;
-    while ((forward = next_forward(call, forward)) != NULL)
-        write_labelled(out, "forward", forward->spec.name,
-                       value_at(supervisor_forward_counters(forward->supervised),
-                                metric->offsets[0]));
-}
-
-static void write_forward_directions(struct exposition *out, const struct api_call *call,
-                                     const struct metric *metric)
-{
-    const struct service_forward *forward = NULL;
-    while ((forward = next_forward(call, forward)) != NULL)
-        write_directions(out, metric, "forward", forward->spec.name,
-                         supervisor_forward_counters(forward->supervised));
 }
 
 /* --- The table -------------------------------------------------------------------------------- */
@@ -473,7 +451,8 @@ static const struct metric metrics[] = {
         .name = "manytun_worker_up",
         .type = "gauge",
         .help = "Whether the worker process is alive.",
-        .write = write_worker_up,
+        .write = write_workers,
+        .worker = worker_is_up,
     },
     {
         .name = "manytun_workers_retired",
@@ -485,27 +464,31 @@ static const struct metric metrics[] = {
         .name = "manytun_worker_starts_total",
         .type = "counter",
         .help = "Times the worker process was started.",
-        .write = write_worker_starts,
+        .write = write_workers,
+        .worker = worker_starts,
     },
     {
         .name = "manytun_worker_resident_memory_bytes",
         .type = "gauge",
         .help = "Resident memory of the worker process.",
-        .write = write_worker_process,
+        .write = write_workers,
+        .worker = worker_process,
         .read = process_stats_resident_bytes,
     },
     {
         .name = "manytun_worker_open_fds",
         .type = "gauge",
         .help = "Open file descriptors of the worker process.",
-        .write = write_worker_process,
+        .write = write_workers,
+        .worker = worker_process,
         .read = process_stats_open_fds,
     },
     {
         .name = "manytun_worker_max_fds",
         .type = "gauge",
         .help = "Limit of the file descriptors of the worker process.",
-        .write = write_worker_process,
+        .write = write_workers,
+        .worker = worker_process,
         .read = process_stats_max_fds,
     },
     {
@@ -524,7 +507,8 @@ static const struct metric metrics[] = {
         .name = "manytun_worker_out_of_memory_total",
         .type = "counter",
         .help = "Operations of the worker's virtual stacks that failed for want of memory.",
-        .write = write_worker,
+        .write = write_workers,
+        .worker = worker_counter,
         .offsets = {WORKER(stack_out_of_memory)},
     },
     {
@@ -537,35 +521,40 @@ static const struct metric metrics[] = {
         .name = "manytun_worker_captured_packets_total",
         .type = "counter",
         .help = "Inner packets that were copied for a capture.",
-        .write = write_worker,
+        .write = write_workers,
+        .worker = worker_counter,
         .offsets = {WORKER(captured)},
     },
     {
         .name = "manytun_worker_capture_dropped_packets_total",
         .type = "counter",
         .help = "Inner packets that a capture lacks: its reader was too slow.",
-        .write = write_worker,
+        .write = write_workers,
+        .worker = worker_counter,
         .offsets = {WORKER(capture_dropped)},
     },
     {
         .name = "manytun_worker_accept_paused_total",
         .type = "counter",
         .help = "Times a listener was paused for lack of descriptors or at a limit.",
-        .write = write_worker,
+        .write = write_workers,
+        .worker = worker_counter,
         .offsets = {WORKER(accept_paused)},
     },
     {
         .name = "manytun_worker_udp_tx_blocked_total",
         .type = "counter",
         .help = "Times the send buffer of an outer UDP socket was full.",
-        .write = write_worker,
+        .write = write_workers,
+        .worker = worker_counter,
         .offsets = {WORKER(udp_tx_blocked)},
     },
     {
         .name = "manytun_worker_udp_tx_errors_total",
         .type = "counter",
         .help = "Outer UDP datagrams that the kernel refused to send.",
-        .write = write_worker,
+        .write = write_workers,
+        .worker = worker_counter,
         .offsets = {WORKER(udp_tx_errors)},
     },
     {
@@ -573,63 +562,73 @@ static const struct metric metrics[] = {
         .type = "gauge",
         .help =
             "Whether the tunnel is bound, its worker is alive, and not every peer is out of reach.",
-        .write = write_tunnel_ready,
+        .write = write_ready,
+        .kind = &tunnels,
+        .condition = TUNNEL_READY,
     },
     {
         .name = "manytun_tunnel_endpoint_resolved",
         .type = "gauge",
         .help =
             "Whether the endpoints that are names were looked up; absent while it is not known.",
-        .write = write_tunnel_condition,
+        .write = write_condition,
+        .kind = &tunnels,
         .condition = TUNNEL_ENDPOINT_RESOLVED,
     },
     {
         .name = "manytun_tunnel_handshake_fresh",
         .type = "gauge",
         .help = "Whether the peers answer handshakes; absent while nobody asks for one.",
-        .write = write_tunnel_condition,
+        .write = write_condition,
+        .kind = &tunnels,
         .condition = TUNNEL_HANDSHAKE_FRESH,
     },
     {
         .name = "manytun_tunnel_staged_packets",
         .type = "gauge",
         .help = "Packets that wait for a session with their peer.",
-        .write = write_tunnel,
+        .write = write_counter,
+        .kind = &tunnels,
         .offsets = {TUNNEL(staged_packets)},
     },
     {
         .name = "manytun_tunnel_queued_handshakes",
         .type = "gauge",
         .help = "Handshake messages that wait to be worked off.",
-        .write = write_tunnel,
+        .write = write_counter,
+        .kind = &tunnels,
         .offsets = {TUNNEL(queued_handshakes)},
     },
     {
         .name = "manytun_tunnel_bytes_total",
         .type = "counter",
         .help = "Outer UDP payload of the tunnel, all peers together.",
-        .write = write_tunnel_directions,
+        .write = write_directions,
+        .kind = &tunnels,
         .offsets = {TUNNEL(rx_bytes), TUNNEL(tx_bytes)},
     },
     {
         .name = "manytun_tunnel_packets_total",
         .type = "counter",
         .help = "Outer UDP datagrams of the tunnel, all peers together.",
-        .write = write_tunnel_directions,
+        .write = write_directions,
+        .kind = &tunnels,
         .offsets = {TUNNEL(rx_packets), TUNNEL(tx_packets)},
     },
     {
         .name = "manytun_tunnel_dropped_packets_total",
         .type = "counter",
         .help = "Packets of the tunnel that were refused, for whatever reason.",
-        .write = write_tunnel_directions,
+        .write = write_directions,
+        .kind = &tunnels,
         .offsets = {TUNNEL(dropped_in), TUNNEL(dropped_out)},
     },
     {
         .name = "manytun_tunnel_handshakes_total",
         .type = "counter",
         .help = "Handshakes of the tunnel that completed, all peers together.",
-        .write = write_tunnel,
+        .write = write_counter,
+        .kind = &tunnels,
         .offsets = {TUNNEL(handshakes)},
     },
     {
@@ -637,14 +636,16 @@ static const struct metric metrics[] = {
         .type = "gauge",
         .help =
             "Unix time of the newest handshake with any of the tunnel's peers; absent if never.",
-        .write = write_tunnel_time,
+        .write = write_time,
+        .kind = &tunnels,
         .offsets = {TUNNEL(last_handshake_unix_ns)},
     },
     {
         .name = "manytun_tunnel_connections",
         .type = "gauge",
         .help = "TCP connections of the tunnel's virtual network stack, TIME_WAIT included.",
-        .write = write_tunnel,
+        .write = write_counter,
+        .kind = &tunnels,
         .offsets = {TUNNEL(connections)},
     },
     {
@@ -680,41 +681,48 @@ static const struct metric metrics[] = {
         .type = "gauge",
         .help =
             "Whether the forward listens and its tunnel is ready. Absent while it is not enabled.",
-        .write = write_forward_ready,
+        .write = write_ready,
+        .kind = &forwards,
+        .condition = FORWARD_READY,
     },
     {
         .name = "manytun_forward_target_reachable",
         .type = "gauge",
         .help = "What came of the last connection to the target; absent before the first.",
-        .write = write_forward_condition,
+        .write = write_condition,
+        .kind = &forwards,
         .condition = FORWARD_TARGET_REACHABLE,
     },
     {
         .name = "manytun_forward_bytes_total",
         .type = "counter",
         .help = "Bytes carried: in is from the target to clients, out from clients to the target.",
-        .write = write_forward_directions,
+        .write = write_directions,
+        .kind = &forwards,
         .offsets = {FORWARD(bytes_in), FORWARD(bytes_out)},
     },
     {
         .name = "manytun_forward_connections_active",
         .type = "gauge",
         .help = "Connections that are open.",
-        .write = write_forward,
+        .write = write_counter,
+        .kind = &forwards,
         .offsets = {FORWARD(connections_active)},
     },
     {
         .name = "manytun_forward_connections_total",
         .type = "counter",
         .help = "Connections accepted.",
-        .write = write_forward,
+        .write = write_counter,
+        .kind = &forwards,
         .offsets = {FORWARD(connections_total)},
     },
     {
         .name = "manytun_forward_connect_failures_total",
         .type = "counter",
         .help = "Connections that could not be made to the target.",
-        .write = write_forward,
+        .write = write_counter,
+        .kind = &forwards,
         .offsets = {FORWARD(connect_failures)},
     },
     {
