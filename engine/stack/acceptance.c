@@ -1,4 +1,4 @@
-/* acceptance: no state but the time of the last challenge. */
+/* acceptance: owns the time of the last challenge, and where the peer said that its stream ends. */
 #include "engine/stack/acceptance.h"
 
 #include "engine/stack/packet.h"
@@ -34,16 +34,40 @@ static enum acceptance of_reset(const struct tcp_pcb *pcb, const struct segment 
     return segment->seq - pcb->rcv_nxt <= pcb->rcv_wnd ? ACCEPTANCE_CHALLENGE : ACCEPTANCE_DROP;
 }
 
+/* Only the first len bytes are left, and no FIN. */
 static void cut(struct segment *segment, size_t len)
 {
-    segment->data_len = len;
+    if (segment->data_len > len)
+        segment->data_len = len;
     segment->flags &= (uint8_t)~PACKET_FIN;
     segment->header[HEADER_FLAGS] = segment->flags;
 }
 
-enum acceptance acceptance_of_seq(const struct tcp_pcb *pcb, struct segment *segment)
+static bool has_fin(const struct segment *segment)
 {
-    const size_t len = segment->data_len + ((segment->flags & PACKET_FIN) != 0);
+    return (segment->flags & PACKET_FIN) != 0;
+}
+
+/* The stream ends at the first FIN that was told of: no other FIN counts, and no data behind it. */
+static bool fit_stream(struct acceptance_state *state, struct segment *segment)
+{
+    const uint32_t behind = segment->seq + (uint32_t)segment->data_len;
+
+    if (!state->end_known) {
+        state->end_known = has_fin(segment);
+        state->end = behind;
+    } else if (TCP_SEQ_GT(segment->seq, state->end)) {
+        return false;
+    } else if (TCP_SEQ_GT(behind, state->end) || (has_fin(segment) && behind != state->end)) {
+        cut(segment, state->end - segment->seq);
+    }
+    return true;
+}
+
+enum acceptance acceptance_of_seq(struct acceptance_state *state, const struct tcp_pcb *pcb,
+                                  struct segment *segment)
+{
+    const size_t len = segment->data_len + has_fin(segment);
     const uint32_t at = segment->seq - pcb->rcv_nxt;
 
     if (!is_synchronised(pcb))
@@ -52,13 +76,18 @@ enum acceptance acceptance_of_seq(const struct tcp_pcb *pcb, struct segment *seg
         return of_reset(pcb, segment);
     if ((segment->flags & PACKET_SYN) != 0)
         return ACCEPTANCE_CHALLENGE; /* RFC 5961, 4.2 */
-    if (len == 0 || TCP_SEQ_LEQ(segment->seq, pcb->rcv_nxt))
-        return ACCEPTANCE_TAKE; /* lwIP cuts what begins in order, and answers what is old */
-    if (at >= pcb->rcv_wnd)
-        return ACCEPTANCE_CHALLENGE;
-    if (len > pcb->rcv_wnd - at)
-        cut(segment, segment->data_len < pcb->rcv_wnd - at ? segment->data_len : pcb->rcv_wnd - at);
-    return ACCEPTANCE_TAKE;
+    if (len == 0)
+        return ACCEPTANCE_TAKE;
+    if (TCP_SEQ_GT(segment->seq, pcb->rcv_nxt)) {
+        /* What begins in order lwIP cuts itself, and what is old it answers. */
+        if (at >= pcb->rcv_wnd)
+            return ACCEPTANCE_CHALLENGE;
+        if (len > pcb->rcv_wnd - at)
+            cut(segment, pcb->rcv_wnd - at);
+    } else if (!state->end_known) {
+        return ACCEPTANCE_TAKE;
+    }
+    return fit_stream(state, segment) ? ACCEPTANCE_TAKE : ACCEPTANCE_CHALLENGE;
 }
 
 bool acceptance_may_challenge(struct acceptance_state *state, uint64_t now)

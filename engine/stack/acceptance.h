@@ -5,7 +5,8 @@
  * lwIP takes data and FINs whatever they acknowledge, also without acknowledging anything, so
  * that who guesses a sequence number in the window can put bytes into a stream. And it keeps what
  * comes behind a hole although it ends beyond the window: when the hole is filled, the window that
- * is left becomes negative, which to lwIP is 4 GiB.
+ * is left becomes negative, which to lwIP is 4 GiB. So it does when data covers a FIN behind a
+ * hole.
  *
  * Answers to what is not acceptable are limited per connection (RFC 5961, 7), which also ends the
  * exchange of acknowledgments between two ends that do not agree about their numbers.
@@ -31,15 +32,18 @@ enum acceptance {
 /* Embedded in a connection; all zero is valid. */
 struct acceptance_state {
     uint64_t challenge_at; /* monotonic nanoseconds; not before */
+    uint32_t end;          /* of the peer's stream: the number of its FIN */
+    bool end_known;        /* from a FIN behind a hole */
 };
 
 /* By what it acknowledges. pcb is active, in any state. */
 enum acceptance acceptance_of_ack(const struct tcp_pcb *pcb, const struct segment *segment);
 /*
- * By its sequence number, when all that came before has been processed. What is behind the window
- * is cut off the segment.
+ * By its sequence number, when all that came before has been processed. What is behind the window,
+ * or behind the end of the stream, is cut off the segment.
  */
-enum acceptance acceptance_of_seq(const struct tcp_pcb *pcb, struct segment *segment);
+enum acceptance acceptance_of_seq(struct acceptance_state *state, const struct tcp_pcb *pcb,
+                                  struct segment *segment);
 
 /* Whether a challenge may be sent now; then it counts as sent. */
 bool acceptance_may_challenge(struct acceptance_state *state, uint64_t now);

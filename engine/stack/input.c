@@ -63,7 +63,7 @@ static void input_conn(struct stack_conn *conn, struct segment *segment)
         return;
     merge_flush(conn);
     if (conn->lists.active != NULL &&
-        !is_taken(conn, acceptance_of_seq(conn->lists.active, segment)))
+        !is_taken(conn, acceptance_of_seq(&conn->acceptance, conn->lists.active, segment)))
         return;
     sender_note(&conn->sender, segment);
     /* What may fill a hole is acknowledged at once (RFC 5681, 4.2); lwIP would delay it. */

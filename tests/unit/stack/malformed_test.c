@@ -361,6 +361,48 @@ static void test_hole_at_the_end_of_the_window(void **state)
     }
 }
 
+/* Two ends of one stream: the first that was told is the end, and no byte behind it counts. */
+static void test_data_behind_the_end(void **state)
+{
+    const size_t room = 1000;
+    struct scene scene;
+
+    (void)state;
+    for (unsigned covered = 0; covered < 2; covered++) {
+        struct craft segment;
+        size_t sent = 0;
+
+        begin(&scene, AF_INET);
+        scene.end.paused = true;
+        while (sent < WINDOW + 1 - room) {
+            size_t left = WINDOW + 1 - room - sent;
+
+            segment =
+                craft_segment(&scene.peer, PACKET_ACK, stream + sent, left < 1380 ? left : 1380);
+            segment.seq += (uint32_t)sent;
+            send_and_flush(&scene, &segment);
+            craft_peer_clear(&scene.peer);
+            sent += segment.len;
+        }
+        segment = craft_segment(&scene.peer, PACKET_ACK | PACKET_FIN, stream + sent + 10, 5);
+        segment.seq += (uint32_t)sent + 10;
+        send_and_flush(&scene, &segment);
+        if (covered == 1) { /* also out of order */
+            segment = craft_segment(&scene.peer, PACKET_ACK, stream + sent + 5, 1380);
+            segment.seq += (uint32_t)sent + 5;
+            send_and_flush(&scene, &segment);
+        }
+        segment = craft_segment(&scene.peer, PACKET_ACK, stream + sent, covered == 1 ? 5 : 1380);
+        segment.seq += (uint32_t)sent;
+        send_and_flush(&scene, &segment);
+        assert_int_equal(stack_conn_pending(scene.end.conn), sent + 15);
+        scene.end.paused = false;
+        end_readable(&scene.end);
+        assert_true(scene.end.eof);
+        finish(&scene);
+    }
+}
+
 /* With the window closed nothing is taken, wherever it claims to be. */
 static void test_closed_window(void **state)
 {
@@ -442,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_overlaps),
         cmocka_unit_test(test_beyond_the_window),
         cmocka_unit_test(test_hole_at_the_end_of_the_window),
+        cmocka_unit_test(test_data_behind_the_end),
         cmocka_unit_test(test_closed_window),
         cmocka_unit_test(test_zero_and_shrinking_windows),
     };
