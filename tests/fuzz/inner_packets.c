@@ -9,9 +9,12 @@
 #include "engine/wg/packet.h"
 #include "tests/unit/stack/craft.h"
 
-#define CONNS_MAX   4
-#define ACTIONS_MAX 200
-#define LISTEN_PORT 2222
+#define CONNS_MAX    4
+#define ACTIONS_MAX  200
+#define LISTEN_PORT  2222
+#define PAYLOAD_MAX  30000
+#define WINDOW_SCALE 5
+#define PENDING_MAX  (1024 * 1024) /* the largest window */
 
 struct slot {
     struct stack_conn *conn;
@@ -19,6 +22,7 @@ struct slot {
 
 static struct craft_peer peer;
 static struct slot slots[CONNS_MAX];
+static bool asleep; /* nobody reads */
 
 static void on_event(void *ctx)
 {
@@ -33,6 +37,9 @@ static void on_readable(void *ctx)
     size_t peeked = 0;
     fuzz_check(slot->conn != NULL);
     size_t pending = stack_conn_pending(slot->conn);
+    fuzz_check(pending <= PENDING_MAX);
+    if (asleep)
+        return;
     int count = stack_conn_peek(slot->conn, pieces, 4);
     for (int i = 0; i < count; i++)
         peeked += pieces[i].iov_len;
@@ -104,16 +111,25 @@ static void receive_ip(struct fuzz_input *input)
     craft_peer_receive(&peer, packet, header + len);
 }
 
+static uint32_t window_end(const struct segment *seen, unsigned choice)
+{
+    return choice % 2 == 0 ? seen->window : (uint32_t)seen->window << WINDOW_SCALE;
+}
+
 static void receive_segment(struct fuzz_input *input)
 {
+    static uint8_t payload[PAYLOAD_MAX];
     uint8_t options[40];
-    uint8_t payload[600];
     unsigned shape = fuzz_byte(input);
     struct craft c = craft_segment(&peer, fuzz_byte(input), payload, 0);
     if (peer.log_count > 0) {
         const struct segment *seen = &peer.log[peer.log_count - 1];
         c.seq = seen->ack;
         c.ack = seen->seq + (uint32_t)seen->data_len + ((seen->flags & (PACKET_SYN | 1)) ? 1 : 0);
+        if (shape & 64) { /* near the end of the window, whether that is scaled or not */
+            c.seq += window_end(seen, fuzz_byte(input));
+            c.seq -= fuzz_byte(input);
+        }
     }
     if (shape & 1)
         c.seq += (uint32_t)(int16_t)fuzz_u16(input);
@@ -133,6 +149,8 @@ static void receive_segment(struct fuzz_input *input)
         c.len = fuzz_byte(input) * 2u;
         memset(payload, 0x5a, c.len);
     }
+    if (shape & 128)
+        c.len = fuzz_u16(input) % PAYLOAD_MAX;
     craft_peer_send(&peer, &c);
 }
 
@@ -163,6 +181,11 @@ static void use_one(struct fuzz_input *input)
         break;
     case 2:
         stack_conn_shutdown(slot->conn);
+        break;
+    case 3:
+        asleep = !asleep;
+        if (stack_conn_pending(slot->conn) > 0)
+            on_readable(slot);
         break;
     default:
         if (space > 0) {
@@ -200,6 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_input input = {data, size};
 
     memset(slots, 0, sizeof(slots));
+    asleep = false;
     craft_peer_init(&peer, 1, fuzz_byte(&input) & 1 ? AF_INET6 : AF_INET);
     peer.forgetful = true;
     fuzz_check(stack_listen(peer.stack, &peer.local, LISTEN_PORT, &listen_ops, NULL, &listener) ==
