@@ -29,6 +29,14 @@ void congestion_open(struct congestion *congestion, enum stack_congestion kind, 
     congestion->control->open(congestion, now_us);
 }
 
+void congestion_limit_burst(struct congestion *congestion, uint32_t pipe)
+{
+    uint32_t limit = pipe + initial_window(congestion->mss);
+
+    if (congestion->rate == 0 && congestion->window > limit)
+        congestion->window = limit;
+}
+
 void congestion_set_mss(struct congestion *congestion, uint32_t mss)
 {
     congestion->mss = mss;

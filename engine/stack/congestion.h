@@ -75,6 +75,8 @@ struct congestion_control {
 /* Of a connection that has just been established, with segments of at most mss bytes. */
 void congestion_open(struct congestion *congestion, enum stack_congestion kind, uint32_t mss,
                      uint64_t now_us);
+/* With pipe bytes on the way: what may follow at once is no more than a first window. */
+void congestion_limit_burst(struct congestion *congestion, uint32_t pipe);
 /* Segments are of at most mss bytes from now on. */
 void congestion_set_mss(struct congestion *congestion, uint32_t mss);
 

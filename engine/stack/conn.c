@@ -287,11 +287,10 @@ void conn_take_early(struct stack_conn *conn, struct segment *segment)
 
 void conn_input(struct stack_conn *conn, struct pbuf *p)
 {
-    bool is_ack = p->tot_len <= PACKET_TCP_HEADER;
     struct swap swap;
 
     conn_enter(conn, &swap);
-    sender_before_input(&conn->sender, &swap, is_ack);
+    sender_before_input(&conn->sender, &swap, p);
     receiver_before_input(&conn->receiver, &swap);
     sendwindow_input(&swap, p, &conn->node.flow);
     if (receiver_after_input(&conn->receiver, &swap, &conn->node.flow) != 0)

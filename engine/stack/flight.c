@@ -194,7 +194,8 @@ static void deliver(struct flight *flight, const struct flight_record *record, u
         flight->lost -= len;
     else
         flight->pipe -= len;
-    flight->delivered += len;
+    if ((record->marks & FLIGHT_COUNTED) == 0)
+        flight->delivered += len;
     sample->delivered += len;
     if ((record->marks & FLIGHT_RESENT) == 0) {
         sample->rtt_us = now_us != record->sent_us ? now_us - record->sent_us : 1;
@@ -250,17 +251,37 @@ static void acknowledge_to(struct flight *flight, uint32_t ack, uint32_t now_us,
     }
 }
 
+static void mark_arrived(struct flight *flight, struct flight_record *record)
+{
+    if (is_on_the_way(record))
+        order_remove(flight, record);
+    record->marks = (uint8_t)((record->marks & ~FLIGHT_LOST) | FLIGHT_ARRIVED);
+    flight->arrived += record->len;
+    flight->arrived_count++;
+}
+
+void flight_arrived(struct flight *flight, struct flight_record *record)
+{
+    mark_arrived(flight, record);
+    flight->pipe -= record->len;
+}
+
+void flight_missing(struct flight *flight, struct flight_record *record)
+{
+    record->marks = (uint8_t)(record->marks & ~FLIGHT_ARRIVED);
+    flight->arrived -= record->len;
+    flight->arrived_count--;
+    flight->pipe += record->len;
+    order_append(flight, record);
+}
+
 static void arrive(struct flight *flight, struct flight_record *record, uint32_t now_us,
                    struct flight_sample *sample)
 {
     if ((record->marks & FLIGHT_ARRIVED) != 0)
         return;
     deliver(flight, record, record->len, now_us, sample);
-    if (is_on_the_way(record))
-        order_remove(flight, record);
-    record->marks = (uint8_t)((record->marks & ~FLIGHT_LOST) | FLIGHT_ARRIVED);
-    flight->arrived += record->len;
-    flight->arrived_count++;
+    mark_arrived(flight, record);
 }
 
 /* The block of the acknowledgment before that has all of the record; NULL = none. */
@@ -403,11 +424,8 @@ void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us)
         struct flight_record *record = flight_at(flight, i);
 
         if (forget && (record->marks & FLIGHT_ARRIVED) != 0) {
-            record->marks = (uint8_t)(record->marks & ~FLIGHT_ARRIVED);
-            flight->arrived -= record->len;
-            flight->arrived_count--;
-            flight->pipe += record->len;
-            order_append(flight, record);
+            flight_missing(flight, record);
+            record->marks |= FLIGHT_COUNTED;
         }
         if ((record->marks & FLIGHT_RESENT) == 0 || record->sent_us != now_us)
             flight_lose(flight, record);

@@ -28,6 +28,7 @@ enum flight_marks {
     FLIGHT_LOST = 1 << 1,    /* to be sent again */
     FLIGHT_RESENT = 1 << 2,  /* sent more than once */
     FLIGHT_APP_LIMITED = 1 << 3,
+    FLIGHT_COUNTED = 1 << 4, /* in struct flight's delivered, by a report that is not believed */
 };
 
 struct flight_record {
@@ -99,6 +100,10 @@ bool flight_sent(struct flight *flight, uint32_t seq, uint32_t len, uint32_t now
 /* Everything before ack and inside the blocks has arrived. */
 void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *blocks, int count,
                   uint32_t now_us, struct flight_sample *sample);
+/* The record, which was on the way, has arrived; no rate or round trip is learnt from that. */
+void flight_arrived(struct flight *flight, struct flight_record *record);
+/* What the peer has reported of the record is not believed: it is on the way again. */
+void flight_missing(struct flight *flight, struct flight_record *record);
 /* The record is to be sent again. */
 void flight_lose(struct flight *flight, struct flight_record *record);
 /* The first record that is to be sent again, and its index; NULL = none. */

@@ -62,6 +62,17 @@ static bool sent_before(const struct flight_record *record, const struct rack *r
     return flight_after(rack->sent_us, record->sent_us);
 }
 
+/* The first record to look at, if it is on the way. */
+static struct flight_record *first(const struct rack *rack, const struct flight *flight)
+{
+    struct flight_record *record;
+
+    if (!rack->oldest_only)
+        return flight_oldest(flight);
+    record = flight->count > 0 ? flight_at(flight, 0) : NULL;
+    return record != NULL && (record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST)) == 0 ? record : NULL;
+}
+
 uint32_t rack_detect(const struct rack *rack, struct flight *flight, const struct rtt *rtt,
                      bool recovering, uint32_t now_us, uint32_t *wait_us)
 {
@@ -72,10 +83,10 @@ uint32_t rack_detect(const struct rack *rack, struct flight *flight, const struc
     *wait_us = 0;
     if (!rack->known || (!recovering && flight->arrived_count == 0))
         return 0;
-    for (record = flight_oldest(flight); record != NULL; record = next) {
+    for (record = first(rack, flight); record != NULL; record = next) {
         uint32_t age = now_us - record->sent_us;
 
-        next = flight_newer(flight, record);
+        next = rack->oldest_only ? NULL : flight_newer(flight, record);
         if (flight_after(record->sent_us, rack->sent_us))
             break;
         if (!sent_before(record, rack))

@@ -16,6 +16,7 @@
 
 /* Embedded in a connection; all zero is valid. */
 struct rack {
+    bool oldest_only; /* the peer does not tell what is missing behind the oldest segment */
     bool known;       /* the four below say something */
     uint32_t sent_us; /* of the segment sent last among those that have arrived */
     uint32_t end;

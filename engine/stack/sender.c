@@ -12,6 +12,7 @@
  */
 #include "engine/stack/sender.h"
 
+#include "engine/stack/dupack.h"
 #include "engine/stack/swap.h"
 
 #include <errno.h>
@@ -80,9 +81,10 @@ void sender_open(struct sender *sender, struct tcp_pcb *pcb, enum stack_congesti
 {
     congestion_open(&sender->congestion, kind, pcb->mss, to_us(now));
     pcb->cwnd = sender->congestion.window;
-    sender->active = (pcb->flags & TF_SACK) != 0;
-    if (!sender->active)
-        return;
+    sender->active = true;
+    sender->has_sack = (pcb->flags & TF_SACK) != 0;
+    sender->rack.oldest_only = !sender->has_sack;
+    sender->point = pcb->lastack - 1;
     if (sender->handshake_ns != 0)
         rtt_sample(&sender->rtt, to_us32(now - sender->handshake_ns), to_us32(now));
     set_timeout(sender, pcb);
@@ -95,10 +97,14 @@ void sender_fini(struct sender *sender)
 
 uint32_t sender_queue(const struct sender *sender, const struct tcp_pcb *pcb)
 {
-    /* What the path can use twice over: more would only wait, and cost memory. */
+    /*
+     * What the path can use twice over: more would only wait, and cost memory. What has been
+     * reported waits for what is missing, and does not use the path.
+     */
     uint64_t window = sender->active ? sender->congestion.window : pcb->cwnd;
+    uint64_t len = window * 2 + (sender->has_sack ? sender->flight.arrived : 0);
 
-    return window * 2 < TCP_SND_BUF ? (uint32_t)window * 2 : TCP_SND_BUF;
+    return len < TCP_SND_BUF ? (uint32_t)len : TCP_SND_BUF;
 }
 
 /* --- lwIP's segments ------------------------------------------------------------------------- */
@@ -274,8 +280,9 @@ static uint64_t probe_time(const struct sender *sender, const struct tcp_pcb *pc
 {
     uint64_t wait_us = UINT64_C(2) * sender->rtt.smoothed_us;
 
-    if (sender->state != SENDER_OPEN || sender->probing || sender->flight.count == 0 ||
-        sender->flight.arrived_count > 0 || wait_us == 0 || pcb->nrtx > 0)
+    if (!sender->has_sack || sender->state != SENDER_OPEN || sender->probing ||
+        sender->flight.count == 0 || sender->flight.arrived_count > 0 || wait_us == 0 ||
+        pcb->nrtx > 0)
         return 0;
     if (sender->flight.count == 1)
         wait_us += DELAYED_ACK_US;
@@ -322,13 +329,22 @@ static void begin_recovery(struct sender *sender, const struct tcp_pcb *pcb, uin
     sender->point = pcb->snd_nxt;
     sender->undo_left = 0;
     sender->probing = false;
+    sender->partial = false;
     sender->congestion.control->loss(&sender->congestion, prior_pipe, now_us);
 }
 
+/*
+ * Without SACK what fills the last hole may leave little on the way: what the window has room for
+ * then does not leave in one burst, but slow start goes on to where it was (RFC 6582, 3.2, step 3).
+ */
 static void end_recovery(struct sender *sender, uint64_t now_us)
 {
+    struct congestion *congestion = &sender->congestion;
+
     sender->state = SENDER_OPEN;
-    sender->congestion.control->recovered(&sender->congestion, now_us);
+    congestion->control->recovered(congestion, now_us);
+    if (!sender->has_sack)
+        congestion_limit_burst(congestion, sender->flight.pipe);
     rack_recovered(&sender->rack);
 }
 
@@ -391,17 +407,31 @@ static uint32_t find_lost(struct sender *sender, const struct tcp_pcb *pcb, uint
 
 void sender_note(struct sender *sender, const struct segment *segment)
 {
-    sender->blocks_count = segment->sack_count;
+    sender->blocks_count = sender->has_sack ? segment->sack_count : 0;
     memcpy(sender->blocks, segment->sack, sizeof(sender->blocks));
 }
 
-void sender_before_input(struct sender *sender, struct swap *swap, bool is_ack)
+/*
+ * What is sent again needlessly makes duplicates, too: after a timeout, and until more is
+ * acknowledged than had been sent when the last recovery began (RFC 6582, 3.2).
+ */
+static bool counts_duplicates(const struct sender *sender, const struct tcp_pcb *pcb)
+{
+    return !sender->has_sack && sender->state != SENDER_LOSS &&
+           (sender->state == SENDER_RECOVERY || pcb->lastack != sender->point);
+}
+
+void sender_before_input(struct sender *sender, struct swap *swap, const struct pbuf *p)
 {
     struct tcp_pcb *pcb = controlled(sender, swap);
     const struct flight *flight = &sender->flight;
+    bool is_ack = p->tot_len <= PACKET_TCP_HEADER;
 
     if (pcb == NULL)
         return;
+    if (counts_duplicates(sender, pcb) && dupack_is_one(pcb, p))
+        sender->blocks_count = dupack_block(flight, to_us32(swap->now), &sender->blocks[0]);
+    sender->timer = pcb->rtime;
     pcb->rttest = 0;
     pcb->dupacks = 0;
     pcb->bytes_acked = 0;
@@ -447,6 +477,27 @@ static void tell_control(struct sender *sender, const struct flight_sample *samp
     sender->congestion.control->acked(&sender->congestion, &ack);
 }
 
+/* Without SACK it is not known which segment an acknowledgment is for, but where none was lost. */
+static void process_unreported(struct sender *sender, struct flight_sample *sample, uint32_t now_us)
+{
+    if (sender->blocks_count > 0 || sample->resent)
+        sample->rtt_us = 0;
+    dupack_acked(&sender->flight, now_us);
+}
+
+/*
+ * One repair per round trip takes long when much is missing. The timer runs on from the first
+ * partial acknowledgment, so that the rest then goes out as in slow start (RFC 6582, 4, impatient).
+ */
+static void keep_timer(struct sender *sender, struct tcp_pcb *pcb)
+{
+    if (sender->has_sack || sender->state != SENDER_RECOVERY || pcb->rtime != 0)
+        return;
+    if (sender->partial)
+        pcb->rtime = sender->timer;
+    sender->partial = true;
+}
+
 static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
 {
     uint64_t now_us = to_us(now);
@@ -456,6 +507,8 @@ static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
     sender->flight.min_rtt_us = sender->rtt.min_us;
     flight_acked(&sender->flight, pcb->lastack, sender->blocks, sender->blocks_count, now_us32,
                  &sample);
+    if (!sender->has_sack)
+        process_unreported(sender, &sample, now_us32);
     if (sample.delivered > 0)
         sender->moved = true;
     if (sample.rtt_us > 0)
@@ -466,6 +519,7 @@ static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
     note_needless(sender, &sample, now_us);
     if (sender->state != SENDER_OPEN && !flight_after(sender->point, pcb->lastack))
         end_recovery(sender, now_us);
+    keep_timer(sender, pcb);
     lost = find_lost(sender, pcb, sample.prior_pipe, now);
     /* Whatever is sent next is later than all that has arrived, also by a clock that went round. */
     if (sender->flight.count == 0)
@@ -525,15 +579,18 @@ static void take_back(struct tcp_pcb *pcb)
 static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
 {
     tcp_clear_flags(pcb, TF_RTO);
-    flight_lose_all(&sender->flight, pcb->nrtx > TRUSTED_TIMEOUTS, to_us32(now));
+    flight_lose_all(&sender->flight, !sender->has_sack || pcb->nrtx > TRUSTED_TIMEOUTS,
+                    to_us32(now));
     /* With the window closed lwIP probes with the first of `unsent`. */
     if (pcb->persist_backoff == 0)
         take_back(pcb);
     if (pcb->nrtx <= 1)
         sender->congestion.control->timeout(&sender->congestion, sender->flight.pipe, to_us(now));
+    /* What lwIP has sent just now; in a recovery it was counted, with those before. */
+    if (sender->state == SENDER_OPEN)
+        sender->undo_left = 1;
     sender->state = SENDER_LOSS;
     sender->point = pcb->snd_nxt;
-    sender->undo_left = 1;
     sender->probing = false;
     sender->probe_ns = 0;
     sender->reorder_ns = 0;

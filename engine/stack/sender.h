@@ -3,10 +3,10 @@
  *
  * lwIP cuts the stream into segments, keeps them until they are acknowledged, and has the timer of
  * last resort. As a sender it knows only cumulative acknowledgments, Reno, and round trips in units
- * of its timer. For peers with selective acknowledgments (RFC 2018) all of this is done here:
- * what is in flight (flight.h), what of it is lost (rack.h), tail loss probes (RFC 8985, 7), the
- * round-trip time (rtt.h), how much may be sent (congestion.h) and how fast (pacing.h). lwIP learns
- * it as its congestion window. A peer without selective acknowledgments is left to lwIP's Reno.
+ * of its timer. All of this is done here: what is in flight (flight.h), what of it is lost
+ * (rack.h), tail loss probes (RFC 8985, 7), the round-trip time (rtt.h), how much may be sent
+ * (congestion.h) and how fast (pacing.h). lwIP learns it as its congestion window. What has arrived
+ * is known from selective acknowledgments (RFC 2018), or from counting duplicate ones (dupack.h).
  */
 #ifndef MANYTUN_ENGINE_STACK_SENDER_H
 #define MANYTUN_ENGINE_STACK_SENDER_H
@@ -47,13 +47,16 @@ struct sender {
     uint64_t probe_ns;     /* when to send a tail loss probe */
     uint64_t pace_ns;      /* when there is more to send */
 
-    uint32_t point;     /* recovery ends when this is acknowledged */
+    uint32_t point;     /* recovery ends, or ended last, when this is acknowledged */
     uint32_t undo_left; /* retransmissions since it began that were not proved needless */
     uint32_t proved;    /* of those that were, by time: the peer may still report them */
     uint32_t probe_end; /* what acknowledges the probe */
     uint8_t state;      /* enum sender_state */
-    bool active;        /* the connection is established, and the peer has SACK */
+    bool active;        /* the connection is established */
+    bool has_sack;      /* the peer reports what has arrived out of order */
     bool syn_sent;
+    bool partial;      /* without SACK: a part of what this recovery is of was acknowledged */
+    int16_t timer;     /* lwIP's retransmission timer before the segment, in ticks */
     bool probing;      /* a probe was sent, and not acknowledged yet */
     bool probe_resent; /* it was a retransmission */
     bool moved;        /* something was sent, or acknowledged, since the probe was last set */
@@ -67,10 +70,9 @@ void sender_fini(struct sender *sender);
 /* Notes the SACK option of a segment; call it before lwIP has the segment. */
 void sender_note(struct sender *sender, const struct segment *segment);
 /*
- * Around a segment for lwIP, in one swap. is_ack: it has no data, so that nothing will have to be
- * acknowledged.
+ * Around a segment for lwIP, in one swap. p begins with its header.
  */
-void sender_before_input(struct sender *sender, struct swap *swap, bool is_ack);
+void sender_before_input(struct sender *sender, struct swap *swap, const struct pbuf *p);
 void sender_after_input(struct sender *sender, struct swap *swap);
 
 /* Sends what may be sent: losses first, then what is new. Instead of tcp_output(). */

@@ -338,11 +338,6 @@ err_t swap_tcp_resend(struct swap *swap, const struct tcp_seg *segment)
     return is_sent ? ERR_OK : ERR_MEM;
 }
 
-void swap_tcp_rexmit(struct swap *swap)
-{
-    tcp_rexmit_rto(swap_pcb(swap));
-}
-
 void swap_tcp_abort(struct swap *swap)
 {
     tcp_abort(swap_pcb(swap));

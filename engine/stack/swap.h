@@ -123,8 +123,6 @@ err_t swap_tcp_output_behind(struct swap *swap, struct tcp_seg *last);
  * for it. ERR_MEM: it was not sent.
  */
 err_t swap_tcp_resend(struct swap *swap, const struct tcp_seg *segment);
-/* Sends everything that is not acknowledged again. */
-void swap_tcp_rexmit(struct swap *swap);
 void swap_tcp_abort(struct swap *swap);
 err_t swap_tcp_keepalive(struct swap *swap);
 /* An acknowledgment without data, at once; when output refuses it, with lwIP's next timer. */

@@ -202,7 +202,7 @@ static void test_too_big_again(void **state)
     finish(&scene);
 }
 
-/* A peer without selective acknowledgments: lwIP's own recovery sends it again. */
+/* A peer without selective acknowledgments. */
 static void test_too_big_without_sack(void **state)
 {
     const uint8_t options[] = {2, 4, 0x05, 0x64};

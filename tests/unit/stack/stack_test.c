@@ -126,19 +126,35 @@ static void test_refused_output(void **state)
 
 #define MSS 1380
 
-/* Ten segments on their way, sent at base a round trip ago. */
-static uint32_t send_ten(struct craft_peer *peer, struct end *end)
+/* Ten segments on their way, sent at base a round trip ago, to a peer that answered with these. */
+static uint32_t send_ten_to(struct craft_peer *peer, struct end *end, const uint8_t *options,
+                            size_t options_len)
 {
     static uint8_t data[10 * MSS];
 
     *end = (struct end){.keep_open = true};
     craft_peer_init(peer, 1, AF_INET);
-    craft_peer_connect(peer, end);
+    craft_peer_answer(peer, end, options, options_len, 65535);
     assert_int_equal(stack_conn_write(end->conn, data, sizeof(data)), 0);
     assert_int_equal(peer->log_count, 10);
     craft_peer_clear(peer);
     peer->now += CRAFT_ROUND_TRIP;
     return peer->ack;
+}
+
+static uint32_t send_ten(struct craft_peer *peer, struct end *end)
+{
+    const uint8_t options[] = {2, 4, 0x05, 0x64, 1, 3, 3, 5, 1, 1, 4, 2};
+
+    return send_ten_to(peer, end, options, sizeof(options));
+}
+
+/* The peer does not report what arrives out of order. */
+static uint32_t send_ten_without_sack(struct craft_peer *peer, struct end *end)
+{
+    const uint8_t options[] = {2, 4, 0x05, 0x64};
+
+    return send_ten_to(peer, end, options, sizeof(options));
 }
 
 /* An acknowledgment of all before segment `next`, and of those from `left` to before `right`. */
@@ -185,6 +201,83 @@ static void test_several_losses(void **state)
     assert_int_equal(stack_conn_write(end.conn, "next", 4), 0);
     assert_int_equal(peer.log_count, 1);
     assert_int_equal(peer.log[0].seq, base + 10 * MSS);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+static void acknowledge_times(struct craft_peer *peer, uint32_t base, uint32_t next, unsigned times)
+{
+    while (times-- > 0)
+        acknowledge(peer, base, next, 0, 0);
+}
+
+/* Segments 0 and 4 are lost: NewReno repairs one per round trip (RFC 6582, 3.2). */
+static void test_duplicate_acknowledgments(void **state)
+{
+    static uint8_t data[4 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten_without_sack(&peer, &end);
+    acknowledge_times(&peer, base, 0, 2);
+    assert_int_equal(peer.log_count, 0);
+    acknowledge_times(&peer, base, 0, 6);
+    assert_int_equal(peer.log_count, 1);
+    assert_int_equal(peer.log[0].seq, base);
+    /* Of ten eight have arrived: there is room for new segments. */
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_in_range(peer.log_count, 4, 5);
+    assert_int_equal(peer.log[1].seq, base + 10 * MSS);
+    craft_peer_clear(&peer);
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 4, 0, 0);
+    assert_true(peer.log_count >= 1);
+    assert_int_equal(peer.log[0].seq, base + 4 * MSS);
+    for (size_t i = 1; i < peer.log_count; i++)
+        assert_true((int32_t)(peer.log[i].seq - base) >= 10 * MSS);
+    craft_peer_clear(&peer);
+    /* The recovery is over, and duplicates of what was sent in it mean nothing (3.2, step 1). */
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 10, 0, 0);
+    craft_peer_clear(&peer);
+    acknowledge_times(&peer, base, 10, 3);
+    for (size_t i = 0; i < peer.log_count; i++)
+        assert_int_not_equal(peer.log[i].seq, base + 10 * MSS);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/* No duplicates: window updates, what comes with data, and what is too soon to be for anything. */
+static void test_no_duplicates(void **state)
+{
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten_without_sack(&peer, &end);
+    for (uint16_t i = 1; i < 9; i++) {
+        struct craft segment = craft_segment(&peer, PACKET_ACK, NULL, 0);
+
+        segment.ack = base;
+        segment.window = (uint16_t)(65535 - i);
+        craft_peer_send(&peer, &segment);
+        craft_peer_flush(&peer);
+    }
+    assert_int_equal(peer.log_count, 0);
+    end.paused = true;
+    for (int i = 0; i < 8; i++) {
+        craft_peer_data(&peer, "data", 4);
+        craft_peer_flush(&peer);
+    }
+    for (size_t i = 0; i < peer.log_count; i++)
+        assert_int_equal(peer.log[i].data_len, 0);
+    craft_peer_clear(&peer);
+    peer.now -= CRAFT_ROUND_TRIP / 2;
+    acknowledge_times(&peer, base, 0, 20);
+    assert_int_equal(peer.log_count, 0);
     stack_conn_abort(end.conn);
     craft_peer_fini(&peer);
 }
@@ -295,6 +388,36 @@ static void test_undo(void **state)
     craft_peer_clear(&peer);
     assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
     assert_true(peer.log_count >= 10);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/*
+ * A timeout in a recovery, and then, too soon to be for what that sent, what the recovery had sent
+ * before arrives. The timeout was needless, the recovery not.
+ */
+static void test_no_undo_of_a_loss(void **state)
+{
+    static uint8_t data[20 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    acknowledge(&peer, base, 0, 1, 10);
+    assert_int_equal(peer.log_count, 1);
+    craft_peer_clear(&peer);
+    for (int i = 0; i < 100 && peer.log_count == 0; i++) {
+        peer.now += 50 * MILLISECOND;
+        stack_expire(peer.stack);
+    }
+    assert_int_equal(peer.log_count, 1);
+    peer.now += MILLISECOND;
+    acknowledge(&peer, base, 10, 0, 0);
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_in_range(peer.log_count, 1, 8);
     stack_conn_abort(end.conn);
     craft_peer_fini(&peer);
 }
@@ -460,6 +583,9 @@ int main(void)
         cmocka_unit_test(test_hurry),
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_tail_probe),
+        cmocka_unit_test(test_no_undo_of_a_loss),
+        cmocka_unit_test(test_duplicate_acknowledgments),
+        cmocka_unit_test(test_no_duplicates),
         cmocka_unit_test(test_undo),
         cmocka_unit_test(test_reneging_peer),
         cmocka_unit_test(test_false_reports),

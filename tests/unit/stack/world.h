@@ -5,8 +5,11 @@
 #ifndef MANYTUN_TESTS_UNIT_STACK_WORLD_H
 #define MANYTUN_TESTS_UNIT_STACK_WORLD_H
 
+#include "engine/stack/checksum.h"
+#include "engine/stack/packet.h"
 #include "engine/stack/stack.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <sodium.h>
@@ -111,6 +114,7 @@ struct world {
     unsigned room;  /* packets that output takes until the next resume; 0 = any number */
     unsigned taken; /* of these */
     bool cut;       /* nothing arrives */
+    bool no_sack;   /* SYNs arrive without that option */
     bool refused;   /* since the last resume */
     struct inet_addr addresses[2][2];
 };
@@ -161,6 +165,30 @@ static inline bool world_transmit(struct world_side *side, size_t len, uint64_t 
     return true;
 }
 
+/* The option becomes padding. */
+static inline void world_remove_sack(uint8_t *ip, size_t len)
+{
+    struct packet packet;
+    uint8_t *tcp;
+    uint64_t sum;
+
+    assert_true(packet_parse(ip, len, &packet));
+    tcp = packet.payload;
+    if ((tcp[13] & PACKET_SYN) == 0)
+        return;
+    for (size_t i = PACKET_TCP_HEADER; i + 1 < packet.payload_len && tcp[i] != 0;) {
+        if (tcp[i] == 4)
+            tcp[i] = tcp[i + 1] = 1;
+        i += tcp[i] == 1 ? 1 : tcp[i + 1];
+    }
+    packet_store16(tcp + 16, 0);
+    sum = checksum_pseudo(packet.flow.remote, packet.flow.local,
+                          packet.flow.family == AF_INET ? 4u : 16u, packet.protocol,
+                          packet.payload_len);
+    sum = checksum_add(sum, tcp, packet.payload_len);
+    packet_store16(tcp + 16, ntohs((uint16_t)~checksum_fold(sum)));
+}
+
 static inline int world_output(void *ctx, const struct iovec *pieces, int count, size_t len)
 {
     struct world_side *side = ctx;
@@ -180,6 +208,8 @@ static inline int world_output(void *ctx, const struct iovec *pieces, int count,
         return -EAGAIN;
     }
     world->taken++;
+    if (world->no_sack)
+        world_remove_sack(whole, len);
     side->sent++;
     if (len > side->sent_max)
         side->sent_max = len;
