@@ -30,7 +30,8 @@ static int write_new(const char *path, const void *data, size_t len)
     return rc;
 }
 
-int private_file_sync_name(const char *path)
+/* Makes what happened to a file's name last. 0 or -errno. */
+static int sync_name(const char *path)
 {
     char directory[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -49,7 +50,7 @@ int private_file_sync_name(const char *path)
 
 int private_file_rename(const char *from, const char *to)
 {
-    return rename(from, to) < 0 ? -errno : private_file_sync_name(to);
+    return rename(from, to) < 0 ? -errno : sync_name(to);
 }
 
 int private_file_write(const char *path, const void *data, size_t len)

@@ -16,7 +16,4 @@ int private_file_write(const char *path, const void *data, size_t len);
 /* Gives a file another name, which it takes from whatever had it, on disk too. 0 or -errno. */
 int private_file_rename(const char *from, const char *to);
 
-/* Makes what happened to a file's name last. 0 or -errno. */
-int private_file_sync_name(const char *path);
-
 #endif

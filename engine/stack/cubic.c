@@ -37,7 +37,8 @@ double cubic_k(double max, double epoch)
     return max > epoch ? cbrt((max - epoch) / C) : 0;
 }
 
-double cubic_window_at(const struct cubic *cubic, double t)
+/* W_cubic(t) in segments, t seconds after the epoch began (RFC 9438, 4.2). */
+static double window_at(const struct cubic *cubic, double t)
 {
     double d = t - cubic->k;
 
@@ -142,10 +143,10 @@ static void avoid(struct congestion *congestion, const struct congestion_ack *ac
     acked = segments(congestion, ack->delivered);
     elapsed = (double)(ack->now_us - cubic->epoch_us) * 1e-6;
     grow_estimate(cubic, acked, window);
-    if (cubic_window_at(cubic, elapsed) < cubic->window_est) {
+    if (window_at(cubic, elapsed) < cubic->window_est) {
         grown = cubic->window_est > window ? cubic->window_est - window : 0;
     } else {
-        target = cubic_window_at(cubic, elapsed + ack->srtt_us * 1e-6);
+        target = window_at(cubic, elapsed + ack->srtt_us * 1e-6);
         if (target > 1.5 * window)
             target = 1.5 * window;
         grown = target > window ? (target - window) / window * acked : 0;

@@ -35,8 +35,6 @@ struct cubic {
     uint32_t base_min_us;  /* when the conservative phase began */
 };
 
-/* W_cubic(t) in segments, t seconds after the epoch began (RFC 9438, 4.2). */
-double cubic_window_at(const struct cubic *cubic, double t);
 /* K of RFC 9438, 4.2: the seconds in which the window grows from epoch to max segments. */
 double cubic_k(double max, double epoch);
 

@@ -44,7 +44,8 @@ void swap_init(void)
     state.initialised = true;
 }
 
-void swap_address(ip_addr_t *out, const uint8_t *bytes, uint16_t family)
+/* The flow's address as lwIP's type. */
+static void make_address(ip_addr_t *out, const uint8_t *bytes, uint16_t family)
 {
     memset(out, 0, sizeof(*out));
     if (family == AF_INET) {
@@ -156,8 +157,8 @@ void swap_tcp_input(struct swap *swap, struct pbuf *p, const struct flow *flow)
     check(swap);
     ip_data.current_netif = netif_default;
     ip_data.current_input_netif = netif_default;
-    swap_address(&ip_data.current_iphdr_src, flow->remote, flow->family);
-    swap_address(&ip_data.current_iphdr_dest, flow->local, flow->family);
+    make_address(&ip_data.current_iphdr_src, flow->remote, flow->family);
+    make_address(&ip_data.current_iphdr_dest, flow->local, flow->family);
     tcp_input(p, netif_default);
     ip_data.current_netif = NULL;
     ip_data.current_input_netif = NULL;
@@ -217,7 +218,7 @@ struct tcp_pcb *swap_tcp_new(struct swap *swap, const struct flow *flow)
     pcb = tcp_new_ip_type(flow->family == AF_INET ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6);
     if (pcb == NULL)
         return NULL;
-    swap_address(&local, flow->local, flow->family);
+    make_address(&local, flow->local, flow->family);
     tcp_bind(pcb, &local, flow->local_port); /* cannot fail: the lists are empty */
     tcp_bind_netif(pcb, netif_default);
     return pcb;
@@ -250,7 +251,7 @@ err_t swap_tcp_connect(struct swap *swap, struct tcp_pcb *pcb, const struct flow
     err_t err;
 
     check(swap);
-    swap_address(&remote, flow->remote, flow->family);
+    make_address(&remote, flow->remote, flow->family);
     err = tcp_connect(pcb, &remote, flow->remote_port, connected);
     if (err != ERR_OK)
         tcp_abort(pcb);

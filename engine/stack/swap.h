@@ -128,9 +128,6 @@ err_t swap_tcp_keepalive(struct swap *swap);
 /* An acknowledgment without data, at once; when output refuses it, with lwIP's next timer. */
 void swap_tcp_send_ack(struct swap *swap);
 
-/* The flow's address as lwIP's type. */
-void swap_address(ip_addr_t *out, const uint8_t *bytes, uint16_t family);
-
 #ifndef SWAP_IMPLEMENTATION
 #pragma GCC poison tcp_active_pcbs tcp_tw_pcbs tcp_bound_pcbs tcp_listen_pcbs tcp_ticks
 #pragma GCC poison netif_default netif_add netif_remove netif_set_default ip_data lwip_init

@@ -36,13 +36,8 @@ static size_t mac2_offset(size_t len)
 
 void cookie_checker_init(struct cookie_checker *checker, const uint8_t public_key[X25519_LEN])
 {
-    cookie_checker_fini(checker);
-    derive_keys(checker->mac1_key, checker->cookie_key, public_key);
-}
-
-void cookie_checker_fini(struct cookie_checker *checker)
-{
     sodium_memzero(checker, sizeof(*checker));
+    derive_keys(checker->mac1_key, checker->cookie_key, public_key);
 }
 
 bool cookie_checker_stale(const struct cookie_checker *checker, uint64_t now)

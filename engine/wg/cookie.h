@@ -29,7 +29,6 @@ struct cookie_checker {
 
 /* Derives the keys from our public key; the secret is made when first needed. */
 void cookie_checker_init(struct cookie_checker *checker, const uint8_t public_key[X25519_LEN]);
-void cookie_checker_fini(struct cookie_checker *checker);
 /* True when the secret is missing or too old, and cookie_checker_renew() is due. */
 bool cookie_checker_stale(const struct cookie_checker *checker, uint64_t now);
 void cookie_checker_renew(struct cookie_checker *checker, const uint8_t secret[HASH_LEN],

@@ -20,7 +20,8 @@ struct keypair *keypair_new(void)
     return calloc(1, sizeof(struct keypair));
 }
 
-void keypair_free(struct keypair *keypair, struct indices *indices)
+/* Gives up its index, wipes and frees it. NULL is allowed. */
+static void keypair_free(struct keypair *keypair, struct indices *indices)
 {
     if (!keypair)
         return;

@@ -32,8 +32,6 @@ struct keypairs {
 
 /* A zeroed keypair, or NULL (out of memory). */
 struct keypair *keypair_new(void);
-/* Gives up its index, wipes and frees it. NULL is allowed. */
-void keypair_free(struct keypair *keypair, struct indices *indices);
 bool keypair_can_send(const struct keypair *keypair, uint64_t now);
 /* Whether a message with this counter may be received. */
 bool keypair_can_receive(const struct keypair *keypair, uint64_t counter, uint64_t now);

@@ -39,6 +39,15 @@ struct wg_peer *wg_peer_find(struct wg_device *device, const uint8_t public_key[
     return NULL;
 }
 
+/* Its counters or its endpoint have changed: wg_device_next_changed() tells of it. */
+static void note_change(struct wg_peer *peer)
+{
+    if (peer->changed)
+        return;
+    peer->changed = true;
+    TAILQ_INSERT_TAIL(&peer->device->changed, peer, change);
+}
+
 /* --- Life ----------------------------------------------------------------------------------- */
 
 /* Room for one more peer in everything that must not fail later. 0 or -ENOMEM. */
@@ -132,7 +141,7 @@ void wg_peer_set_endpoint(struct wg_peer *peer, const union inet_sockaddr *remot
     if (inet_sockaddr_equal(&peer->endpoint.remote, remote))
         return;
     peer->endpoint = (struct wg_endpoint){.remote = *remote};
-    wg_peer_changed(peer);
+    note_change(peer);
     if (wg_peer_has_endpoint(peer))
         wg_timers_kick(peer);
 }
@@ -200,7 +209,7 @@ void wg_peer_roam(struct wg_peer *peer, const struct wg_endpoint *from)
     peer->endpoint = *from;
     if (!moved)
         return;
-    wg_peer_changed(peer);
+    note_change(peer);
     wg_peer_tell(peer, WG_EVENT_ENDPOINT_CHANGED);
 }
 
@@ -208,14 +217,6 @@ void wg_peer_clear_source(struct wg_peer *peer)
 {
     peer->endpoint.local = (struct inet_addr){.family = AF_UNSPEC};
     peer->endpoint.local_ifindex = 0;
-}
-
-void wg_peer_changed(struct wg_peer *peer)
-{
-    if (peer->changed)
-        return;
-    peer->changed = true;
-    TAILQ_INSERT_TAIL(&peer->device->changed, peer, change);
 }
 
 void wg_peer_count_received(struct wg_peer *peer, size_t len)
@@ -226,7 +227,7 @@ void wg_peer_count_received(struct wg_peer *peer, size_t len)
     peer->stats.rx_packets++;
     all->rx_bytes += len;
     all->rx_packets++;
-    wg_peer_changed(peer);
+    note_change(peer);
 }
 
 void wg_peer_count_sent(struct wg_peer *peer, size_t len)
@@ -236,20 +237,20 @@ void wg_peer_count_sent(struct wg_peer *peer, size_t len)
     peer->stats.tx_packets++;
     all->tx_bytes += len;
     all->tx_packets++;
-    wg_peer_changed(peer);
+    note_change(peer);
 }
 
 void wg_peer_count_unanswered(struct wg_peer *peer)
 {
     peer->stats.unanswered++;
-    wg_peer_changed(peer);
+    note_change(peer);
 }
 
 void wg_peer_count_given_up(struct wg_peer *peer)
 {
     peer->stats.handshakes_given_up++;
     peer->device->stats.handshakes_given_up++;
-    wg_peer_changed(peer);
+    note_change(peer);
 }
 
 void wg_peer_forget_handshake(struct wg_peer *peer)
@@ -286,7 +287,7 @@ void wg_peer_session_ready(struct wg_peer *peer)
     peer->stats.last_handshake_at = wg_device_now(device);
     device->stats.last_handshake_unix_ns = peer->stats.last_handshake_unix_ns;
     device->stats.last_handshake_at = peer->stats.last_handshake_at;
-    wg_peer_changed(peer);
+    note_change(peer);
     wg_timers_handshake_complete(peer);
     wg_peer_tell(peer, WG_EVENT_HANDSHAKE_DONE);
     if (peer->timers.unanswered) {

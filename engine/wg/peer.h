@@ -47,8 +47,6 @@ bool wg_peer_has_endpoint(const struct wg_peer *peer);
 void wg_peer_roam(struct wg_peer *peer, const struct wg_endpoint *from);
 /* The local address that was talked to may not work any more: any will do. */
 void wg_peer_clear_source(struct wg_peer *peer);
-/* Its counters or its endpoint have changed. */
-void wg_peer_changed(struct wg_peer *peer);
 /* An initiation was sent, or could not be: see struct wg_peer_stats. */
 void wg_peer_count_unanswered(struct wg_peer *peer);
 void wg_peer_count_given_up(struct wg_peer *peer);
