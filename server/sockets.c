@@ -160,8 +160,9 @@ static void tune_udp(int fd, sa_family_t family)
     set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
     /* The inner packets' size is the tunnel's MTU, fixed beforehand: on a narrower path an outer
-     * packet must be fragmented, because nobody inside would hear of its being refused. */
-    set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+     * packet must be fragmented, because nobody inside would hear of its being refused. Over IPv4
+     * the routers do that, so who tells of a narrower path by ICMP is not to be believed. */
+    set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
 }
 
 /* One outer socket, or -errno. */

@@ -1,6 +1,8 @@
 """Paths behind the peer that take less than the tunnel, with the kernel as the router there."""
 
 import os
+import socket
+import struct
 
 import pytest
 
@@ -10,6 +12,7 @@ from test_capture import Capture
 MTU = 1300
 NEAR4, FAR4, NEAR6, FAR6 = "10.77.0.1", "10.77.0.2", "fd77::1", "fd77::2"
 AMOUNT = 2_000_000
+SMALLEST = 552  # path MTU that Linux believes
 
 
 @pytest.fixture(name="behind", scope="module")
@@ -110,3 +113,31 @@ def test_a_dial_to_nowhere_fails_at_once(service):
                 pass
         error = wait.until(lambda f=forward: f.status().get("last_error"), "the dial has failed")
         assert error["message"] == why
+
+
+def counted(namespace, protocol, name):
+    """A counter of the kernel's, as in /proc/net/snmp."""
+    lines = namespace.run("cat", "/proc/net/snmp").stdout.splitlines()
+    names, values = (line.split()[1:] for line in lines if line.startswith(f"{protocol}: "))
+    return int(values[names.index(name)])
+
+
+def test_nobody_outside_makes_our_datagrams_smaller(scene, service, account, serve, far_host):
+    """ICMP for the outer socket: nobody has to say "fragmentation needed", but anybody could."""
+    far, port = scene.far[0], 51000
+    service.create("tunnels", account.tunnel() | {"listen_port": port})
+    forward = service.forward((far_host, serve(count_bytes).port))
+    upload(forward)
+    link = far.link
+    udp = struct.pack("!HHHH", port, far.peer.port, 1400, 0)
+    quoted = raw.ip(link.near4, link.far4, socket.IPPROTO_UDP, udp)
+    forged = raw.icmp(link.far4, link.near4, 3, 4, SMALLEST, quoted)
+    told, cut = (counted(scene.ours, *name) for name in (("Icmp", "InDestUnreachs"),
+                                                         ("Ip", "FragCreates")))
+    with far.namespace.entered():
+        attacker = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    with attacker:
+        attacker.sendto(forged, (link.near4, 0))
+    wait.until(lambda: counted(scene.ours, "Icmp", "InDestUnreachs") == told + 1, "the kernel has it")
+    upload(forward)
+    assert counted(scene.ours, "Ip", "FragCreates") == cut

@@ -180,7 +180,7 @@ static void test_pair_on_one_port(void **state)
     assert_true(option(pair[0], SOL_SOCKET, SO_RCVBUF) >= 212992);
     assert_int_equal(option(pair[0], IPPROTO_IP, IP_PKTINFO), 1);
     assert_int_equal(option(pair[0], IPPROTO_IP, IP_RECVTOS), 1);
-    assert_int_equal(option(pair[0], IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
+    assert_int_equal(option(pair[0], IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_OMIT);
     assert_int_equal(option(pair[0], SOL_SOCKET, SO_REUSEADDR), 0);
     if (pair[1] >= 0) {
         union inet_sockaddr sa = {0};
