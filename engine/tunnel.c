@@ -284,8 +284,10 @@ static void set_timer(struct tunnel *tunnel)
     uint64_t wait_us = at > now ? (at - now) / 1000 + 1 : 0;
     struct timeval timeout = {.tv_sec = (time_t)(wait_us / 1000000),
                               .tv_usec = (suseconds_t)(wait_us % 1000000)};
-    tunnel->timer_at = at;
-    event_add(tunnel->timer, &timeout);
+    if (event_add(tunnel->timer, &timeout) == 0)
+        tunnel->timer_at = at;
+    else /* memory ran out; nothing else may ever come to set it: in the next turn */
+        turn_queue_work(tunnel->turn, &tunnel->work);
 }
 
 static void on_timer(evutil_socket_t fd, short events, void *arg)
