@@ -38,12 +38,30 @@ int message_read(const struct channel_message *message, void *fixed, size_t len)
     return 0;
 }
 
-int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json)
+static int read_json(const struct channel_message *message, size_t from, cJSON **json)
 {
     struct json_error error;
+    *json = json_read((const char *)message->body + from, message->len - from, &error);
+    return *json ? 0 : -EPROTO;
+}
+
+int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json)
+{
     if (message->len < len)
         return -EPROTO;
     memcpy(fixed, message->body, len);
-    *json = json_read((const char *)message->body + len, message->len - len, &error);
-    return *json ? 0 : -EPROTO;
+    return read_json(message, len, json);
+}
+
+int message_read_update(const struct channel_message *message, struct message_tunnel_update *update,
+                        const uint8_t (**keys)[SPEC_KEY_LEN], cJSON **json)
+{
+    if (message->len < sizeof(*update))
+        return -EPROTO;
+    memcpy(update, message->body, sizeof(*update));
+    const size_t room = message->len - sizeof(*update);
+    if (update->gone > room / SPEC_KEY_LEN)
+        return -EPROTO;
+    *keys = (const uint8_t(*)[SPEC_KEY_LEN])(message->body + sizeof(*update));
+    return read_json(message, sizeof(*update) + (size_t)update->gone * SPEC_KEY_LEN, json);
 }

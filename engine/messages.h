@@ -7,7 +7,7 @@
  *   control → worker                         worker → control
  *   HELLO                                    HELLO
  *   TUNNEL_ADD      tunnel_add, JSON, fds    TUNNEL_REMOVED  slot
- *   TUNNEL_UPDATE   slot, JSON, new fds      FORWARD_REMOVED slot
+ *   TUNNEL_UPDATE   tunnel_update, keys, JSON, new fds   FORWARD_REMOVED slot
  *   TUNNEL_REMOVE   slot                     TUNNEL_EVENT    tunnel_event
  *   FORWARD_ADD     forward_add, JSON, fd
  *   FORWARD_UPDATE  slot, JSON, new fd
@@ -23,8 +23,10 @@
  *   TUNNEL_TIMESTAMPS tunnel_timestamps
  *
  * A slot is the index of the object's counters. It is free again when REMOVED has come back, and
- * zero then. An UPDATE carries the whole definition; it has descriptors only when they are others
- * than before. A peer's slot comes after the tunnel has the peer, and goes after the peer has.
+ * zero then. An UPDATE of a forward carries the whole definition, that of a tunnel all but the
+ * peers that stay as they are, and the keys of those that go: what it costs does not depend on how
+ * many there are. Either has descriptors only when they are others than before. A peer's slot comes
+ * after the tunnel has the peer, and goes after the peer has.
  *
  * DRAIN ends accepting: clients in the backlogs are taken, then the listeners are shut down for
  * every duplicate of them. DRAINED comes once, when no connection is left.
@@ -44,7 +46,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 7
+#define MESSAGES_VERSION 8
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -77,7 +79,8 @@ struct message_hello {
 };
 
 struct message_slot {
-    uint32_t slot; /* of an UPDATE: JSON of the object follows; descriptors as those of its ADD */
+    uint32_t
+        slot; /* of a FORWARD_UPDATE: JSON of the object follows; descriptors as those of its ADD */
 };
 
 /* wg_device_limit_timestamps(). */
@@ -91,6 +94,11 @@ struct message_tunnel_add {
     uint64_t timestamps_after, timestamps_until; /* as in message_tunnel_timestamps */
     uint32_t slot;
     uint32_t zero; /* JSON of the tunnel follows; descriptors: outer UDP, IPv4 and IPv6 */
+};
+
+struct message_tunnel_update {
+    uint32_t slot;
+    uint32_t gone; /* public keys of so many peers follow, then JSON; descriptors as of an ADD */
 };
 
 struct message_forward_add {
@@ -132,7 +140,11 @@ int message_send(struct channel *channel, enum message_type type, const void *fi
 
 /* Copies the fixed part of a message that has nothing else. 0 or -EPROTO. */
 int message_read(const struct channel_message *message, void *fixed, size_t len);
-/* The same, and the JSON behind it, which the caller frees. 0, -EPROTO or -ENOMEM. */
+/* The same, and the JSON behind it, which the caller frees. 0 or -EPROTO. */
 int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json);
+
+/* A TUNNEL_UPDATE. *keys is in the message. As message_read_json(). */
+int message_read_update(const struct channel_message *message, struct message_tunnel_update *update,
+                        const uint8_t (**keys)[SPEC_KEY_LEN], cJSON **json);
 
 #endif

@@ -68,7 +68,7 @@ void spec_tunnel_fini(struct spec_tunnel *tunnel)
     sodium_memzero(tunnel, sizeof(*tunnel));
 }
 
-static int copy_peer(struct spec_peer *out, const struct spec_peer *peer)
+int spec_peer_copy(struct spec_peer *out, const struct spec_peer *peer)
 {
     struct inet_prefix *allowed_ips = NULL;
     if (peer->allowed_ips_count > 0) {
@@ -96,7 +96,7 @@ int spec_tunnel_copy(struct spec_tunnel *out, const struct spec_tunnel *tunnel)
     }
     while (copy.peers_count < tunnel->peers_count) {
         size_t i = copy.peers_count++;
-        if (copy_peer(&copy.peers[i], &tunnel->peers[i]) < 0) {
+        if (spec_peer_copy(&copy.peers[i], &tunnel->peers[i]) < 0) {
             spec_tunnel_fini(&copy);
             return -ENOMEM;
         }
@@ -106,7 +106,7 @@ int spec_tunnel_copy(struct spec_tunnel *out, const struct spec_tunnel *tunnel)
     return 0;
 }
 
-static void free_peer(struct spec_peer *peer)
+void spec_peer_fini(struct spec_peer *peer)
 {
     free(peer->allowed_ips);
     sodium_memzero(peer, sizeof(*peer));
@@ -135,7 +135,7 @@ int spec_tunnel_set_peer(struct spec_tunnel *tunnel, size_t place, struct spec_p
     int rc = place == tunnel->peers_count ? grow_peers(tunnel) : 0;
     if (rc < 0)
         return rc;
-    free_peer(&tunnel->peers[place]);
+    spec_peer_fini(&tunnel->peers[place]);
     tunnel->peers[place] = *peer;
     sodium_memzero(peer, sizeof(*peer));
     return 0;
@@ -143,7 +143,7 @@ int spec_tunnel_set_peer(struct spec_tunnel *tunnel, size_t place, struct spec_p
 
 void spec_tunnel_remove_peer(struct spec_tunnel *tunnel, size_t place)
 {
-    free_peer(&tunnel->peers[place]);
+    spec_peer_fini(&tunnel->peers[place]);
     tunnel->peers_count--;
     memmove(&tunnel->peers[place], &tunnel->peers[place + 1],
             (tunnel->peers_count - place) * sizeof(*tunnel->peers));

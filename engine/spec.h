@@ -116,6 +116,9 @@ void spec_errors_place(struct spec_errors *errors, size_t first, const struct sp
 void spec_tunnel_fini(struct spec_tunnel *tunnel);
 /* A deep copy. 0 or -ENOMEM. */
 int spec_tunnel_copy(struct spec_tunnel *out, const struct spec_tunnel *tunnel);
+/* The same of one peer. */
+void spec_peer_fini(struct spec_peer *peer);
+int spec_peer_copy(struct spec_peer *out, const struct spec_peer *peer);
 
 /*
  * Puts a peer in place of the one there, or behind the last (place = peers_count). The peer is

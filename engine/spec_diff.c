@@ -40,7 +40,7 @@ static bool same_preshared_key(const struct spec_peer *a, const struct spec_peer
             sodium_memcmp(a->preshared_key, b->preshared_key, SPEC_KEY_LEN) == 0);
 }
 
-static bool same_peer(const struct spec_peer *a, const struct spec_peer *b)
+bool spec_peer_equal(const struct spec_peer *a, const struct spec_peer *b)
 {
     return strcmp(a->name, b->name) == 0 &&
            memcmp(a->public_key, b->public_key, SPEC_KEY_LEN) == 0 && same_preshared_key(a, b) &&
@@ -53,7 +53,7 @@ static bool same_peers(const struct spec_tunnel *a, const struct spec_tunnel *b)
     if (a->peers_count != b->peers_count)
         return false;
     for (size_t i = 0; i < a->peers_count; i++) {
-        if (!same_peer(&a->peers[i], &b->peers[i]))
+        if (!spec_peer_equal(&a->peers[i], &b->peers[i]))
             return false;
     }
     return true;

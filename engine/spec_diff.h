@@ -20,6 +20,7 @@ enum spec_tunnel_change {
 unsigned spec_tunnel_diff(const struct spec_tunnel *before, const struct spec_tunnel *after);
 bool spec_forward_equal(const struct spec_forward *a, const struct spec_forward *b);
 
+bool spec_peer_equal(const struct spec_peer *a, const struct spec_peer *b);
 bool spec_peer_same_endpoint(const struct spec_peer *a, const struct spec_peer *b);
 bool spec_peer_same_allowed_ips(const struct spec_peer *a, const struct spec_peer *b);
 

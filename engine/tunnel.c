@@ -1,7 +1,8 @@
 /*
  * tunnel: owns one device, one stack, one pair of outer sockets, and one timer that stands for the
- * deadlines of all of them; a copy of its definition, to know what an update changes; and its
- * bridges (tunnel_takeover.c). Once it is handed over, device and udp are NULL.
+ * deadlines of all of them; a copy of its definition, to know what an update changes; its peers
+ * (tunnel_peers.c); and its bridges (tunnel_takeover.c). Once it is handed over, device and udp are
+ * NULL.
  */
 #include "engine/tunnel_internal.h"
 
@@ -10,6 +11,7 @@
 #include "engine/log.h"
 #include "engine/spec_diff.h"
 #include "engine/stack/stack.h"
+#include "engine/tunnel_peers.h"
 #include "engine/udp.h"
 
 #include <assert.h>
@@ -24,12 +26,6 @@
 
 /* How often roaming is told of, per tunnel. */
 #define ROAMING_EVENT_INTERVAL CLOCK_NS_PER_S
-
-/* A peer's context: where it is counted, and what was counted there before. */
-struct peer_counts {
-    struct counters_peer *counters; /* NULL = nowhere but in its tunnel */
-    uint64_t rx_bytes, tx_bytes, handshakes, handshakes_given_up;
-};
 
 static_assert(WG_DROP_COUNT <= COUNTERS_DROP_REASONS, "each reason has a counter");
 static_assert(STACK_DROP_COUNT <= COUNTERS_STACK_REASONS, "each reason has a counter");
@@ -188,26 +184,6 @@ static void read_totals(const struct counters_tunnel *counters, struct totals *o
     };
 }
 
-static void publish_peer(const struct wg_peer *peer)
-{
-    const struct peer_counts *before = wg_peer_ctx(peer);
-    const struct wg_peer_stats *stats = wg_peer_stats(peer);
-    struct counters_peer *counters = before->counters;
-    if (!counters)
-        return;
-    counter_set(&counters->rx_bytes, before->rx_bytes + stats->rx_bytes);
-    counter_set(&counters->tx_bytes, before->tx_bytes + stats->tx_bytes);
-    counter_set(&counters->handshakes, before->handshakes + stats->handshakes);
-    counter_set(&counters->handshakes_given_up,
-                before->handshakes_given_up + stats->handshakes_given_up);
-    counter_set(&counters->unanswered, stats->unanswered);
-    if (stats->last_handshake_unix_ns > 0)
-        counter_set(&counters->last_handshake_unix_ns, (uint64_t)stats->last_handshake_unix_ns);
-    if (stats->last_handshake_at > 0)
-        counter_set(&counters->last_handshake_at, stats->last_handshake_at);
-    counters_set_endpoint(counters, &wg_peer_endpoint(peer)->remote);
-}
-
 static void publish_stack(struct tunnel *tunnel)
 {
     const struct stack_stats *stats = stack_stats(tunnel->stack);
@@ -228,9 +204,7 @@ void tunnel_publish(struct tunnel *tunnel)
     publish_stack(tunnel);
     if (!tunnel->device)
         return;
-    const struct wg_peer *peer;
-    while ((peer = wg_device_next_changed(tunnel->device)))
-        publish_peer(peer);
+    tunnel_peers_publish(tunnel);
     const struct wg_peer_stats *sum = wg_device_stats(tunnel->device);
     uint64_t dropped_in = 0, dropped_out = 0;
     for (enum wg_drop reason = 0; reason < WG_DROP_COUNT; reason++) {
@@ -331,59 +305,6 @@ void tunnel_touch(struct tunnel *tunnel)
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
 
-static int reserve_peers(struct tunnel *tunnel, size_t count)
-{
-    if (count <= tunnel->peers_room)
-        return 0;
-    struct wg_peer **peers = realloc(tunnel->peers, count * sizeof(struct wg_peer *));
-    if (!peers)
-        return -ENOMEM;
-    tunnel->peers = peers;
-    tunnel->peers_room = count;
-    return 0;
-}
-
-static int allow(struct wg_peer *peer, const struct spec_peer *spec)
-{
-    int error = 0;
-    for (size_t i = 0; i < spec->allowed_ips_count && !error; i++)
-        error = wg_peer_allow(peer, &spec->allowed_ips[i]);
-    return error;
-}
-
-/* Where the definition says that the peer is; control looks names up. */
-static void set_endpoint(struct wg_peer *peer, const struct spec_peer *spec)
-{
-    struct inet_addr addr;
-    if (inet_addr_parse(spec->endpoint_host, &addr) != 0)
-        return;
-    union inet_sockaddr remote;
-    inet_sockaddr_make(&remote, &addr, spec->endpoint_port);
-    wg_peer_set_endpoint(peer, &remote);
-}
-
-static int add_peer(struct tunnel *tunnel, const struct spec_peer *spec)
-{
-    struct wg_peer *peer;
-    struct peer_counts *counts = calloc(1, sizeof(*counts));
-    if (!counts)
-        return -ENOMEM;
-    int error = wg_peer_add(tunnel->device, spec->public_key, counts, &peer);
-    if (error) {
-        free(counts);
-        return error;
-    }
-    tunnel->peers[tunnel->peers_count++] = peer;
-    if (spec->has_preshared_key)
-        wg_peer_set_preshared_key(peer, spec->preshared_key);
-    error = allow(peer, spec);
-    if (error)
-        return error;
-    set_endpoint(peer, spec);
-    wg_peer_set_keepalive(peer, spec->keepalive_seconds);
-    return 0;
-}
-
 static enum stack_congestion congestion_of(const struct spec_tunnel *spec)
 {
     return spec->congestion_control == SPEC_BBR ? STACK_BBR : STACK_CUBIC;
@@ -413,17 +334,22 @@ static int make_stack(struct tunnel *tunnel, const struct spec_tunnel *spec, str
     return 0;
 }
 
+/* All but the peers. */
+static void copy_definition(struct tunnel *tunnel, const struct spec_tunnel *spec)
+{
+    tunnel->spec = *spec;
+    tunnel->spec.peers = NULL;
+    tunnel->spec.peers_count = 0;
+}
+
 static int make_parts(struct tunnel *tunnel, const struct tunnel_config *config)
 {
     const struct spec_tunnel *spec = config->spec;
     tunnel->timer = evtimer_new(config->base, on_timer, tunnel);
     if (!tunnel->timer)
         return -ENOMEM;
-    int error = reserve_peers(tunnel, spec->peers_count);
-    if (!error)
-        error = spec_tunnel_copy(&tunnel->spec, spec);
-    if (!error)
-        error = wg_device_new(&device_ops, tunnel, &tunnel->device);
+    copy_definition(tunnel, spec);
+    int error = wg_device_new(&device_ops, tunnel, &tunnel->device);
     if (!error)
         error = make_stack(tunnel, spec, &tunnel->stack);
     if (error)
@@ -461,9 +387,8 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out)
     int error = make_parts(tunnel, config);
     if (!error) {
         tunnel_limit_timestamps(tunnel, config->timestamps_after, config->timestamps_until);
-        wg_device_set_private_key(tunnel->device, config->spec->private_key);
-        for (size_t i = 0; i < config->spec->peers_count && !error; i++)
-            error = add_peer(tunnel, &config->spec->peers[i]);
+        const struct tunnel_change all = {.spec = config->spec};
+        error = tunnel_peers_change(tunnel, &all);
     }
     if (error) {
         if (!tunnel->udp)
@@ -476,14 +401,6 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out)
     return 0;
 }
 
-void tunnel_free_device(struct tunnel *tunnel)
-{
-    while (tunnel->peers_count > 0)
-        free(wg_peer_ctx(tunnel->peers[--tunnel->peers_count]));
-    wg_device_free(tunnel->device);
-    tunnel->device = NULL;
-}
-
 void tunnel_free(struct tunnel *tunnel)
 {
     if (!tunnel)
@@ -492,7 +409,7 @@ void tunnel_free(struct tunnel *tunnel)
     if (tunnel->udp)
         udp_flush(tunnel->udp);
     tap_free_all(&tunnel->taps);
-    tunnel_free_device(tunnel);
+    tunnel_peers_free(tunnel);
     udp_free(tunnel->udp);
     bridge_free(tunnel->older);
     bridge_free(tunnel->newer);
@@ -506,67 +423,6 @@ void tunnel_free(struct tunnel *tunnel)
 }
 
 /* --- Changes ---------------------------------------------------------------------------------- */
-
-static void remove_peer(struct tunnel *tunnel, size_t place)
-{
-    struct wg_peer *peer = tunnel->peers[place];
-    free(wg_peer_ctx(peer));
-    wg_peer_remove(peer);
-    tunnel->peers[place] = tunnel->peers[--tunnel->peers_count];
-}
-
-/* before is NULL after an update that failed: then all is set anew. */
-static int change_peer(struct wg_peer *peer, const struct spec_peer *before,
-                       const struct spec_peer *after)
-{
-    wg_peer_set_preshared_key(peer, after->has_preshared_key ? after->preshared_key : NULL);
-    if (!before || before->keepalive_seconds != after->keepalive_seconds)
-        wg_peer_set_keepalive(peer, after->keepalive_seconds);
-    if (!before || !spec_peer_same_endpoint(before, after))
-        set_endpoint(peer, after);
-    if (before && spec_peer_same_allowed_ips(before, after))
-        return 0;
-    wg_peer_disallow_all(peer);
-    return allow(peer, after);
-}
-
-/* One peer that is left out for want of memory does not stop the others. The first error. */
-static int change_peers(struct tunnel *tunnel, const struct spec_tunnel *spec,
-                        const struct spec_peer_index *before, const struct spec_peer_index *after)
-{
-    for (size_t i = tunnel->peers_count; i-- > 0;) {
-        if (!spec_peer_index_find(after, wg_peer_public_key(tunnel->peers[i])))
-            remove_peer(tunnel, i);
-    }
-    /* In between: the new key's public key may have been a peer's, and the old one's may become. */
-    wg_device_set_private_key(tunnel->device, spec->private_key);
-    int first = 0;
-    for (size_t i = 0; i < spec->peers_count; i++) {
-        const struct spec_peer *peer = &spec->peers[i];
-        struct wg_peer *present = wg_peer_find(tunnel->device, peer->public_key);
-        int error = present
-                        ? change_peer(present, spec_peer_index_find(before, peer->public_key), peer)
-                        : add_peer(tunnel, peer);
-        first = first ? first : error;
-    }
-    return first;
-}
-
-static int update_peers(struct tunnel *tunnel, const struct spec_tunnel *spec)
-{
-    struct spec_peer_index before = {0};
-    struct spec_peer_index after = {0};
-    int error = spec_peer_index_init(&before, &tunnel->spec);
-    if (!error)
-        error = spec_peer_index_init(&after, spec);
-    if (!error)
-        error = reserve_peers(tunnel, spec->peers_count);
-    if (!error)
-        error = change_peers(tunnel, spec, &before, &after);
-    spec_peer_index_fini(&before);
-    spec_peer_index_fini(&after);
-    return error;
-}
 
 static int update_stack(struct tunnel *tunnel, const struct spec_tunnel *spec)
 {
@@ -599,39 +455,28 @@ static int update_sockets(struct tunnel *tunnel, const int sockets[2])
     return 0;
 }
 
-int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const int sockets[2])
+int tunnel_update(struct tunnel *tunnel, const struct tunnel_change *change)
 {
+    const struct spec_tunnel *spec = change->spec;
     int moved = 0, restacked = 0, peered = 0;
-    if (sockets[0] >= 0 || sockets[1] >= 0)
-        moved = update_sockets(tunnel, sockets);
+    if (change->sockets[0] >= 0 || change->sockets[1] >= 0)
+        moved = update_sockets(tunnel, change->sockets);
     tunnel_touch(tunnel);
-    struct spec_tunnel copy;
-    int error = spec_tunnel_copy(&copy, spec);
-    if (error)
-        return error;
     unsigned changes = spec_tunnel_diff(&tunnel->spec, spec);
     if (changes & SPEC_TUNNEL_STACK)
         restacked = update_stack(tunnel, spec);
     if (changes & SPEC_TUNNEL_CONGESTION)
         stack_set_congestion(tunnel->stack, congestion_of(spec));
-    if (changes & (SPEC_TUNNEL_KEY | SPEC_TUNNEL_PEERS))
-        peered = update_peers(tunnel, spec);
-    spec_tunnel_fini(&tunnel->spec);
-    if (restacked || peered) /* the next update must not take anything for done */
-        spec_tunnel_fini(&copy);
-    tunnel->spec = copy;
-    sodium_memzero(&copy, sizeof(copy));
+    peered = tunnel_peers_change(tunnel, change);
+    copy_definition(tunnel, spec);
+    if (restacked) /* the next update must not take it for done */
+        tunnel->spec.mtu = 0;
     if (moved)
         return moved;
     return restacked ? restacked : peered;
 }
 
 /* --- Use -------------------------------------------------------------------------------------- */
-
-struct wg_peer *tunnel_find_peer(const struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN])
-{
-    return tunnel->device ? wg_peer_find(tunnel->device, public_key) : NULL;
-}
 
 struct stack *tunnel_stack(struct tunnel *tunnel)
 {
@@ -658,36 +503,4 @@ void tunnel_limit_timestamps(struct tunnel *tunnel, uint64_t after_unix_ns, uint
 {
     if (tunnel->device)
         wg_device_limit_timestamps(tunnel->device, after_unix_ns, until_unix_ns);
-}
-
-int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
-                      struct counters_peer *counters)
-{
-    struct wg_peer *peer = tunnel_find_peer(tunnel, public_key);
-    if (!peer)
-        return -ENOENT;
-    struct peer_counts *counts = wg_peer_ctx(peer);
-    *counts = (struct peer_counts){
-        .counters = counters,
-        .rx_bytes = counter_get(&counters->rx_bytes),
-        .tx_bytes = counter_get(&counters->tx_bytes),
-        .handshakes = counter_get(&counters->handshakes),
-        .handshakes_given_up = counter_get(&counters->handshakes_given_up),
-    };
-    publish_peer(peer);
-    return 0;
-}
-
-int tunnel_set_endpoint(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
-                        const union inet_sockaddr *remote, bool offered)
-{
-    struct wg_peer *peer = tunnel_find_peer(tunnel, public_key);
-    if (!peer)
-        return -ENOENT;
-    if (offered)
-        wg_peer_offer_endpoint(peer, remote);
-    else
-        wg_peer_set_endpoint(peer, remote);
-    tunnel_touch(tunnel);
-    return 0;
 }

@@ -48,9 +48,17 @@ struct tunnel_config {
 /* Takes over the sockets, also when it fails. 0, -ENOMEM, or what stack_new() and wg_peer_add()
  * say. */
 int tunnel_new(const struct tunnel_config *config, struct tunnel **out);
+
+struct tunnel_change {
+    const struct spec_tunnel *spec; /* of its peers those that are new or differ; others may be */
+    const uint8_t (*gone)[WG_KEY_LEN]; /* the peers that are no more */
+    size_t gone_count;
+    int sockets[2]; /* others than before, else -1 */
+};
+
 /*
- * Changes the definition, touching only what differs; spec is copied. sockets, unless both are -1,
- * take the place of the present ones, and are taken over, also when this fails.
+ * Changes the definition, touching only what differs; it is copied. The sockets, unless both are
+ * -1, take the place of the present ones, and are taken over, also when this fails.
  *
  * Sessions go on: with peers that stay, and, when the private key changes, until they are renewed.
  * Other addresses or another MTU mean another stack: the connections of the present one, and of
@@ -59,7 +67,7 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out);
  *
  * 0, -ENOMEM, or what stack_new() and wg_peer_add() say; then what could be changed was.
  */
-int tunnel_update(struct tunnel *tunnel, const struct spec_tunnel *spec, const int sockets[2]);
+int tunnel_update(struct tunnel *tunnel, const struct tunnel_change *change);
 /* Aborts the connections of the stack, then sends what is batched. NULL is allowed. */
 void tunnel_free(struct tunnel *tunnel);
 

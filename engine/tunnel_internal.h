@@ -1,6 +1,6 @@
 /*
- * tunnel_internal: what the files of a tunnel share (tunnel.c, tunnel_takeover.c). Nobody else
- * includes it.
+ * tunnel_internal: what the files of a tunnel share (tunnel.c, tunnel_peers.c, tunnel_takeover.c).
+ * Nobody else includes it.
  */
 #ifndef MANYTUN_ENGINE_TUNNEL_INTERNAL_H
 #define MANYTUN_ENGINE_TUNNEL_INTERNAL_H
@@ -21,8 +21,8 @@ struct totals {
 struct tunnel {
     struct turn *turn;
     struct turn_item end_of_turn;
-    struct turn_item work; /* what the device has to do */
-    struct spec_tunnel spec;
+    struct turn_item work;   /* what the device has to do */
+    struct spec_tunnel spec; /* without its peers, of which tunnel_peers.c has copies */
     struct counters_tunnel *counters;
     struct counters_worker *worker_counters;
     struct totals before;
@@ -53,7 +53,5 @@ int tunnel_output(struct tunnel *tunnel, const struct iovec *pieces, int count, 
 struct wg_peer *tunnel_find_peer(const struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN]);
 /* Brings the shared counters up to date. */
 void tunnel_publish(struct tunnel *tunnel);
-/* Frees the device with its peers. */
-void tunnel_free_device(struct tunnel *tunnel);
 
 #endif

@@ -9,6 +9,7 @@
 #include "engine/clock.h"
 #include "engine/log.h"
 #include "engine/stack/stack.h"
+#include "engine/tunnel_peers.h"
 #include "engine/udp.h"
 
 #include <errno.h>
@@ -179,7 +180,7 @@ int tunnel_hand_over(struct tunnel *tunnel, int fd)
     tunnel_publish(tunnel);
     udp_flush(tunnel->udp);
     tap_free_all(&tunnel->taps);
-    tunnel_free_device(tunnel);
+    tunnel_peers_free(tunnel);
     udp_free(tunnel->udp);
     tunnel->udp = NULL;
     if (tunnel->newer)

@@ -143,9 +143,10 @@ static int tunnel_add(struct worker *worker, struct channel_message *message)
 
 static int tunnel_change(struct worker *worker, struct channel_message *message)
 {
-    struct message_slot update;
+    struct message_tunnel_update update;
+    const uint8_t(*gone)[SPEC_KEY_LEN];
     cJSON *json;
-    int error = message_read_json(message, &update, sizeof(update), &json);
+    int error = message_read_update(message, &update, &gone, &json);
     if (error)
         return error;
     struct spec_tunnel spec = {0};
@@ -157,9 +158,14 @@ static int tunnel_change(struct worker *worker, struct channel_message *message)
         return error == -EINVAL ? -EPROTO : error;
     struct tunnel *tunnel = worker->tunnels[update.slot].tunnel;
     if (tunnel) { /* else it could not be started, which was logged */
-        const int sockets[2] = {message->fds[0], message->fds[1]};
+        const struct tunnel_change change = {
+            .spec = &spec,
+            .gone = gone,
+            .gone_count = update.gone,
+            .sockets = {message->fds[0], message->fds[1]},
+        };
         message->fds[0] = message->fds[1] = -1;
-        int failure = tunnel_update(tunnel, &spec, sockets);
+        int failure = tunnel_update(tunnel, &change);
         if (failure)
             log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be changed wholly: %s",
                       strerror(-failure));

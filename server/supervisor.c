@@ -10,6 +10,7 @@
 #include "engine/wg/device.h"
 #include "server/peer_set.h"
 #include "server/resolver.h"
+#include "server/tunnel_update.h"
 #include "server/worker_link.h"
 
 #include <errno.h>
@@ -50,9 +51,10 @@ struct supervised_tunnel {
     bool told;  /* else the worker does not know of it */
     int bridge; /* the newer side's end, -1 = none */
     struct {
-        cJSON *json;            /* what the worker is to be told, NULL = nothing */
-        struct peer_set *peers; /* of an update */
-        bool moved;             /* an update has other sockets */
+        cJSON *json; /* of a tunnel that no worker was told of, NULL = there is nothing to tell */
+        struct tunnel_update update; /* of another */
+        struct peer_set *peers;
+        bool moved; /* an update has other sockets */
         int sockets[2];
     } prepared;
     TAILQ_HEAD(, supervised_forward) forwards;
@@ -395,18 +397,17 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
 int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spec_tunnel *next,
                               const int sockets[2])
 {
-    cJSON *json = spec_tunnel_to_json(next, SPEC_COMPLETE);
-    if (!json)
-        return -ENOMEM;
+    int error = tunnel_update_make(&tunnel->prepared.update, tunnel->slot, tunnel->spec, next);
+    if (error)
+        return error;
     /* Other sockets may be of other families: then every name is looked up anew. */
     const struct peer_set_owner owner = owner_of(tunnel);
-    int error = peer_set_new(&owner, next, sockets ? sockets : tunnel->sockets, tunnel->peers,
-                             sockets != NULL, &tunnel->prepared.peers);
+    error = peer_set_new(&owner, next, sockets ? sockets : tunnel->sockets, tunnel->peers,
+                         sockets != NULL, &tunnel->prepared.peers);
     if (error) {
-        json_free(json);
+        tunnel_update_free(&tunnel->prepared.update);
         return error;
     }
-    tunnel->prepared.json = json;
     tunnel->prepared.moved = sockets != NULL;
     if (sockets)
         memcpy(tunnel->prepared.sockets, sockets, sizeof(tunnel->prepared.sockets));
@@ -431,18 +432,19 @@ void supervisor_limit_timestamps(struct supervised_tunnel *tunnel, uint64_t afte
 static void tell_added(struct supervised_tunnel *tunnel)
 {
     push_tunnel(tunnel, tunnel->prepared.json);
+    tunnel->prepared.json = NULL;
     tunnel->told = true;
 }
 
 static void tell_changed(struct supervised_tunnel *tunnel)
 {
     static const int none[CHANNEL_FDS_MAX] = {-1, -1};
-    struct message_slot update = {.slot = tunnel->slot};
+    struct tunnel_update *update = &tunnel->prepared.update;
     if (tunnel->prepared.moved)
         memcpy(tunnel->sockets, tunnel->prepared.sockets, sizeof(tunnel->sockets));
-    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_UPDATE, &update, sizeof(update),
-                     tunnel->prepared.json, tunnel->prepared.moved ? tunnel->sockets : none);
-    json_free(tunnel->prepared.json);
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_UPDATE, update->head, update->head_len,
+                     update->json, tunnel->prepared.moved ? tunnel->sockets : none);
+    tunnel_update_free(update);
     peer_set_replace(tunnel->peers, tunnel->prepared.peers);
     tunnel->peers = tunnel->prepared.peers;
     tunnel->prepared.peers = NULL;
@@ -454,13 +456,11 @@ void supervisor_tell_tunnel(struct supervised_tunnel *tunnel)
         tell_changed(tunnel);
     else
         tell_added(tunnel);
-    tunnel->prepared.json = NULL;
 }
 
 void supervisor_forget_tunnel(struct supervised_tunnel *tunnel)
 {
-    json_free(tunnel->prepared.json);
-    tunnel->prepared.json = NULL;
+    tunnel_update_free(&tunnel->prepared.update);
     peer_set_discard(tunnel->prepared.peers);
     tunnel->prepared.peers = NULL;
 }

@@ -90,11 +90,42 @@ static void reads_only_what_has_the_right_form(void **state)
     }
 }
 
+static void reads_an_update_of_the_right_form(void **state)
+{
+    (void)state;
+    static const char key[] = "0123456789abcdef0123456789ABCDEF";
+    static const struct {
+        uint8_t gone; /* of these keys one is there */
+        size_t cut;   /* of the end */
+        int result;
+    } rows[] = {
+        {1, 0, 0},         {0, 0, -EPROTO}, /* a key is no JSON */
+        {1, 1, -EPROTO},   {1, 2, -EPROTO},  {1, 3, -EPROTO},  {2, 0, -EPROTO},
+        {255, 0, -EPROTO}, {1, 34, -EPROTO}, {1, 41, -EPROTO},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t body[8 + SPEC_KEY_LEN + 2] = {5, [4] = rows[i].gone};
+        memcpy(body + 8, key, SPEC_KEY_LEN);
+        memcpy(body + 8 + SPEC_KEY_LEN, "{}", 2); /* bytes, not a string: NOLINT */
+        struct channel_message message = {.body = body, .len = sizeof(body) - rows[i].cut};
+        struct message_tunnel_update update;
+        const uint8_t(*keys)[SPEC_KEY_LEN];
+        cJSON *json = NULL;
+        assert_int_equal(message_read_update(&message, &update, &keys, &json), rows[i].result);
+        if (rows[i].result == 0) {
+            assert_int_equal(update.slot, 5);
+            assert_memory_equal(keys[0], key, SPEC_KEY_LEN);
+            json_free(json);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(carries_a_definition),
         cmocka_unit_test(reads_only_what_has_the_right_form),
+        cmocka_unit_test(reads_an_update_of_the_right_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

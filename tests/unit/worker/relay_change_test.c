@@ -73,7 +73,18 @@ static void update_moves_the_listener(void **state)
 
 /* --- Of the tunnel ---------------------------------------------------------------------------- */
 
-static const int no_sockets[2] = {-1, -1};
+/* Without the peers that are gone, and with the others as they are in spec. */
+static int update(struct fixture *f, const struct spec_tunnel *spec, const int *sockets,
+                  const struct spec_peer *gone)
+{
+    const struct tunnel_change change = {
+        .spec = spec,
+        .gone = gone ? &gone->public_key : NULL,
+        .gone_count = gone != NULL,
+        .sockets = {sockets ? sockets[0] : -1, sockets ? sockets[1] : -1},
+    };
+    return tunnel_update(f->near, &change);
+}
 
 /* The near tunnel's definition, as make_tunnels() made it, to be changed. */
 static void copy_spec(struct fixture *f, struct spec_tunnel *spec)
@@ -98,9 +109,15 @@ static void connections_outlive_a_change_of_peers(void **state)
     spec.peers_count = 2;
     peers[1].keepalive_seconds = 5;
     assert_int_equal(inet_prefix_parse("10.0.0.0/16", &peers[1].allowed_ips[0]), 0);
-    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    assert_int_equal(update(f, &spec, NULL, NULL), 0);
     talk(f, &client);
-    assert_int_equal(tunnel_update(f->near, &f->near_spec, no_sockets), 0);
+    /* Only one of them is told of: the other stays. */
+    struct spec_tunnel part = spec;
+    part.peers_count = 1;
+    part.peers[0].keepalive_seconds = 7;
+    assert_int_equal(update(f, &part, NULL, NULL), 0);
+    talk(f, &client);
+    assert_int_equal(update(f, &f->near_spec, NULL, &part.peers[0]), 0);
     talk(f, &client);
     spec_tunnel_fini(&spec);
     close(client.fd);
@@ -117,9 +134,9 @@ static void connections_outlive_the_loss_of_a_session(void **state)
     copy_spec(f, &spec);
     size_t peers_count = spec.peers_count;
     spec.peers_count = 0;
-    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    assert_int_equal(update(f, &spec, NULL, &spec.peers[0]), 0);
     spec.peers_count = peers_count;
-    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    assert_int_equal(update(f, &spec, NULL, NULL), 0);
     talk(f, &client);
     spec_tunnel_fini(&spec);
     close(client.fd);
@@ -133,7 +150,7 @@ static void connections_outlive_a_change_of_sockets(void **state)
     talk(f, &client);
     union inet_sockaddr bound;
     const int sockets[2] = {bind_loopback(SOCK_DGRAM, &bound), -1};
-    assert_int_equal(tunnel_update(f->near, &f->near_spec, sockets), 0);
+    assert_int_equal(update(f, &f->near_spec, sockets, NULL), 0);
     talk(f, &client);
     close(client.fd);
 }
@@ -147,7 +164,7 @@ static void another_mtu_ends_connections(void **state)
     struct spec_tunnel spec;
     copy_spec(f, &spec);
     spec.mtu = 1300;
-    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    assert_int_equal(update(f, &spec, NULL, NULL), 0);
     run_until(f, client_at_end, &client);
     assert_int_equal(client.error, ECONNRESET);
     close(client.fd);
@@ -180,7 +197,7 @@ static void another_mtu_ends_older_connections(void **state)
     assert_int_equal(recv(pair[0], hello, 1, MSG_DONTWAIT), -1); /* it is there */
     struct spec_tunnel spec = f->near_spec;
     spec.mtu = 1300;
-    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    assert_int_equal(update(f, &spec, NULL, NULL), 0);
     assert_int_equal(recv(pair[0], hello, 1, MSG_DONTWAIT), 0); /* it was closed */
     assert_true(tunnel_is_quiet(f->near));
     close(pair[0]);
@@ -199,9 +216,9 @@ static void totals_outlive_peers(void **state)
     copy_spec(f, &spec);
     size_t peers_count = spec.peers_count;
     spec.peers_count = 0;
-    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    assert_int_equal(update(f, &spec, NULL, &spec.peers[0]), 0);
     spec.peers_count = peers_count;
-    assert_int_equal(tunnel_update(f->near, &spec, no_sockets), 0);
+    assert_int_equal(update(f, &spec, NULL, NULL), 0);
     talk(f, &client);
     least = counter_get(&f->tunnel_counters[0].tx_bytes) + 10000;
     run_until(f, counted, &least);
