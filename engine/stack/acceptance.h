@@ -3,10 +3,9 @@
  * (RFC 9293, 3.10.7.4; RFC 5961).
  *
  * lwIP takes data and FINs whatever they acknowledge, also without acknowledging anything, so
- * that who guesses a sequence number in the window can put bytes into a stream. And it keeps what
- * comes behind a hole although it ends beyond the window: when the hole is filled, the window that
- * is left becomes negative, which to lwIP is 4 GiB. So it does when data covers a FIN behind a
- * hole.
+ * that who guesses a sequence number in the window can put bytes into a stream. And what comes
+ * behind a hole and ends beyond the window, or covers a FIN that came before it, may not reach lwIP
+ * when the hole is filled: what is left of the window would become negative, which to it is 4 GiB.
  *
  * Answers to what is not acceptable are limited per connection (RFC 5961, 7), which also ends the
  * exchange of acknowledgments between two ends that do not agree about their numbers.

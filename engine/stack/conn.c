@@ -179,7 +179,6 @@ void conn_adopt_pcb(struct stack_conn *conn, struct tcp_pcb *pcb)
     tcp_recv(pcb, on_recv);
     tcp_err(pcb, on_error);
     tcp_nagle_disable(pcb);
-    ip_set_option(pcb, SOF_KEEPALIVE);
 }
 
 /* --- Around lwIP ----------------------------------------------------------------------------- */
@@ -369,6 +368,20 @@ static void adjust_timeout(struct tcp_pcb *pcb)
         pcb->rto = RTO_TICKS_MAX;
 }
 
+/*
+ * Who waits for an acknowledgment does not ask besides (RFC 9293, 3.8.4), which in lwIP would end
+ * the connection long before it is done with sending again.
+ */
+static void ask_when_idle(struct tcp_pcb *pcb)
+{
+    if (pcb == NULL)
+        return;
+    if (pcb->unacked == NULL && pcb->unsent == NULL)
+        ip_set_option(pcb, SOF_KEEPALIVE);
+    else
+        ip_reset_option(pcb, SOF_KEEPALIVE);
+}
+
 /* lwIP keeps alive only connections that are open both ways. */
 static void keep_half_closed_alive(struct stack_conn *conn, struct swap *swap)
 {
@@ -433,6 +446,7 @@ void conn_tick(struct stack_conn *conn, bool slow)
     conn_enter(conn, &swap);
     swap_tcp_fasttmr(&swap);
     if (slow) {
+        ask_when_idle(swap_pcb(&swap));
         swap_tcp_slowtmr(&swap);
         sender_slow_timer(&conn->sender, &swap);
         if (swap_pcb(&swap) != NULL)

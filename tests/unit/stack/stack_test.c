@@ -571,11 +571,42 @@ static void test_reopen(void **state)
     craft_peer_fini(&peer);
 }
 
+/*
+ * Routers may not cut our IPv4 packets (RFC 1191), and their numbers tell nothing of what other
+ * stacks send.
+ */
+static void test_ip4_header(void **state)
+{
+    static struct craft_peer peer, other;
+    struct end end = {.keep_open = true}, noise = {.keep_open = true};
+    uint16_t before = 0;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_connect(&peer, &end);
+    craft_peer_init(&other, 2, AF_INET);
+    craft_peer_connect(&other, &noise);
+    for (int i = 0; i < 10; i++) {
+        uint16_t id;
+
+        assert_int_equal(stack_conn_write(noise.conn, "noise", 5), 0);
+        assert_int_equal(stack_conn_write(end.conn, "x", 1), 0);
+        assert_int_equal(packet_load16(peer.last + 6), 0x4000);
+        memcpy(&id, peer.last + 4, sizeof(id));
+        if (i > 0)
+            assert_int_equal(id, (uint16_t)(before + 1));
+        before = id;
+    }
+    craft_peer_fini(&other);
+    craft_peer_fini(&peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_new),
         cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_ip4_header),
         cmocka_unit_test(test_many_small_writes),
         cmocka_unit_test(test_refused_output),
         cmocka_unit_test(test_several_losses),

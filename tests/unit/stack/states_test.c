@@ -189,6 +189,56 @@ static void test_reset_while_data_waits(void **state)
     craft_peer_fini(&peer);
 }
 
+/* --- Waiting --------------------------------------------------------------------------------- */
+
+/* Connects over a path with this round trip, which is below the first timeout. */
+static void begin_slowly(struct end *end, uint64_t round_trip)
+{
+    const uint8_t options[] = {2, 4, 0x05, 0x64, 1, 3, 3, 5, 1, 1, 4, 2};
+    struct craft segment;
+
+    *end = (struct end){.pattern = 1, .pattern_in = 2, .keep_open = true};
+    craft_peer_init(&peer, 1, AF_INET);
+    assert_int_equal(stack_connect(peer.stack, &peer.remote, PORT, &end_ops, end, &end->conn), 0);
+    peer.now += round_trip;
+    peer.ack = peer.log[0].seq + 1;
+    segment = craft_segment(&peer, PACKET_SYN | PACKET_ACK, NULL, 0);
+    segment.options = options;
+    segment.options_len = sizeof(options);
+    craft_peer_send(&peer, &segment);
+    craft_peer_flush(&peer);
+    craft_peer_clear(&peer);
+}
+
+/* RFC 6298, 5.5 and 2.5: each wait is twice the one before, and none is longer than a minute. */
+static void test_retransmissions_back_off(void **state)
+{
+    struct end end;
+    uint64_t waited = 0, before;
+    size_t seen = 1;
+
+    (void)state;
+    begin_slowly(&end, 900 * MILLISECOND);
+    assert_int_equal(stack_conn_write(end.conn, "x", 1), 0);
+    before = peer.now;
+    while (!end.closed) {
+        peer.now = stack_deadline(peer.stack);
+        stack_expire(peer.stack);
+        if (peer.log_count == seen)
+            continue;
+        seen = peer.log_count;
+        assert_in_range(peer.now - before, 1, 60200 * MILLISECOND);
+        if (seen > 3) /* the first may be a probe (RFC 8985, 7) */
+            assert_in_range(peer.now - before, waited, 2 * waited + 200 * MILLISECOND);
+        waited = peer.now - before;
+        before = peer.now;
+    }
+    assert_int_equal(end.error, -ETIMEDOUT);
+    assert_true(seen > 8);
+    assert_true(waited > 59 * SECOND);
+    craft_peer_fini(&peer);
+}
+
 /* --- Numbers that go round ------------------------------------------------------------------- */
 
 static uint32_t first_number(uint64_t seed, uint64_t now)
@@ -248,9 +298,13 @@ static void test_wrap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simultaneous_close),     cmocka_unit_test(test_closing_for_ever),
-        cmocka_unit_test(test_end_before_the_data),    cmocka_unit_test(test_half_open_both_ways),
-        cmocka_unit_test(test_reset_while_data_waits), cmocka_unit_test(test_wrap),
+        cmocka_unit_test(test_simultaneous_close),
+        cmocka_unit_test(test_closing_for_ever),
+        cmocka_unit_test(test_end_before_the_data),
+        cmocka_unit_test(test_half_open_both_ways),
+        cmocka_unit_test(test_reset_while_data_waits),
+        cmocka_unit_test(test_retransmissions_back_off),
+        cmocka_unit_test(test_wrap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
