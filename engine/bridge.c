@@ -29,6 +29,8 @@ struct bridge {
     struct event readable;
     struct event writable; /* pending after a frame did not fit */
     bool closed;
+    struct bridge_peer *peers; /* that are to be introduced, NULL = none are left */
+    size_t peers_count, peers_sent;
 };
 
 /* Shared by all bridges of the worker: a batch is over before the next one begins. */
@@ -70,19 +72,51 @@ static int send_bytes(struct bridge *bridge, enum frame_type type, const void *b
     return send_frame(bridge, type, &piece, 1);
 }
 
-int bridge_introduce(struct bridge *bridge, const struct bridge_peer *peers, size_t count,
+static void forget_peers(struct bridge *bridge)
+{
+    free(bridge->peers);
+    bridge->peers = NULL;
+}
+
+/* As many as there is room for. */
+static void send_peers(struct bridge *bridge)
+{
+    int error = 0;
+    while (bridge->peers && !error) {
+        const size_t left = bridge->peers_count - bridge->peers_sent;
+        const size_t some = left < PEERS_MAX ? left : PEERS_MAX;
+        if (some > 0)
+            error = send_bytes(bridge, FRAME_PEERS, &bridge->peers[bridge->peers_sent],
+                               some * sizeof(*bridge->peers));
+        if (error == -EAGAIN) {
+            event_add(&bridge->writable, NULL);
+        } else {
+            bridge->peers_sent += some;
+            if (error || some == left)
+                forget_peers(bridge);
+        }
+    }
+}
+
+int bridge_introduce(struct bridge *bridge, struct bridge_peer *peers, size_t count,
                      const uint8_t ports[BRIDGE_PORT_BYTES])
 {
     static const uint32_t version = BRIDGE_VERSION;
+    bridge->peers = peers;
+    bridge->peers_count = count;
     int error = send_bytes(bridge, FRAME_HELLO, &version, sizeof(version));
     if (!error)
         error = send_bytes(bridge, FRAME_PORTS, ports, BRIDGE_PORT_BYTES);
-    for (size_t i = 0; i < count && !error; i += PEERS_MAX) {
-        size_t some = count - i < PEERS_MAX ? count - i : PEERS_MAX;
-        if (send_bytes(bridge, FRAME_PEERS, &peers[i], some * sizeof(*peers)) < 0)
-            break;
-    }
+    if (error)
+        forget_peers(bridge);
+    else
+        send_peers(bridge);
     return error;
+}
+
+bool bridge_is_introducing(const struct bridge *bridge)
+{
+    return bridge->peers != NULL;
 }
 
 int bridge_send_gone(struct bridge *bridge, const char *name)
@@ -96,6 +130,7 @@ static void on_writable(evutil_socket_t fd, short events, void *arg)
     (void)events;
     struct bridge *bridge = arg;
     clock_refresh();
+    send_peers(bridge);
     bridge->ops->writable(bridge->ctx);
 }
 
@@ -106,6 +141,7 @@ static void end(struct bridge *bridge, int error)
     if (bridge->closed)
         return;
     bridge->closed = true;
+    forget_peers(bridge);
     event_del(&bridge->readable);
     event_del(&bridge->writable);
     bridge->ops->closed(bridge->ctx, error);
@@ -232,5 +268,6 @@ void bridge_free(struct bridge *bridge)
     event_del(&bridge->readable);
     event_del(&bridge->writable);
     close(bridge->fd);
+    forget_peers(bridge);
     free(bridge);
 }

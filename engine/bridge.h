@@ -18,6 +18,7 @@
 
 #include "engine/inet.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -26,18 +27,20 @@ struct bridge;
 struct event_base;
 
 /* Changes with every change of the frames. */
-#define BRIDGE_VERSION 2
+#define BRIDGE_VERSION 3
 
 #define BRIDGE_KEY_LEN    32
+#define BRIDGE_TIME_LEN   12
 #define BRIDGE_PORT_BYTES (65536 / 8) /* one bit per port, the lowest in each byte first */
 /* Frames in one turn, before others get theirs. */
 #define BRIDGE_RX_BATCH 32
 /* Asked of the kernel for what is under way. */
 #define BRIDGE_BUFFER (4 << 20)
 
-/* Where a peer is. */
+/* Where a peer is, and the timestamp (TAI64N) of the newest initiation that was taken from it. */
 struct bridge_peer {
     uint8_t public_key[BRIDGE_KEY_LEN];
+    uint8_t timestamp[BRIDGE_TIME_LEN]; /* zeros = there was none */
     union inet_sockaddr remote;
     uint8_t live; /* 1 = there was a session: one is to be made at once */
 };
@@ -66,11 +69,13 @@ int bridge_new(struct event_base *base, int fd, const struct bridge_ops *ops, vo
 void bridge_free(struct bridge *bridge);
 
 /*
- * What the older end says first. Peers that the socket has no room for are left out: these must
- * call. 0 or -errno.
+ * What the older end says first. peers, of malloc(), is taken over, also when this fails: those
+ * that the socket has no room for are sent when it has. 0 or -errno.
  */
-int bridge_introduce(struct bridge *bridge, const struct bridge_peer *peers, size_t count,
+int bridge_introduce(struct bridge *bridge, struct bridge_peer *peers, size_t count,
                      const uint8_t ports[BRIDGE_PORT_BYTES]);
+/* Whether peers still wait to be sent. */
+bool bridge_is_introducing(const struct bridge *bridge);
 /* Says that a forward is gone. 0 or -errno: the other end will not hear of it. */
 int bridge_send_gone(struct bridge *bridge, const char *name);
 /* Works off what has come, without waiting for the loop. It may be closed after. */

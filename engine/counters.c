@@ -11,7 +11,38 @@
 /* A writer that died in between leaves an odd version for ever: readers do not wait for it. */
 #define READ_ATTEMPTS 16
 
-#define ENDPOINT_WORDS 3
+/* The words of what is seen of a peer. */
+enum { ENDPOINT_AT = 0, ENDPOINT_WORDS = 3, TIMESTAMP_AT = 3, TIMESTAMP_WORDS = 2 };
+
+static void write_words(struct counters_peer *peer, int at, const uint64_t *words, int count)
+{
+    counter *place = &peer->seen[at];
+    bool same = true;
+    for (int i = 0; i < count; i++)
+        same = same && counter_get(&place[i]) == words[i];
+    uint64_t version = counter_get(&peer->seen_version);
+    if (same && version % 2 == 0)
+        return;
+    counter_set(&peer->seen_version, version | 1);
+    atomic_thread_fence(memory_order_release);
+    for (int i = 0; i < count; i++)
+        counter_set(&place[i], words[i]);
+    atomic_store_explicit(&peer->seen_version, (version | 1) + 1, memory_order_release);
+}
+
+static bool read_words(const struct counters_peer *peer, int at, uint64_t *words, int count)
+{
+    counter *version = (counter *)&peer->seen_version;
+    for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+        uint64_t before = atomic_load_explicit(version, memory_order_acquire);
+        for (int i = 0; i < count; i++)
+            words[i] = counter_get(&peer->seen[at + i]);
+        atomic_thread_fence(memory_order_acquire);
+        if (before % 2 == 0 && counter_get(version) == before)
+            return true;
+    }
+    return false;
+}
 
 void counters_set_endpoint(struct counters_peer *peer, const union inet_sockaddr *endpoint)
 {
@@ -23,38 +54,37 @@ void counters_set_endpoint(struct counters_peer *peer, const union inet_sockaddr
         memcpy(words, address.bytes, sizeof(address.bytes));
         words[2] = (uint64_t)address.family << 16 | port;
     }
-    bool same = true;
-    for (int i = 0; i < ENDPOINT_WORDS; i++)
-        same = same && counter_get(&peer->endpoint[i]) == words[i];
-    uint64_t version = counter_get(&peer->endpoint_version);
-    if (same && version % 2 == 0)
-        return;
-    counter_set(&peer->endpoint_version, version | 1);
-    atomic_thread_fence(memory_order_release);
-    for (int i = 0; i < ENDPOINT_WORDS; i++)
-        counter_set(&peer->endpoint[i], words[i]);
-    atomic_store_explicit(&peer->endpoint_version, (version | 1) + 1, memory_order_release);
+    write_words(peer, ENDPOINT_AT, words, ENDPOINT_WORDS);
 }
 
 bool counters_get_endpoint(const struct counters_peer *peer, union inet_sockaddr *out)
 {
-    counter *version = (counter *)&peer->endpoint_version;
-    for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
-        uint64_t words[ENDPOINT_WORDS];
-        uint64_t before = atomic_load_explicit(version, memory_order_acquire);
-        for (int i = 0; i < ENDPOINT_WORDS; i++)
-            words[i] = counter_get(&peer->endpoint[i]);
-        atomic_thread_fence(memory_order_acquire);
-        if (before % 2 != 0 || counter_get(version) != before)
-            continue;
-        struct inet_addr address = {.family = (sa_family_t)(words[2] >> 16)};
-        if (address.family == AF_UNSPEC)
-            return false;
-        memcpy(address.bytes, words, sizeof(address.bytes));
-        inet_sockaddr_make(out, &address, (uint16_t)words[2]);
-        return true;
-    }
-    return false;
+    uint64_t words[ENDPOINT_WORDS];
+    if (!read_words(peer, ENDPOINT_AT, words, ENDPOINT_WORDS))
+        return false;
+    struct inet_addr address = {.family = (sa_family_t)(words[2] >> 16)};
+    if (address.family == AF_UNSPEC)
+        return false;
+    memcpy(address.bytes, words, sizeof(address.bytes));
+    inet_sockaddr_make(out, &address, (uint16_t)words[2]);
+    return true;
+}
+
+void counters_set_timestamp(struct counters_peer *peer,
+                            const uint8_t timestamp[COUNTERS_TIMESTAMP_LEN])
+{
+    uint64_t words[TIMESTAMP_WORDS] = {0};
+    memcpy(words, timestamp, COUNTERS_TIMESTAMP_LEN);
+    write_words(peer, TIMESTAMP_AT, words, TIMESTAMP_WORDS);
+}
+
+bool counters_get_timestamp(const struct counters_peer *peer, uint8_t out[COUNTERS_TIMESTAMP_LEN])
+{
+    uint64_t words[TIMESTAMP_WORDS];
+    if (!read_words(peer, TIMESTAMP_AT, words, TIMESTAMP_WORDS) || words[0] == 0)
+        return false;
+    memcpy(out, words, COUNTERS_TIMESTAMP_LEN);
+    return true;
 }
 
 int counters_create(void)

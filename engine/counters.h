@@ -57,9 +57,10 @@ struct counters_peer {
     counter unanswered;             /* gauge: initiations since the last handshake */
     counter last_handshake_unix_ns; /* 0 = never */
     counter last_handshake_at;      /* the same on the clock that never goes back (clock.h) */
-    /* Where the peer is: counters_set_endpoint(). */
-    counter endpoint_version; /* odd while the words are being written */
-    counter endpoint[3];      /* address, family and port */
+    /* Where the peer is, and the newest of its initiations: counters_set_endpoint(), …_timestamp().
+     */
+    counter seen_version; /* odd while the words are being written */
+    counter seen[5];      /* address, family and port; timestamp */
 };
 
 struct counters_worker {
@@ -99,10 +100,19 @@ static inline uint64_t counter_get(const counter *c)
     return atomic_load_explicit((counter *)c, memory_order_relaxed);
 }
 
-/* The one value of several words: written if it differs, read as a whole. */
+/* TAI64N, as peers send it. */
+#define COUNTERS_TIMESTAMP_LEN 12
+
+/*
+ * The values of several words: written if they differ, each read as a whole. Before the worker is
+ * told of a slot they may be written here, for it to go on from.
+ */
 void counters_set_endpoint(struct counters_peer *peer, const union inet_sockaddr *endpoint);
+void counters_set_timestamp(struct counters_peer *peer,
+                            const uint8_t timestamp[COUNTERS_TIMESTAMP_LEN]);
 /* False when it is unknown, or when the writer was met at its work time and again. */
 bool counters_get_endpoint(const struct counters_peer *peer, union inet_sockaddr *out);
+bool counters_get_timestamp(const struct counters_peer *peer, uint8_t out[COUNTERS_TIMESTAMP_LEN]);
 
 /* Makes a segment; returns its descriptor (close-on-exec) or -errno. */
 int counters_create(void);

@@ -27,6 +27,7 @@
 /* How often roaming is told of, per tunnel. */
 #define ROAMING_EVENT_INTERVAL CLOCK_NS_PER_S
 
+static_assert(TAI64N_LEN == COUNTERS_TIMESTAMP_LEN, "timestamps have room");
 static_assert(WG_DROP_COUNT <= COUNTERS_DROP_REASONS, "each reason has a counter");
 static_assert(STACK_DROP_COUNT <= COUNTERS_STACK_REASONS, "each reason has a counter");
 static_assert(STACK_LIMIT_COUNT <= COUNTERS_STACK_LIMITS, "each limit has a counter");

@@ -104,7 +104,10 @@ int tunnel_capture(struct tunnel *tunnel, int fd, uint64_t max_bytes);
 /* wg_device_limit_timestamps(); of no account once it is handed over. */
 void tunnel_limit_timestamps(struct tunnel *tunnel, uint64_t after_unix_ns, uint64_t until_unix_ns);
 
-/* From now on the peer is counted there too, on top of what is there. -ENOENT: no such peer. */
+/*
+ * From now on the peer is counted there too, on top of what is there; of its initiations none is
+ * taken that is not later than the timestamp there. -ENOENT: no such peer.
+ */
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                       struct counters_peer *counters);
 

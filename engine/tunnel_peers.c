@@ -41,6 +41,7 @@ static void publish_peer(const struct wg_peer *wg)
     if (stats->last_handshake_at > 0)
         counter_set(&counters->last_handshake_at, stats->last_handshake_at);
     counters_set_endpoint(counters, &wg_peer_endpoint(wg)->remote);
+    counters_set_timestamp(counters, wg_peer_received_timestamp(wg));
 }
 
 void tunnel_peers_publish(struct tunnel *tunnel)
@@ -62,6 +63,10 @@ int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN
     peer->tx_bytes = counter_get(&counters->tx_bytes);
     peer->handshakes = counter_get(&counters->handshakes);
     peer->handshakes_given_up = counter_get(&counters->handshakes_given_up);
+    /* What an earlier worker, or an earlier run of the service, has taken. */
+    uint8_t timestamp[COUNTERS_TIMESTAMP_LEN];
+    if (counters_get_timestamp(counters, timestamp))
+        wg_peer_refuse_until(wg, timestamp);
     publish_peer(wg);
     return 0;
 }

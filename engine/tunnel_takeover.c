@@ -27,7 +27,8 @@ static void older_peer(void *ctx, const struct bridge_peer *introduced)
     struct wg_peer *peer = tunnel_find_peer(tunnel, introduced->public_key);
     if (!peer)
         return;
-    wg_peer_set_endpoint(peer, &introduced->remote);
+    wg_peer_refuse_until(peer, introduced->timestamp);
+    wg_peer_offer_endpoint(peer, &introduced->remote); /* it may have called meanwhile */
     if (introduced->live)
         wg_peer_send_keepalive(peer);
 }
@@ -154,6 +155,7 @@ static size_t list_peers(const struct tunnel *tunnel, struct bridge_peer *out)
         *item = (struct bridge_peer){.remote = endpoint->remote};
         item->live = last != 0 && clock_now() - last < SESSION_SECONDS * CLOCK_NS_PER_S;
         memcpy(item->public_key, wg_peer_public_key(peer), BRIDGE_KEY_LEN);
+        memcpy(item->timestamp, wg_peer_received_timestamp(peer), BRIDGE_TIME_LEN);
     }
     return count;
 }
@@ -165,9 +167,7 @@ static int introduce(struct tunnel *tunnel)
     if (!peers)
         return -ENOMEM;
     stack_used_ports(tunnel->stack, ports);
-    int error = bridge_introduce(tunnel->newer, peers, list_peers(tunnel, peers), ports);
-    free(peers);
-    return error;
+    return bridge_introduce(tunnel->newer, peers, list_peers(tunnel, peers), ports);
 }
 
 int tunnel_hand_over(struct tunnel *tunnel, int fd)
@@ -193,5 +193,6 @@ int tunnel_hand_over(struct tunnel *tunnel, int fd)
 
 bool tunnel_is_quiet(const struct tunnel *tunnel)
 {
-    return !tunnel->older && stack_is_quiet(tunnel->stack);
+    const bool introducing = tunnel->newer && bridge_is_introducing(tunnel->newer);
+    return !tunnel->older && !introducing && stack_is_quiet(tunnel->stack);
 }

@@ -375,6 +375,21 @@ void peer_set_remove(struct peer_set *set)
     free_set(set);
 }
 
+void peer_set_restore(struct peer_set *set, size_t index, const struct sighting *sighting)
+{
+    struct item *item = &set->items[index];
+    if (item->slot == NO_SLOT)
+        return;
+    struct counters_peer *counters = worker_link_fresh_peer(set->owner.link, item->slot);
+    counters_set_timestamp(counters, sighting->timestamp);
+    if (sighting->endpoint.sa.sa_family == AF_UNSPEC)
+        return;
+    counters_set_endpoint(counters, &sighting->endpoint);
+    item->endpoint.proven = sighting->endpoint; /* in the circle, if there is a name */
+    item->tried = true;
+    item->moved = false;
+}
+
 size_t peer_set_count(const struct peer_set *set)
 {
     return set->count;

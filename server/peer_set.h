@@ -15,6 +15,7 @@
 #include "engine/counters.h"
 #include "engine/spec.h"
 #include "server/resolver.h"
+#include "server/sighting.h"
 #include "server/worker_link.h"
 
 #include <stdbool.h>
@@ -56,6 +57,12 @@ void peer_set_replace(struct peer_set *before, struct peer_set *set);
 void peer_set_tell(struct peer_set *set);
 /* The worker was told to remove the tunnel: frees the set and its slots. */
 void peer_set_remove(struct peer_set *set);
+
+/*
+ * What an earlier run of the service has seen of a peer, for a set of which no worker has been told
+ * yet: where it is looked for first, and which of its initiations are refused.
+ */
+void peer_set_restore(struct peer_set *set, size_t index, const struct sighting *sighting);
 
 /* One peer, in the order of the definition. */
 struct supervised_peer {

@@ -7,6 +7,7 @@
 #define MANYTUN_SERVER_PEER_TOTALS_H
 
 #include "engine/spec.h"
+#include "server/sighting.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@ struct peer_totals {
 struct peer_tally {
     struct peer_totals before; /* counted by earlier slots and earlier runs */
     struct peer_totals saved;  /* what the store has; zero = it has nothing */
+    struct sighting sighting;  /* the same of where it was seen */
     bool leaves;               /* peer_tallies_move() found it in the next definition no more */
 };
 

@@ -26,6 +26,7 @@ struct service_totals {
     struct event *timer;
     size_t next_tunnel, next_forward; /* where the next portion begins */
     size_t next_peers, next_peer;     /* that of peers: a tunnel, and its peer */
+    size_t next_seen, next_seen_peer; /* the same of where they were seen */
     unsigned rounds;                  /* since the one that had the peers */
 };
 
@@ -159,6 +160,12 @@ void service_restore_timestamps(struct service *service, struct service_tunnel *
                                 bool renewed);
 void service_tell_timestamps(const struct service_tunnel *tunnel);
 void service_extend_timestamps(struct service *service);
+
+/* Where peers were seen (service_sightings.c): before the worker is told of the tunnel. */
+void service_restore_sightings(struct service *service, struct service_tunnel *tunnel);
+/* Saves a portion, from the peer *peer of the tunnel *next on, which it moves. 0, or what the store
+ * says. */
+int service_save_sightings(struct service *service, size_t *next, size_t *peer);
 
 /* Reports a fact, see events_emit(). */
 void service_emit(struct service *service, const struct event_fact *fact);

@@ -186,6 +186,7 @@ static void begin_round(struct service *service, bool with_peers)
 {
     struct service_totals *totals = &service->totals;
     totals->next_tunnel = totals->next_forward = totals->next_peer = 0;
+    totals->next_seen = totals->next_seen_peer = 0;
     totals->next_peers = with_peers ? 0 : SIZE_MAX;
     totals->rounds = with_peers ? 0 : totals->rounds + 1;
 }
@@ -198,11 +199,14 @@ static bool save_portion(struct service *service)
     if (rc == 0 && totals->next_tunnel >= service->tunnels.count)
         rc = save_forwards(service, &totals->next_forward);
     if (rc == 0 && totals->next_forward >= service->forwards.count)
+        rc = service_save_sightings(service, &totals->next_seen, &totals->next_seen_peer);
+    if (rc == 0 && totals->next_seen >= service->tunnels.count)
         rc = save_peers(service, &totals->next_peers, &totals->next_peer);
     if (rc < 0)
         log_warn("totals could not be stored: %s; it is tried again", store_error(service->store));
     if (rc == 0 && (totals->next_tunnel < service->tunnels.count ||
                     totals->next_forward < service->forwards.count ||
+                    totals->next_seen < service->tunnels.count ||
                     totals->next_peers < service->tunnels.count))
         return true;
     begin_round(service, totals->rounds + 1 >= SERVICE_PEER_ROUNDS);

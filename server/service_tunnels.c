@@ -29,6 +29,7 @@ static int push_tunnel(struct service *service, struct service_tunnel *tunnel)
     if (rc < 0)
         return rc;
     service_tell_timestamps(tunnel);
+    service_restore_sightings(service, tunnel);
     supervisor_tell_tunnel(tunnel->supervised);
     return 0;
 }

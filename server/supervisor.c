@@ -429,6 +429,12 @@ void supervisor_limit_timestamps(struct supervised_tunnel *tunnel, uint64_t afte
                          NULL, NULL);
 }
 
+void supervisor_restore_peer(struct supervised_tunnel *tunnel, size_t index,
+                             const struct sighting *sighting)
+{
+    peer_set_restore(tunnel->peers, index, sighting);
+}
+
 static void tell_added(struct supervised_tunnel *tunnel)
 {
     push_tunnel(tunnel, tunnel->prepared.json);

@@ -114,6 +114,9 @@ int supervisor_prepare_tunnel(struct supervised_tunnel *tunnel, const struct spe
  */
 void supervisor_limit_timestamps(struct supervised_tunnel *tunnel, uint64_t after_unix_ns,
                                  uint64_t until_unix_ns);
+/* Between reserving a tunnel and telling the worker: peer_set_restore() of one of its peers. */
+void supervisor_restore_peer(struct supervised_tunnel *tunnel, size_t index,
+                             const struct sighting *sighting);
 /* Tells the worker of what was reserved or prepared. */
 void supervisor_tell_tunnel(struct supervised_tunnel *tunnel);
 /* Drops what was prepared, if anything was. */

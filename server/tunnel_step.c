@@ -168,8 +168,8 @@ int tunnel_step_prepare(struct change *change, struct tunnel_step *step, struct 
 
 /* --- Commit ----------------------------------------------------------------------------------- */
 
-/* Those of peers that are there no more. */
-static int delete_totals(struct store *store, const struct tunnel_step *step)
+/* What is stored of peers that are there no more. */
+static int forget_peers(struct store *store, const struct tunnel_step *step)
 {
     static const struct peer_totals none;
     const struct service_tunnel *tunnel = step->tunnel;
@@ -178,9 +178,10 @@ static int delete_totals(struct store *store, const struct tunnel_step *step)
         return 0;
     for (size_t i = 0; i < tunnel->spec.peers_count && rc == 0; i++) {
         const struct peer_tally *tally = &tunnel->peers[i];
-        if (tally->leaves && memcmp(&tally->saved, &none, sizeof(none)) != 0)
-            rc = store_delete_peer_totals(store, tunnel->spec.name,
-                                          tunnel->spec.peers[i].public_key);
+        bool stored =
+            memcmp(&tally->saved, &none, sizeof(none)) != 0 || !sighting_is_empty(&tally->sighting);
+        if (tally->leaves && stored)
+            rc = store_forget_peer(store, tunnel->spec.name, tunnel->spec.peers[i].public_key);
     }
     return rc;
 }
@@ -207,7 +208,7 @@ static int write_row(struct change *change, const struct tunnel_step *step)
                  : store_insert_tunnel(store, &row);
     sodium_memzero(&row, sizeof(row));
     if (rc == 0 && step->kind == CHANGE_UPDATE)
-        rc = delete_totals(store, step);
+        rc = forget_peers(store, step);
     if (rc == 0 && step->kind == CHANGE_CREATE)
         rc = service_write_timestamps(change->service, tunnel);
     return rc;

@@ -553,6 +553,11 @@ int worker_link_counters_fd(const struct worker_link *link)
     return link->counters_fd;
 }
 
+struct counters_peer *worker_link_fresh_peer(struct worker_link *link, uint32_t slot)
+{
+    return &link->counters->peers[slot];
+}
+
 const struct counters *worker_link_counters(const struct worker_link *link)
 {
     return link->counters;

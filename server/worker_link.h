@@ -108,6 +108,8 @@ void worker_link_slot_put(struct worker_link *link, enum worker_slot_kind kind, 
 /* Gives it back: the worker is told to remove the object, and the slot is free when it has. */
 void worker_link_slot_remove(struct worker_link *link, enum worker_slot_kind kind, uint32_t slot);
 
+/* The counters of a peer's slot that was just taken, for what its worker is to go on from. */
+struct counters_peer *worker_link_fresh_peer(struct worker_link *link, uint32_t slot);
 const struct counters *worker_link_counters(const struct worker_link *link);
 int worker_link_counters_fd(const struct worker_link *link);
 

@@ -139,6 +139,21 @@ static const char *const history[] = {
     "  sent_until INTEGER NOT NULL,"
     "  may_reach INTEGER NOT NULL"
     ") WITHOUT ROWID;",
+
+    /*
+     * Where peers were seen, the time of their last handshake (nanoseconds since 1970), and the
+     * newest timestamp of their initiations (TAI64N); defined is the endpoint of the definition
+     * then.
+     */
+    "CREATE TABLE peer_sightings ("
+    "  tunnel TEXT NOT NULL REFERENCES tunnels (name) ON DELETE CASCADE,"
+    "  public_key BLOB NOT NULL,"
+    "  endpoint TEXT NOT NULL,"
+    "  defined TEXT NOT NULL,"
+    "  heard_at INTEGER NOT NULL,"
+    "  timestamp BLOB NOT NULL,"
+    "  PRIMARY KEY (tunnel, public_key)"
+    ") WITHOUT ROWID;",
 };
 
 const struct store_migrations store_migrations = {

@@ -159,9 +159,12 @@ int store_save_tunnel_totals(struct store *store, const struct store_tunnel_tota
 int store_save_peer_totals(struct store *store, const struct store_peer_totals *rows, size_t count);
 int store_save_forward_totals(struct store *store, const struct store_forward_totals *rows,
                               size_t count);
-/* Of a peer that its tunnel has no more. 0, also when there are none, or as the store fails. */
-int store_delete_peer_totals(struct store *store, const char *tunnel,
-                             const uint8_t public_key[SPEC_KEY_LEN]);
+/*
+ * A peer that its tunnel has no more: deletes its totals and its sighting. 0, also when there are
+ * none, or as the store fails.
+ */
+int store_forget_peer(struct store *store, const char *tunnel,
+                      const uint8_t public_key[SPEC_KEY_LEN]);
 int store_load_tunnel_totals(struct store *store,
                              void (*each)(void *ctx, const struct store_tunnel_totals *totals),
                              void *ctx);
@@ -172,6 +175,25 @@ int store_load_peer_totals(struct store *store,
 int store_load_forward_totals(struct store *store,
                               void (*each)(void *ctx, const struct store_forward_totals *totals),
                               void *ctx);
+
+/* --- Sightings: where and when peers were seen; they go with their tunnels --------------------- */
+
+#define STORE_TIMESTAMP_LEN 12
+
+struct store_sighting {
+    const char *tunnel;
+    const uint8_t *public_key; /* SPEC_KEY_LEN */
+    const char *endpoint;      /* "" = unknown */
+    const char *defined;       /* the endpoint that was defined then, "" = none */
+    uint64_t heard_unix_ns;
+    const uint8_t *timestamp; /* STORE_TIMESTAMP_LEN, TAI64N */
+};
+
+/* All rows, or none; each in place of the one before. 0, -ENOMEM or -EIO. */
+int store_save_sightings(struct store *store, const struct store_sighting *rows, size_t count);
+/* Those of one tunnel. 0, or as the store fails. */
+int store_load_sightings(struct store *store, const char *tunnel,
+                         void (*each)(void *ctx, const struct store_sighting *sighting), void *ctx);
 
 /* --- API tokens: only their hashes are here -------------------------------------------------- */
 

@@ -59,17 +59,27 @@ int store_save_peer_totals(struct store *store, const struct store_peer_totals *
                 count, bind_peer, rows);
 }
 
-int store_delete_peer_totals(struct store *store, const char *tunnel,
-                             const uint8_t public_key[SPEC_KEY_LEN])
+static int delete_peer(struct store *store, const char *sql, const char *tunnel,
+                       const uint8_t public_key[SPEC_KEY_LEN])
 {
-    sqlite3_stmt *stmt =
-        store_prepare(store, "DELETE FROM peer_totals WHERE tunnel = ? AND public_key = ?");
+    sqlite3_stmt *stmt = store_prepare(store, sql);
     if (stmt == NULL)
         return store->failure;
     int rc = store_bind_text(stmt, 1, tunnel) && store_bind_blob(stmt, 2, public_key, SPEC_KEY_LEN)
                  ? store_run(store, stmt)
-                 : store_fail(store, "deleting totals");
+                 : store_fail(store, "forgetting a peer");
     sqlite3_finalize(stmt);
+    return rc;
+}
+
+int store_forget_peer(struct store *store, const char *tunnel,
+                      const uint8_t public_key[SPEC_KEY_LEN])
+{
+    int rc = delete_peer(store, "DELETE FROM peer_totals WHERE tunnel = ? AND public_key = ?",
+                         tunnel, public_key);
+    if (rc == 0)
+        rc = delete_peer(store, "DELETE FROM peer_sightings WHERE tunnel = ? AND public_key = ?",
+                         tunnel, public_key);
     return rc;
 }
 

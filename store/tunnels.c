@@ -196,6 +196,8 @@ int store_replace_tunnel(struct store *store, const struct store_tunnel *tunnel)
         rc = delete_rows(store, "DELETE FROM tunnel_totals WHERE tunnel = ?", tunnel->spec.name);
     if (rc == 0)
         rc = delete_rows(store, "DELETE FROM peer_totals WHERE tunnel = ?", tunnel->spec.name);
+    if (rc == 0)
+        rc = delete_rows(store, "DELETE FROM peer_sightings WHERE tunnel = ?", tunnel->spec.name);
     return store_end(store, rc);
 }
 

@@ -16,6 +16,7 @@
 #define MANYTUN_ENGINE_WG_DEVICE_H
 
 #include "engine/inet.h"
+#include "engine/wg/tai64n.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -163,6 +164,13 @@ void wg_peer_set_endpoint(struct wg_peer *peer, const union inet_sockaddr *remot
  */
 bool wg_peer_offer_endpoint(struct wg_peer *peer, const union inet_sockaddr *remote);
 const struct wg_endpoint *wg_peer_endpoint(const struct wg_peer *peer);
+/* The greatest timestamp (TAI64N) of the initiations that were taken from it; zeros = none. */
+const uint8_t *wg_peer_received_timestamp(const struct wg_peer *peer);
+/*
+ * An earlier device has taken initiations up to this timestamp: none that is not later is taken
+ * here. What was taken here already stays so.
+ */
+void wg_peer_refuse_until(struct wg_peer *peer, const uint8_t timestamp[TAI64N_LEN]);
 /*
  * 0 = off. Turning it on sends one (or starts a handshake) at the next wg_device_expire(), which is
  * then due.

@@ -161,6 +161,17 @@ const struct wg_endpoint *wg_peer_endpoint(const struct wg_peer *peer)
     return &peer->endpoint;
 }
 
+const uint8_t *wg_peer_received_timestamp(const struct wg_peer *peer)
+{
+    return peer->handshake.received_timestamp;
+}
+
+void wg_peer_refuse_until(struct wg_peer *peer, const uint8_t timestamp[TAI64N_LEN])
+{
+    if (tai64n_after(timestamp, peer->handshake.received_timestamp))
+        memcpy(peer->handshake.received_timestamp, timestamp, TAI64N_LEN);
+}
+
 void wg_peer_send_keepalive(struct wg_peer *peer)
 {
     wg_timers_keepalive_wanted(peer);

@@ -143,6 +143,42 @@ static void replayed_initiations_are_dropped(void **state)
     assert_int_equal(pair->b->sent[MESSAGE_RESPONSE], 1);
 }
 
+/* A device that begins anew, told what the one before had taken, takes no recorded initiation. */
+static void replayed_initiations_are_dropped_after_a_restart(void **state)
+{
+    struct pair *pair = *state;
+    struct node *b = pair->b;
+    uint8_t newest[TAI64N_LEN];
+    watch(pair->network, keep, &initiation);
+    pair_connect(pair);
+    memcpy(newest, wg_peer_received_timestamp(pair->b_to_a), sizeof(newest));
+    for (int told = 0; told < 2; told++) {
+        wg_device_free(b->device);
+        assert_int_equal(wg_device_new(&node_ops, b, &b->device), 0);
+        wg_device_set_private_key(b->device, b->private_key);
+        pair->b_to_a = node_peer(b, pair->a, INNER_A "/32");
+        if (told)
+            wg_peer_refuse_until(pair->b_to_a, newest);
+        const union inet_sockaddr from = stranger();
+        inject(b, &pair->network->kept, &from);
+        network_run(pair->network, MS(100));
+        /* Who is not told is moved by it: this test can fail. */
+        assert_int_equal(node_drops(b, WG_DROP_REPLAYED_HANDSHAKE), told);
+        assert_int_equal(inet_sockaddr_equal(&wg_peer_endpoint(pair->b_to_a)->remote, &from),
+                         !told);
+    }
+    /* It never goes back, and what is new is taken. */
+    static const uint8_t older[TAI64N_LEN] = {0x40};
+    wg_peer_refuse_until(pair->b_to_a, older);
+    assert_memory_equal(wg_peer_received_timestamp(pair->b_to_a), newest, sizeof(newest));
+    network_run(pair->network, S(6));
+    wg_peer_send_keepalive(pair->a_to_b);
+    network_run(pair->network, S(30));
+    a_sends(pair, 9);
+    network_run(pair->network, S(30));
+    assert_true(tai64n_after(wg_peer_received_timestamp(pair->b_to_a), newest));
+}
+
 static void initiations_of_one_peer_are_limited(void **state)
 {
     struct pair *pair = *state;
@@ -546,6 +582,7 @@ int main(void)
         pair_test(forged_responses_leave_the_handshake_alone),
         pair_test(stale_and_repeated_responses_are_dropped),
         pair_test(replayed_initiations_are_dropped),
+        pair_test(replayed_initiations_are_dropped_after_a_restart),
         pair_test(initiations_of_one_peer_are_limited),
         pair_test(unknown_static_keys_get_no_answer),
         pair_test(low_order_public_keys_send_nothing),

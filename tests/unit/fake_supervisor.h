@@ -169,6 +169,13 @@ void supervisor_limit_timestamps(struct supervised_tunnel *tunnel, uint64_t afte
     tunnel->timestamps_until = until_unix_ns;
 }
 
+void supervisor_restore_peer(struct supervised_tunnel *tunnel, size_t index,
+                             const struct sighting *sighting)
+{
+    counters_set_endpoint(&tunnel->peers[index], &sighting->endpoint);
+    counters_set_timestamp(&tunnel->peers[index], sighting->timestamp);
+}
+
 void supervisor_tell_tunnel(struct supervised_tunnel *tunnel)
 {
     if (!tunnel->told) {

@@ -56,14 +56,14 @@ static void an_endpoint_is_read_as_it_was_written(void **state)
         assert_int_equal(inet_addr_parse(endpoints[i].address, &address), 0);
         inet_sockaddr_make(&written, &address, endpoints[i].port);
         counters_set_endpoint(&peer, &written);
-        uint64_t version = counter_get(&peer.endpoint_version);
+        uint64_t version = counter_get(&peer.seen_version);
         counters_set_endpoint(&peer, &written); /* nothing new */
-        assert_int_equal(counter_get(&peer.endpoint_version), version);
+        assert_int_equal(counter_get(&peer.seen_version), version);
         assert_true(counters_get_endpoint(&peer, &read));
         assert_true(inet_sockaddr_equal(&written, &read));
     }
     /* A writer that died in the middle is not waited for, and the next one repairs it. */
-    counter_add(&peer.endpoint_version, 1);
+    counter_add(&peer.seen_version, 1);
     assert_false(counters_get_endpoint(&peer, &read));
     counters_set_endpoint(&peer, &written);
     assert_true(counters_get_endpoint(&peer, &read));
@@ -72,9 +72,29 @@ static void an_endpoint_is_read_as_it_was_written(void **state)
     assert_false(counters_get_endpoint(&peer, &read));
 }
 
+static void a_timestamp_is_beside_the_endpoint(void **state)
+{
+    (void)state;
+    static const uint8_t newest[COUNTERS_TIMESTAMP_LEN] = {0x40, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    uint8_t read[COUNTERS_TIMESTAMP_LEN];
+    struct counters_peer peer = {0};
+    struct inet_addr address = {.family = AF_INET, .bytes = {192, 0, 2, 7}};
+    union inet_sockaddr written, endpoint;
+    assert_false(counters_get_timestamp(&peer, read));
+    inet_sockaddr_make(&written, &address, 51820);
+    counters_set_endpoint(&peer, &written);
+    assert_false(counters_get_timestamp(&peer, read));
+    counters_set_timestamp(&peer, newest);
+    assert_true(counters_get_timestamp(&peer, read));
+    assert_memory_equal(read, newest, sizeof(newest));
+    assert_true(counters_get_endpoint(&peer, &endpoint));
+    assert_true(inet_sockaddr_equal(&written, &endpoint));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_timestamp_is_beside_the_endpoint),
         cmocka_unit_test(is_shared_and_starts_at_zero),
         cmocka_unit_test(an_endpoint_is_read_as_it_was_written),
     };

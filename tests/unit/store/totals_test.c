@@ -60,8 +60,8 @@ static void test_totals(void **state)
     const struct store_peer_totals peers[] = {{"home", keys[0], 7, 8, 9},
                                               {"home", keys[1], 1, 1, 1}};
     assert_int_equal(store_save_peer_totals(store, peers, 2), 0);
-    assert_int_equal(store_delete_peer_totals(store, "home", keys[1]), 0);
-    assert_int_equal(store_delete_peer_totals(store, "home", keys[1]), 0);
+    assert_int_equal(store_forget_peer(store, "home", keys[1]), 0);
+    assert_int_equal(store_forget_peer(store, "home", keys[1]), 0);
     /* All or none: there is no forward of the second name. */
     forwards[0].connections = 99;
     assert_true(store_save_forward_totals(store, forwards, 2) < 0);

@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PEERS 700 /* more than one frame has */
+#define PEERS      700 /* more than one frame has */
+#define MANY_PEERS ((size_t)20000)
 
 struct end {
     struct bridge *bridge;
@@ -27,6 +28,7 @@ static struct fixture {
     struct event_base *base;
     struct end older, newer;
     int raw; /* the older end, when the test speaks itself; else -1 */
+    int fd;  /* … when it does not */
 } fx;
 
 static void on_peer(void *ctx, const struct bridge_peer *peer)
@@ -94,6 +96,7 @@ static int set_up(void **state)
     fx.base = event_base_new();
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
                      0);
+    fx.fd = pair[0];
     assert_int_equal(bridge_new(fx.base, pair[0], &ops, &fx.older, &fx.older.bridge), 0);
     assert_int_equal(bridge_new(fx.base, pair[1], &ops, &fx.newer, &fx.newer.bridge), 0);
     return 0;
@@ -146,7 +149,50 @@ static void introduces_itself(void **state)
     assert_int_equal(fx.newer.ports, 3);
     assert_memory_equal(&fx.newer.last, &peers[PEERS - 1], sizeof(peers[0]));
     assert_false(fx.newer.closed);
-    free(peers);
+    assert_false(bridge_is_introducing(fx.older.bridge));
+}
+
+/* More peers than a socket has room for: the rest comes when there is room, and none is left out.
+ */
+static void introduces_more_than_fits(void **state)
+{
+    (void)state;
+    struct bridge_peer *peers = calloc(MANY_PEERS, sizeof(*peers));
+    const uint8_t ports[BRIDGE_PORT_BYTES] = {0};
+    int size = 1 << 16; /* which is what a program without rights may have to do with */
+    assert_non_null(peers);
+    assert_int_equal(setsockopt(fx.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+    for (size_t i = 0; i < MANY_PEERS; i++)
+        memcpy(peers[i].public_key, &i, sizeof(i));
+    peers[MANY_PEERS - 1].timestamp[BRIDGE_TIME_LEN - 1] = 7;
+    assert_int_equal(bridge_introduce(fx.older.bridge, peers, MANY_PEERS, ports), 0);
+    assert_true(bridge_is_introducing(fx.older.bridge));
+    while (fx.newer.peers < MANY_PEERS)
+        turn();
+    const size_t last = MANY_PEERS - 1;
+    assert_int_equal(fx.newer.peers, MANY_PEERS);
+    assert_memory_equal(fx.newer.last.public_key, &last, sizeof(last));
+    assert_int_equal(fx.newer.last.timestamp[BRIDGE_TIME_LEN - 1], 7);
+    assert_false(bridge_is_introducing(fx.older.bridge));
+    assert_false(fx.newer.closed);
+}
+
+/* The other end goes in the middle of it. */
+static void an_introduction_may_be_cut_short(void **state)
+{
+    (void)state;
+    struct bridge_peer *peers = calloc(MANY_PEERS, sizeof(*peers));
+    const uint8_t ports[BRIDGE_PORT_BYTES] = {0};
+    int size = 1 << 16;
+    assert_non_null(peers);
+    assert_int_equal(setsockopt(fx.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+    assert_int_equal(bridge_introduce(fx.older.bridge, peers, MANY_PEERS, ports), 0);
+    assert_true(bridge_is_introducing(fx.older.bridge));
+    bridge_free(fx.newer.bridge);
+    fx.newer.bridge = NULL;
+    turn();
+    assert_true(fx.older.closed);
+    assert_false(bridge_is_introducing(fx.older.bridge));
 }
 
 static void carries_packets_both_ways(void **state)
@@ -254,19 +300,23 @@ static void refuses_what_is_for_the_other_end(void **state)
         .writable = on_writable,
         .closed = on_closed,
     };
-    const struct bridge_peer peer = {.remote.sa.sa_family = AF_INET};
     const uint8_t ports[BRIDGE_PORT_BYTES] = {0};
     for (int i = 0; i < 2; i++) {
         int pair[2];
         struct end end = {0};
         struct end speaker = {0};
+        struct bridge_peer *peer = calloc(1, sizeof(*peer));
+        assert_non_null(peer);
         assert_int_equal(
             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
         assert_int_equal(bridge_new(fx.base, pair[0], &ops, &speaker, &speaker.bridge), 0);
         assert_int_equal(bridge_new(fx.base, pair[1], &deaf, &end, &end.bridge), 0);
-        assert_int_equal(i == 0 ? bridge_send_gone(speaker.bridge, "web")
-                                : bridge_introduce(speaker.bridge, &peer, 1, ports),
-                         0);
+        if (i == 0) {
+            free(peer);
+            assert_int_equal(bridge_send_gone(speaker.bridge, "web"), 0);
+        } else {
+            assert_int_equal(bridge_introduce(speaker.bridge, peer, 1, ports), 0);
+        }
         turn();
         assert_true(end.closed);
         assert_int_equal(end.error, -EPROTO);
@@ -279,6 +329,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(introduces_itself, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(introduces_more_than_fits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_introduction_may_be_cut_short, set_up, tear_down),
         cmocka_unit_test_setup_teardown(carries_packets_both_ways, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tells_what_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(full_is_told_and_over, set_up, tear_down),
