@@ -25,9 +25,11 @@
 
 #define DATAGRAM_MAX 65536
 /* What the kernel takes in one UDP_SEGMENT send: segments (UDP_MAX_SEGMENTS) and bytes in all. */
-#define SEGMENTS_MAX     64
-#define SEGMENTED_MAX    65000
-#define CONTROL_MESSAGES 3 /* packet info, segment size, TOS */
+#define SEGMENTS_MAX  64
+#define SEGMENTED_MAX 65000
+/* How long datagrams go out one by one after the kernel has refused a run of them. */
+#define SEGMENTATION_RETRY (10 * CLOCK_NS_PER_S)
+#define CONTROL_MESSAGES   3 /* packet info, segment size, TOS */
 
 enum { IPV4, IPV6, FAMILIES };
 
@@ -58,11 +60,11 @@ struct udp {
     int sockets[FAMILIES];
     struct event *readable[FAMILIES];
     struct event *writable[FAMILIES];
-    struct batch *batch; /* NULL = empty */
-    uint32_t reserved;   /* bytes of the datagram that is being written */
-    bool blocked;        /* the kernel's buffer is full */
-    bool starved;        /* udp_reserve() has returned NULL since */
-    bool segmentation;   /* the kernel takes UDP_SEGMENT here */
+    struct batch *batch;   /* NULL = empty */
+    uint32_t reserved;     /* bytes of the datagram that is being written */
+    bool blocked;          /* the kernel's buffer is full */
+    bool starved;          /* udp_reserve() has returned NULL since */
+    uint64_t singly_until; /* no UDP_SEGMENT before; 0 = the kernel never refused it */
 };
 
 union control {
@@ -229,7 +231,7 @@ static bool endpoint_equal(const struct wg_endpoint *a, const struct wg_endpoint
 static bool send_takes(const struct udp *udp, const struct send *send, const struct wg_endpoint *to,
                        size_t len, uint8_t tos)
 {
-    return udp->segmentation && !send->closed && send->count < SEGMENTS_MAX &&
+    return clock_now() >= udp->singly_until && !send->closed && send->count < SEGMENTS_MAX &&
            len <= send->segment && send->len + len <= SEGMENTED_MAX && send->tos == tos &&
            endpoint_equal(&send->to, to);
 }
@@ -371,10 +373,10 @@ static bool send_refused(struct udp *udp, struct send *send, int error)
     }
     if (send->count > 1 && (error == EINVAL || error == EIO || error == EMSGSIZE)) {
         /* EIO: the device has no checksum offload. EINVAL, EMSGSIZE: the segments exceed its MTU.
-         */
-        if (udp->segmentation)
+         * Another route, or an ICMP message that has run out, may make it good again. */
+        if (udp->singly_until == 0)
             log_debug("outer socket: sending without segmentation offload: %s", strerror(error));
-        udp->segmentation = false;
+        udp->singly_until = clock_now() + SEGMENTATION_RETRY;
         if (send_singly(udp, send) == -EAGAIN)
             return false;
     } else {
@@ -453,7 +455,6 @@ int udp_new(struct event_base *base, const int sockets[2], const struct udp_ops 
     udp->ops = ops;
     udp->ctx = ctx;
     udp->counters = counters;
-    udp->segmentation = true;
     for (int i = 0; i < FAMILIES; i++)
         udp->sockets[i] = -1;
     for (int i = 0; i < FAMILIES; i++) {

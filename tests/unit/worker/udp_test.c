@@ -4,6 +4,7 @@
  */
 #include "engine/udp.h"
 
+#include "engine/clock.h"
 #include "tests/support/cmocka_all.h"
 
 #include <event2/event.h>
@@ -16,6 +17,16 @@
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
+
+/* How far time has gone beyond the clock's. */
+static uint64_t clock_ahead;
+
+uint64_t __real_clock_now(void);
+uint64_t __wrap_clock_now(void);
+uint64_t __wrap_clock_now(void)
+{
+    return __real_clock_now() + clock_ahead;
+}
 
 struct fixture {
     struct event_base *base;
@@ -177,6 +188,47 @@ static void forgets_what_was_not_committed(void **state)
     assert_no_more(f, 1);
 }
 
+static void put_two_to(struct udp *udp, const struct wg_endpoint *to)
+{
+    for (int i = 0; i < 2; i++) {
+        uint8_t *room = udp_reserve(udp, to, 100, 0);
+        assert_non_null(room);
+        memset(room, 7, 100);
+        udp_commit(udp);
+    }
+    udp_flush(udp);
+}
+
+/* The kernel takes no segments from a socket that makes no checksums. */
+static void tries_segmentation_again(void **state)
+{
+    struct fixture *f = *state;
+    struct wg_endpoint self;
+    struct udp *udp;
+    int sockets[2] = {open_socket("127.0.0.1", &self), -1};
+    const int on = 1;
+    const int off = 0;
+    setsockopt(f->far[0], SOL_UDP, UDP_GRO, &on, sizeof(on));
+    assert_int_equal(udp_new(f->base, sockets, &ops, f, &f->counters, &udp), 0);
+    put_two_to(udp, &f->peers[0]);
+    assert_next(f, 0, 200, 7); /* merged, as it was sent */
+
+    assert_int_equal(setsockopt(sockets[0], SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+    put_two_to(udp, &f->peers[0]);
+    assert_next(f, 0, 100, 7);
+    assert_next(f, 0, 100, 7);
+    assert_int_equal(setsockopt(sockets[0], SOL_SOCKET, SO_NO_CHECK, &off, sizeof(off)), 0);
+    put_two_to(udp, &f->peers[0]);
+    assert_next(f, 0, 100, 7);
+    assert_next(f, 0, 100, 7);
+
+    clock_ahead = 11 * CLOCK_NS_PER_S;
+    put_two_to(udp, &f->peers[0]);
+    assert_next(f, 0, 200, 7);
+    assert_int_equal(counter_get(&f->counters.udp_tx_errors), 0);
+    udp_free(udp);
+}
+
 /* It holds up nobody: what is for the other family goes out. */
 static void loses_what_has_no_socket_of_the_family(void **state)
 {
@@ -278,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sends_runs_of_every_shape, setup, teardown),
         cmocka_unit_test_setup_teardown(sends_more_than_a_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(forgets_what_was_not_committed, setup, teardown),
+        cmocka_unit_test_setup_teardown(tries_segmentation_again, setup, teardown),
         cmocka_unit_test_setup_teardown(loses_what_has_no_socket_of_the_family, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_a_source_address_that_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(receives_singles_and_merged_ones, setup, teardown),
