@@ -318,6 +318,7 @@ static inline void network_free(struct network *network)
         assert_int_equal(device->peers_by_key.count, 0);
         assert_int_equal(device->indices.table.count, 0);
         assert_int_equal(device->deadlines.count, 0);
+        assert_int_equal(wg_device_staged(device), 0);
         assert_null(device->allowed.root4);
         assert_null(device->allowed.root6);
         wg_device_free(device);

@@ -161,9 +161,14 @@ static void preshared_keys_must_match(void **state)
     a_sends(pair, 3);
     network_run(pair->network, MS(100));
     assert_int_equal(pair->b->got[3], 1);
-    wg_peer_set_preshared_key(pair->b_to_a, NULL);
+
+    /* The next handshake needs the new one, in place of the old one. */
+    keypairs_expire_sending(&pair->a_to_b->keypairs);
     a_sends(pair, 2);
-    network_run(pair->network, S(1));
+    network_run(pair->network, S(20));
+    assert_int_equal(pair->b->got[2], 0);
+    wg_peer_set_preshared_key(pair->a_to_b, other);
+    network_run(pair->network, S(6));
     assert_int_equal(pair->b->got[2], 1);
 }
 
