@@ -91,8 +91,13 @@ int wg_device_set_addresses(struct wg_device *device, const struct inet_addr *ad
 
 void wg_device_sockets_moved(struct wg_device *device)
 {
-    for (struct wg_peer *peer = device->peers; peer; peer = peer->next)
+    const uint64_t now = wg_device_now(device);
+    for (struct wg_peer *peer = device->peers; peer; peer = peer->next) {
+        const struct keypair *keypair = peer->keypairs.current;
         wg_peer_clear_source(peer);
+        if (keypair && keypair_can_send(keypair, now))
+            wg_timers_keepalive_wanted(peer);
+    }
 }
 
 void wg_device_limit_timestamps(struct wg_device *device, uint64_t after_unix_ns,

@@ -128,7 +128,11 @@ void wg_device_set_private_key(struct wg_device *device, const uint8_t key[WG_KE
 /* Addresses of our own inside the tunnel: packets that claim to come from them are dropped. */
 int wg_device_set_addresses(struct wg_device *device, const struct inet_addr *addresses,
                             size_t count);
-/* The outer sockets are others: forgets the local addresses that peers were talked to from. */
+/*
+ * The outer sockets are others: forgets the local addresses that peers were talked to from, and
+ * sends a keepalive to each peer that there is a session with, at the next wg_device_expire(): what
+ * comes from there until then goes to where we are not any more.
+ */
 void wg_device_sockets_moved(struct wg_device *device);
 /*
  * What the timestamps of initiations may be, in nanoseconds since 1970: all are later than `after`,

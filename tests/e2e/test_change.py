@@ -126,7 +126,7 @@ def test_disabled_and_enabled(service, change, serve, far_host):
 
 @pytest.mark.usefixtures("tunnel")
 def test_outer_port(scene, service, change, nginx, far_host, tmp_path):
-    """The peer hears of the new port with the next packet; no connection is lost."""
+    """The peer hears of the new port at once, also when it only sends; no connection is lost."""
     forward = service.forward((far_host, 80))
     before = service.get("tunnels", "home")["status"]["bound"]["port"]
     with scene.ours.listen("127.0.0.1") as unused:

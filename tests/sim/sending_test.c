@@ -163,6 +163,36 @@ static void staged_packets_wait_for_an_endpoint(void **state)
     assert_int_equal(pair->b->got[1], 1);
 }
 
+/* --- Other sockets ---------------------------------------------------------------------------- */
+
+/* A peer that only sends would go on sending to where we were. */
+static void peers_hear_of_other_sockets(void **state)
+{
+    struct pair *pair = *state;
+    wg_device_sockets_moved(pair->a->device);
+    network_run(pair->network, S(30));
+    assert_int_equal(pair->a->sent[0] + pair->a->sent[MESSAGE_INITIATION], 0); /* no session */
+
+    pair_connect(pair);
+    network_run(pair->network, S(30));
+    unsigned keepalives = pair->a->sent[0];
+    sockaddr_of(&pair->a->addr, "192.0.2.77", PORT + 1);
+    wg_device_sockets_moved(pair->a->device);
+    network_run(pair->network, MS(20));
+    assert_int_equal(pair->a->sent[0], keepalives + 1);
+    assert_true(inet_sockaddr_equal(&wg_peer_endpoint(pair->b_to_a)->remote, &pair->a->addr));
+    b_sends(pair, 1);
+    network_run(pair->network, MS(20));
+    assert_int_equal(pair->a->got[1], 1);
+
+    network_run(pair->network, S(200)); /* what is too old to send on is none */
+    keepalives = pair->a->sent[0];
+    wg_device_sockets_moved(pair->a->device);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->a->sent[0], keepalives);
+    assert_int_equal(pair->a->sent[MESSAGE_INITIATION], 1);
+}
+
 /* --- A full sending side ---------------------------------------------------------------------- */
 
 static void full_sending_side_takes_no_nonce(void **state)
@@ -234,6 +264,7 @@ int main(void)
         pair_test(waiting_packets_draw_no_random_numbers),
         pair_test(staged_packets_wait_for_key_and_endpoint),
         pair_test(staged_packets_wait_for_an_endpoint),
+        pair_test(peers_hear_of_other_sockets),
         pair_test(full_sending_side_takes_no_nonce),
         pair_test(staged_packets_survive_a_full_sending_side),
         pair_test(blocked_handshake_is_sent_soon),
