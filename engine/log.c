@@ -22,6 +22,8 @@
 /* The longest name of an object that is shown whole. */
 #define LOG_NAME_MAX 64
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 static enum log_level current_level = LOG_LEVEL_INFO;
 static enum log_format current_format = LOG_FORMAT_TEXT;
 static const char *worker_name;
@@ -40,19 +42,27 @@ static const char *const subject_names[] = {
     [LOG_WORKER] = "worker",
 };
 
+/* Its index, or -EINVAL. */
+static int find_name(const char *const *names, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return (int)i;
+    }
+    return -EINVAL;
+}
+
 int log_level_parse(const char *text, enum log_level *out)
 {
     if (strcmp(text, "trace") == 0) {
         *out = LOG_LEVEL_DEBUG;
         return 0;
     }
-    for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out = (enum log_level)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
+    int found = find_name(level_names, COUNT(level_names), text);
+    if (found < 0)
+        return found;
+    *out = (enum log_level)found;
+    return 0;
 }
 
 const char *log_level_name(enum log_level level)
@@ -72,13 +82,11 @@ enum log_level log_get_level(void)
 
 int log_format_parse(const char *text, enum log_format *out)
 {
-    for (size_t i = 0; i < sizeof(format_names) / sizeof(format_names[0]); i++) {
-        if (strcmp(text, format_names[i]) == 0) {
-            *out = (enum log_format)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
+    int found = find_name(format_names, COUNT(format_names), text);
+    if (found < 0)
+        return found;
+    *out = (enum log_format)found;
+    return 0;
 }
 
 const char *log_format_name(enum log_format format)
@@ -147,7 +155,7 @@ static size_t utf8_len(const unsigned char *text)
         {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
         {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < COUNT(rows); i++) {
         if (text[0] < rows[i].first_min || text[0] > rows[i].first_max)
             continue;
         if (rows[i].len > 1 && (text[1] < rows[i].second_min || text[1] > rows[i].second_max))
