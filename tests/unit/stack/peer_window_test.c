@@ -68,6 +68,14 @@ static void open_window(struct craft_peer *peer, uint32_t base, uint16_t window,
     craft_peer_flush(peer);
 }
 
+/* Opens a connection to a peer with this window; the first sequence number of its data. */
+static uint32_t connect_peer(struct craft_peer *peer, struct end *end, uint16_t window)
+{
+    craft_peer_init(peer, 1, AF_INET);
+    craft_peer_answer(peer, end, options, sizeof(options), window);
+    return peer->ack;
+}
+
 /* Two bytes of window: a segment per tick of the persist timer, and none of a byte in the queue. */
 static void test_tiny_window(void **state)
 {
@@ -78,9 +86,7 @@ static void test_tiny_window(void **state)
     uint32_t base;
 
     (void)state;
-    craft_peer_init(&peer, 1, AF_INET);
-    craft_peer_answer(&peer, &end, options, sizeof(options), 2);
-    base = peer.ack;
+    base = connect_peer(&peer, &end, 2);
     assert_true(stack_conn_send_space(end.conn) >= sizeof(data));
     assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
     pass(&peer, 10 * SECOND, base, 2, &counts);
@@ -114,9 +120,7 @@ static void test_closed_window(void **state)
     uint32_t base;
 
     (void)state;
-    craft_peer_init(&peer, 1, AF_INET);
-    craft_peer_answer(&peer, &end, options, sizeof(options), 0);
-    base = peer.ack;
+    base = connect_peer(&peer, &end, 0);
     assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
     pass(&peer, 600 * SECOND, base, 0, &counts);
     assert_false(end.closed);
@@ -142,9 +146,7 @@ static void test_fin_behind_a_small_window(void **state)
     uint32_t base;
 
     (void)state;
-    craft_peer_init(&peer, 1, AF_INET);
-    craft_peer_answer(&peer, &end, options, sizeof(options), 2760);
-    base = peer.ack;
+    base = connect_peer(&peer, &end, 2760);
     assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
     stack_conn_shutdown(end.conn);
     assert_int_equal(peer.log_count, 2);
@@ -166,8 +168,7 @@ static void test_dead_peer(void **state)
     struct craft_peer peer;
 
     (void)state;
-    craft_peer_init(&peer, 1, AF_INET);
-    craft_peer_answer(&peer, &end, options, sizeof(options), 0);
+    connect_peer(&peer, &end, 0);
     assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
     for (int i = 0; i < 6000 && !end.closed; i++) {
         peer.now += STEP;
