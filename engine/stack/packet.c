@@ -25,6 +25,10 @@
 /* Offset in the routing header. */
 #define ROUTING_SEGMENTS_LEFT 3
 
+/* IPv6 options (RFC 8200, 4.2). */
+#define OPTION6_PAD1      0
+#define OPTION6_SKIP_MASK 0xc0 /* these bits are 0: who does not know the option goes on */
+
 /* Offsets in the TCP header. */
 #define TCP_SOURCE_PORT      0
 #define TCP_DESTINATION_PORT 2
@@ -106,7 +110,28 @@ static bool is_out_of_place(const struct packet *packet, int count)
            (packet->protocol == IPPROTO_HOPOPTS && count > 1);
 }
 
-/* Moves the payload past extension headers. False when they do not fit or are too many. */
+/* Whether a node that knows no option but padding may go on (RFC 8200, 4.2). */
+static bool may_skip_options(const uint8_t *extension, size_t len)
+{
+    size_t at = 2;
+
+    while (at < len) {
+        if (extension[at] == OPTION6_PAD1) {
+            at++;
+            continue;
+        }
+        if ((extension[at] & OPTION6_SKIP_MASK) != 0 || len - at < 2 ||
+            extension[at + 1] > len - at - 2)
+            return false;
+        at += 2u + extension[at + 1];
+    }
+    return true;
+}
+
+/*
+ * Moves the payload past extension headers. False when they do not fit, are too many, or ask for
+ * something that we do not know.
+ */
 static bool skip_extensions(struct packet *packet)
 {
     int count = 0;
@@ -119,6 +144,9 @@ static bool skip_extensions(struct packet *packet)
             return false;
         extension_len = ((size_t)packet->payload[1] + 1) * 8;
         if (extension_len > packet->payload_len)
+            return false;
+        if (packet->protocol != IPPROTO_ROUTING &&
+            !may_skip_options(packet->payload, extension_len))
             return false;
         packet->protocol = packet->payload[0];
         packet->payload += extension_len;

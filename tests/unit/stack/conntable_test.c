@@ -68,6 +68,24 @@ static void test_distinct(void **state)
     conntable_fini(&table);
 }
 
+/* Nobody outside can tell which flows share a bucket. */
+static void test_secret(void **state)
+{
+    struct conntable_node a = {.flow = flow_number(5)}, b = {.flow = flow_number(5)};
+    struct conntable one, two;
+
+    (void)state;
+    assert_int_equal(conntable_init(&one), 0);
+    assert_int_equal(conntable_init(&two), 0);
+    conntable_insert(&one, &a);
+    conntable_insert(&two, &b);
+    assert_true(a.hash != b.hash);
+    conntable_remove(&one, &a);
+    conntable_remove(&two, &b);
+    conntable_fini(&one);
+    conntable_fini(&two);
+}
+
 static void test_ports(void **state)
 {
     const size_t count = PORTS_LAST - PORTS_FIRST + 1;
@@ -85,6 +103,14 @@ static void test_ports(void **state)
         assert_null(conntable_find(&table, &nodes[i].flow));
         conntable_insert(&table, &nodes[i]);
         low += nodes[i].flow.local_port < PORTS_FIRST + count / 2;
+    }
+    assert_true(low > 400 && low < 600);
+    low = 0;
+    for (size_t i = 0; i < 1000; i++) { /* also the first of each destination */
+        struct flow flow = flow_number((81u + (uint32_t)i) << 16);
+
+        assert_int_equal(ports_pick(&table, NULL, &flow), 0);
+        low += flow.local_port < PORTS_FIRST + count / 2;
     }
     assert_true(low > 400 && low < 600);
     for (size_t i = 0; i < 1000; i++)
@@ -127,9 +153,8 @@ static void test_isn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_distinct),
-        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_find),   cmocka_unit_test(test_distinct),
+        cmocka_unit_test(test_secret), cmocka_unit_test(test_ports),
         cmocka_unit_test(test_isn),
     };
 

@@ -204,6 +204,43 @@ static void test_ip6_extensions(void **state)
     assert_false(parses(data, len));
 }
 
+/* RFC 8200, 4.2: an option that is not known says itself what becomes of the packet. */
+static void test_ip6_options(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t bytes[6];
+        bool good;
+    } options[] = {
+        {"padding", {0, 0, 0, 0, 0, 0}, true},
+        {"padding of 6", {1, 4, 0, 0, 0, 0}, true},
+        {"padding of 2 and 4", {1, 0, 1, 2, 0, 0}, true},
+        {"router alert", {5, 2, 0, 0, 1, 0}, true},
+        {"unknown, to be skipped", {0x3e, 4, 1, 2, 3, 4}, true},
+        {"unknown, may change, to be skipped", {0x1e, 4, 1, 2, 3, 4}, true},
+        {"unknown, to be dropped", {0x5e, 4, 1, 2, 3, 4}, false},
+        {"unknown, to be answered", {0x9e, 4, 1, 2, 3, 4}, false},
+        {"unknown, to be answered to one", {0xde, 4, 1, 2, 3, 4}, false},
+        {"jumbogram", {0xc2, 4, 0, 1, 0, 0}, false},
+        {"to be dropped, behind padding", {1, 0, 0, 0x5e, 1, 0}, false},
+        {"longer than the header", {1, 5, 0, 0, 0, 0}, false},
+        {"without a length", {1, 3, 0, 0, 0, 1}, false},
+    };
+    static const uint8_t headers[] = {IPPROTO_HOPOPTS, IPPROTO_DSTOPTS};
+    uint8_t data[400];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        for (size_t j = 0; j < 2; j++) {
+            size_t len = with_extensions(data, headers[j], 1);
+
+            memcpy(data + PACKET_IP6_HEADER + 2, options[i].bytes, sizeof(options[i].bytes));
+            if (parses(data, len) != options[i].good)
+                fail_msg("%s", options[i].name);
+        }
+    }
+}
+
 static void test_bad_tcp(void **state)
 {
     struct craft craft = example(AF_INET);
@@ -258,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_bad_ip4),
         cmocka_unit_test(test_do_not_fragment),
         cmocka_unit_test(test_ip6_extensions),
+        cmocka_unit_test(test_ip6_options),
         cmocka_unit_test(test_bad_tcp),
         cmocka_unit_test(test_take_options),
     };
