@@ -471,6 +471,14 @@ static void timeout(struct congestion *congestion, uint32_t pipe, uint64_t now_u
     congestion->window = pipe + congestion->mss;
 }
 
+/* What is sent next is paced, at a rate that the path had. */
+static void restart(struct congestion *congestion, uint64_t idle_us, uint32_t timeout_us)
+{
+    (void)congestion;
+    (void)idle_us;
+    (void)timeout_us;
+}
+
 static void undo(struct congestion *congestion, uint64_t now_us)
 {
     (void)now_us;
@@ -483,5 +491,6 @@ const struct congestion_control bbr_control = {
     .loss = loss,
     .recovered = recovered,
     .timeout = timeout,
+    .restart = restart,
     .undo = undo,
 };

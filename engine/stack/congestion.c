@@ -8,7 +8,7 @@ static const struct congestion_control *const controls[] = {
     [STACK_BBR] = &bbr_control,
 };
 
-static uint32_t initial_window(uint32_t mss)
+uint32_t congestion_initial_window(uint32_t mss)
 {
     uint32_t window = mss * CONGESTION_INITIAL_SEGMENTS;
 
@@ -23,7 +23,7 @@ void congestion_open(struct congestion *congestion, enum stack_congestion kind, 
     *congestion = (struct congestion){
         .control = controls[kind],
         .mss = mss,
-        .window = initial_window(mss),
+        .window = congestion_initial_window(mss),
         .threshold = CONGESTION_NO_THRESHOLD,
     };
     congestion->control->open(congestion, now_us);
@@ -31,7 +31,7 @@ void congestion_open(struct congestion *congestion, enum stack_congestion kind, 
 
 void congestion_limit_burst(struct congestion *congestion, uint32_t pipe)
 {
-    uint32_t limit = pipe + initial_window(congestion->mss);
+    uint32_t limit = pipe + congestion_initial_window(congestion->mss);
 
     if (congestion->rate == 0 && congestion->window > limit)
         congestion->window = limit;

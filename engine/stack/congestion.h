@@ -36,6 +36,7 @@ struct congestion_ack {
     uint32_t pipe;       /* and after it */
     uint32_t rtt_us;     /* 0 = none */
     uint32_t srtt_us;    /* 0 = none yet */
+    uint32_t timeout_us; /* of retransmission; 0 = unknown */
     uint32_t delivered_total;
     uint32_t prior_delivered; /* delivered_total when what it acknowledges had been sent */
     uint64_t rate;            /* at which that was delivered; 0 = unknown */
@@ -68,6 +69,8 @@ struct congestion_control {
     void (*recovered)(struct congestion *congestion, uint64_t now_us);
     /* The retransmission timer ran out. */
     void (*timeout)(struct congestion *congestion, uint32_t pipe, uint64_t now_us);
+    /* Nothing was on the way for idle_us, at least a timeout, and more is to be sent. */
+    void (*restart)(struct congestion *congestion, uint64_t idle_us, uint32_t timeout_us);
     /* The last loss(), or timeout(), was none. */
     void (*undo)(struct congestion *congestion, uint64_t now_us);
 };
@@ -75,6 +78,8 @@ struct congestion_control {
 /* Of a connection that has just been established, with segments of at most mss bytes. */
 void congestion_open(struct congestion *congestion, enum stack_congestion kind, uint32_t mss,
                      uint64_t now_us);
+/* RFC 6928; also what may be sent at once. */
+uint32_t congestion_initial_window(uint32_t mss);
 /* With pipe bytes on the way: what may follow at once is no more than a first window. */
 void congestion_limit_burst(struct congestion *congestion, uint32_t pipe);
 /* Segments are of at most mss bytes from now on. */

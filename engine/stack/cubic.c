@@ -161,7 +161,51 @@ static void avoid(struct congestion *congestion, const struct congestion_ack *ac
 
 static void open(struct congestion *congestion, uint64_t now_us)
 {
-    congestion->cubic = (struct cubic){.last_us = now_us};
+    congestion->cubic = (struct cubic){.last_us = now_us, .used_us = now_us};
+}
+
+/*
+ * A window that nobody uses is no longer what the path is known to take. It goes down, and slow
+ * start brings it back to three quarters of what it was (RFC 2861, 3.2; RFC 7661, 4.4.2).
+ */
+static void decay(struct congestion *congestion, uint32_t window)
+{
+    if (window >= congestion->window)
+        return;
+    if (congestion->threshold != CONGESTION_NO_THRESHOLD &&
+        congestion->threshold < congestion->window / 4 * 3)
+        congestion->threshold = congestion->window / 4 * 3;
+    congestion->window = window;
+    congestion->cubic.in_epoch = false;
+}
+
+/* Less than the window is on the way, for a timeout by now: it goes down half of the way to that.
+ */
+static void validate(struct congestion *congestion, const struct congestion_ack *ack)
+{
+    struct cubic *cubic = &congestion->cubic;
+    uint32_t least = congestion_initial_window(congestion->mss);
+
+    if (ack->prior_pipe > cubic->used)
+        cubic->used = ack->prior_pipe;
+    if (ack->timeout_us == 0 || ack->now_us - cubic->used_us < ack->timeout_us)
+        return;
+    if (cubic->used > least)
+        least = cubic->used;
+    decay(congestion, congestion->window / 2 + least / 2);
+    cubic->used_us = ack->now_us;
+    cubic->used = 0;
+}
+
+/* Half for each timeout, down to a first window (RFC 5681, 4.1). */
+static void restart(struct congestion *congestion, uint64_t idle_us, uint32_t timeout_us)
+{
+    uint32_t least = congestion_initial_window(congestion->mss);
+    uint32_t window = congestion->window;
+
+    for (; idle_us >= timeout_us && window > least; idle_us -= timeout_us)
+        window = window / 2 > least ? window / 2 : least;
+    decay(congestion, window);
 }
 
 /* Only a window that was in use says anything about the path (RFC 7661). */
@@ -189,8 +233,12 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
     /* The time of a window that nobody uses does not count (RFC 9438, 4.2). */
     if (!was_used(congestion, ack)) {
         cubic->epoch_us += idle_us;
+        if (!ack->recovering)
+            validate(congestion, ack);
         return;
     }
+    cubic->used_us = ack->now_us;
+    cubic->used = 0;
     /* Nor does the time before what is acknowledged was sent, when all before had been by then. */
     if (ack->rtt_us > 0 && idle_us > ack->rtt_us)
         cubic->epoch_us += idle_us - ack->rtt_us;
@@ -266,5 +314,6 @@ const struct congestion_control cubic_control = {
     .loss = loss,
     .recovered = recovered,
     .timeout = timeout,
+    .restart = restart,
     .undo = undo,
 };

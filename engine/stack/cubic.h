@@ -24,6 +24,8 @@ struct cubic {
     uint64_t epoch_us;
     uint64_t last_us; /* of the last acknowledgment */
     bool in_epoch;
+    uint64_t used_us; /* when the window was last used up, or made smaller since nobody uses it */
+    uint32_t used;    /* the most that has been on the way since */
 
     /* HyStart++. */
     bool conservative; /* CSS: the round trip has grown, and slow start slows down */

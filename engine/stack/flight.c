@@ -59,6 +59,30 @@ static void order_remove(struct flight *flight, struct flight_record *record)
     record->older = record->newer = 0;
 }
 
+/* Puts the record back to where it was sent; it is looked for from `near` on, if that is older. */
+static void order_insert(struct flight *flight, struct flight_record *record,
+                         struct flight_record *near)
+{
+    struct flight_record *newer = flight_oldest(flight);
+    uint16_t place = (uint16_t)(record - flight->records + 1);
+
+    if (near != NULL && !flight_after(near->sent_us, record->sent_us))
+        newer = near;
+    while (newer != NULL && !flight_after(newer->sent_us, record->sent_us))
+        newer = flight_newer(flight, newer);
+    if (newer == NULL) {
+        order_append(flight, record);
+        return;
+    }
+    record->older = newer->older;
+    record->newer = (uint16_t)(newer - flight->records + 1);
+    newer->older = place;
+    if (record->older != 0)
+        flight->records[record->older - 1].newer = place;
+    else
+        flight->oldest = place;
+}
+
 /* Where a place is when the oldest record has come to the first one. */
 static uint16_t place_from_head(const struct flight *flight, uint16_t place)
 {
@@ -272,7 +296,7 @@ void flight_missing(struct flight *flight, struct flight_record *record)
     flight->arrived -= record->len;
     flight->arrived_count--;
     flight->pipe += record->len;
-    order_append(flight, record);
+    order_insert(flight, record, NULL);
 }
 
 static void arrive(struct flight *flight, struct flight_record *record, uint32_t now_us,
@@ -432,6 +456,24 @@ void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us)
     }
     if (forget)
         flight->reported_count = 0;
+}
+
+/* Neighbours have mostly been sent one after the other: each is looked for from the last one on. */
+void flight_found(struct flight *flight)
+{
+    struct flight_record *last = NULL;
+
+    for (uint32_t i = 0; i < flight->count && flight->lost > 0; i++) {
+        struct flight_record *record = flight_at(flight, i);
+
+        if ((record->marks & FLIGHT_LOST) == 0)
+            continue;
+        record->marks = (uint8_t)(record->marks & ~FLIGHT_LOST);
+        flight->lost -= record->len;
+        flight->pipe += record->len;
+        order_insert(flight, record, last);
+        last = record;
+    }
 }
 
 static uint32_t pieces_of(const struct flight_record *record, uint32_t len_max)

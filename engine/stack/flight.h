@@ -104,6 +104,8 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
 void flight_arrived(struct flight *flight, struct flight_record *record);
 /* What the peer has reported of the record is not believed: it is on the way again. */
 void flight_missing(struct flight *flight, struct flight_record *record);
+/* What was taken for lost is on the way after all. */
+void flight_found(struct flight *flight);
 /* The record is to be sent again. */
 void flight_lose(struct flight *flight, struct flight_record *record);
 /* The first record that is to be sent again, and its index; NULL = none. */

@@ -202,6 +202,7 @@ void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct 
     if (sender->flight.count > records)
         last_record(&sender->flight)->segment = pcb->unsent;
     sender->moved = true;
+    sender->sent_ns = now;
     prr_sent(&sender->congestion.prr, len);
     if (sender->congestion.rate != 0)
         pacing_sent(&sender->pacing, sender->congestion.rate, len, now);
@@ -258,9 +259,12 @@ static void send_lost(struct sender *sender, struct swap *swap, struct tcp_pcb *
 
     while ((record = flight_first_lost(&sender->flight, &index)) != NULL) {
         len = record->len;
-        if (len > room || !is_sent(pcb, record) || !send_again(sender, swap, pcb, index))
+        /* A FIN may make it longer than the smallest window, which has room for one segment. */
+        if (len > room && (room == 0 || sender->flight.pipe > 0))
             return;
-        room -= len;
+        if (!is_sent(pcb, record) || !send_again(sender, swap, pcb, index))
+            return;
+        room -= len < room ? len : room;
     }
 }
 
@@ -305,6 +309,59 @@ static void set_alarms(struct sender *sender, const struct tcp_pcb *pcb, uint64_
     sender->moved = false;
 }
 
+/*
+ * On a timeout lwIP puts `unacked` in front of `unsent`, and sends a part of it. What has been sent
+ * before goes back to where it belongs.
+ */
+static void take_back(struct tcp_pcb *pcb)
+{
+    struct tcp_seg **link = &pcb->unacked;
+
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = pcb->unsent;
+    while (*link != NULL && flight_after(pcb->snd_nxt, segment_start(*link)))
+        link = &(*link)->next;
+    pcb->unsent = *link;
+    *link = NULL;
+    if (pcb->unsent == NULL)
+        pcb->unsent_oversize = 0;
+}
+
+/*
+ * The timer ran out while the peer's window was closed, and what it took for lost waits in `unsent`
+ * since then. When there is room again it is sent like all that is lost: by our window.
+ */
+static void reopen(const struct sender *sender, struct tcp_pcb *pcb)
+{
+    const struct flight *flight = &sender->flight;
+    uint32_t start;
+
+    if (pcb->unsent == NULL || flight->count == 0)
+        return;
+    start = segment_start(pcb->unsent);
+    if (!flight_after(flight_end(last_record(flight)), start) ||
+        start - pcb->lastack + pcb->unsent->len > pcb->snd_wnd)
+        return;
+    pcb->persist_backoff = 0;
+    take_back(pcb);
+    if (pcb->rtime < 0)
+        pcb->rtime = 0;
+}
+
+/* After a pause the window is not sent in one burst. */
+static void restart(struct sender *sender, const struct tcp_pcb *pcb, uint64_t now)
+{
+    uint32_t timeout_us = rtt_timeout_us(&sender->rtt);
+    uint64_t idle_us = to_us(now - sender->sent_ns);
+
+    if (sender->flight.count > 0 || pcb->unsent == NULL || sender->sent_ns == 0 ||
+        timeout_us == 0 || idle_us < timeout_us)
+        return;
+    sender->congestion.control->restart(&sender->congestion, idle_us, timeout_us);
+    sender->sent_ns = now;
+}
+
 void sender_output(struct sender *sender, struct swap *swap)
 {
     struct tcp_pcb *pcb = controlled(sender, swap);
@@ -314,6 +371,8 @@ void sender_output(struct sender *sender, struct swap *swap)
             swap_tcp_output(swap);
         return;
     }
+    restart(sender, pcb, swap->now);
+    reopen(sender, pcb);
     send_lost(sender, swap, pcb, allowance(sender, swap->now));
     set_window(pcb, allowance(sender, swap->now));
     send_new(sender, swap, pcb);
@@ -348,6 +407,14 @@ static void end_recovery(struct sender *sender, uint64_t now_us)
     rack_recovered(&sender->rack);
 }
 
+static void undo(struct sender *sender, uint64_t now_us)
+{
+    sender->congestion.control->undo(&sender->congestion, now_us);
+    sender->state = SENDER_OPEN;
+    sender->undo_left = 0;
+    sender->doubted = false;
+}
+
 /*
  * When every retransmission was for something that had arrived it was reordering, or a timeout that
  * came too soon. It shows in an acknowledgment that comes too soon to be for the retransmission (as
@@ -368,9 +435,24 @@ static void note_needless(struct sender *sender, const struct flight_sample *sam
     sender->undo_left -= needless < sender->undo_left ? needless : sender->undo_left;
     if (sender->undo_left > 0)
         return;
-    sender->congestion.control->undo(&sender->congestion, now_us);
-    sender->state = SENDER_OPEN;
+    undo(sender, now_us);
     rack_widen(&sender->rack);
+}
+
+/*
+ * The first acknowledgment after a timeout tells of a segment that was sent only once, before it:
+ * the timeout was too early (F-RTO, RFC 5682, 3.1; decided at once, as nothing new was sent yet).
+ */
+static void check_timeout(struct sender *sender, const struct flight_sample *sample,
+                          uint64_t now_us)
+{
+    if (!sender->doubted || sample->delivered == 0)
+        return;
+    sender->doubted = false;
+    if (sample->rtt_us == 0)
+        return;
+    flight_found(&sender->flight);
+    undo(sender, now_us);
 }
 
 /*
@@ -440,8 +522,8 @@ void sender_before_input(struct sender *sender, struct swap *swap, const struct 
      * lwIP sends while it processes: with the window of before, or, where that could be too much,
      * nothing, which would cost an acknowledgment that could have gone with data.
      */
-    if (flight->count > 0 && (is_ack || flight->arrived > 0 || flight->lost > 0 ||
-                              sender->state != SENDER_OPEN || sender->congestion.rate != 0))
+    if (is_ack || flight->count == 0 || flight->arrived > 0 || flight->lost > 0 ||
+        sender->state != SENDER_OPEN || sender->congestion.rate != 0)
         pcb->cwnd = 0;
 }
 
@@ -467,6 +549,7 @@ static void tell_control(struct sender *sender, const struct flight_sample *samp
         .pipe = sender->flight.pipe,
         .rtt_us = sample->rtt_us,
         .srtt_us = sender->rtt.smoothed_us,
+        .timeout_us = rtt_timeout_us(&sender->rtt),
         .delivered_total = sender->flight.delivered,
         .prior_delivered = sample->prior_delivered,
         .rate = delivery_rate(sender, sample),
@@ -516,6 +599,7 @@ static void process(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
     set_timeout(sender, pcb);
     rack_update(&sender->rack, &sample, &sender->rtt, now_us32);
     check_probe(sender, pcb, &sample, now_us);
+    check_timeout(sender, &sample, now_us);
     note_needless(sender, &sample, now_us);
     if (sender->state != SENDER_OPEN && !flight_after(sender->point, pcb->lastack))
         end_recovery(sender, now_us);
@@ -557,25 +641,6 @@ int sender_resegment(struct sender *sender, const struct tcp_pcb *pcb, uint16_t 
 
 /* --- Timers ---------------------------------------------------------------------------------- */
 
-/*
- * On a timeout lwIP puts `unacked` in front of `unsent`, and sends a part of it. What has been sent
- * before goes back to where it belongs.
- */
-static void take_back(struct tcp_pcb *pcb)
-{
-    struct tcp_seg **link = &pcb->unacked;
-
-    while (*link != NULL)
-        link = &(*link)->next;
-    *link = pcb->unsent;
-    while (*link != NULL && flight_after(pcb->snd_nxt, segment_start(*link)))
-        link = &(*link)->next;
-    pcb->unsent = *link;
-    *link = NULL;
-    if (pcb->unsent == NULL)
-        pcb->unsent_oversize = 0;
-}
-
 static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
 {
     tcp_clear_flags(pcb, TF_RTO);
@@ -589,6 +654,7 @@ static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
     /* What lwIP has sent just now; in a recovery it was counted, with those before. */
     if (sender->state == SENDER_OPEN)
         sender->undo_left = 1;
+    sender->doubted = sender->has_sack && sender->state == SENDER_OPEN && pcb->nrtx <= 1;
     sender->state = SENDER_LOSS;
     sender->point = pcb->snd_nxt;
     sender->probing = false;
@@ -645,6 +711,16 @@ static void send_probe(struct sender *sender, struct swap *swap, struct tcp_pcb 
         pcb->rtime = 0;
 }
 
+/* What was waited for did not come: an acknowledgment that brings nothing, but tells of losses. */
+static void stop_waiting(struct sender *sender, const struct tcp_pcb *pcb, uint64_t now)
+{
+    const struct flight_sample sample = {.prior_pipe = sender->flight.pipe};
+    uint32_t lost = find_lost(sender, pcb, sample.prior_pipe, now);
+
+    if (lost > 0)
+        tell_control(sender, &sample, lost, to_us(now));
+}
+
 void sender_alarm(struct sender *sender, struct swap *swap)
 {
     struct tcp_pcb *pcb = controlled(sender, swap);
@@ -654,7 +730,7 @@ void sender_alarm(struct sender *sender, struct swap *swap)
         return;
     }
     if (sender->reorder_ns != 0 && sender->reorder_ns <= swap->now)
-        find_lost(sender, pcb, sender->flight.pipe, swap->now);
+        stop_waiting(sender, pcb, swap->now);
     if (sender->probe_ns != 0 && sender->probe_ns <= swap->now)
         send_probe(sender, swap, pcb);
     sender_output(sender, swap);

@@ -42,6 +42,7 @@ struct sender {
     struct sack_block blocks[PACKET_SACK_MAX]; /* of the segment that is being processed */
     int blocks_count;
 
+    uint64_t sent_ns;      /* when something was last sent, or the window was last looked after */
     uint64_t handshake_ns; /* when our SYN was sent; 0 = not yet, or more than once */
     uint64_t reorder_ns;   /* when more may be lost; 0 = never, as the next two */
     uint64_t probe_ns;     /* when to send a tail loss probe */
@@ -57,6 +58,7 @@ struct sender {
     bool syn_sent;
     bool partial;      /* without SACK: a part of what this recovery is of was acknowledged */
     int16_t timer;     /* lwIP's retransmission timer before the segment, in ticks */
+    bool doubted;      /* a timeout may have been too early: nothing has arrived since */
     bool probing;      /* a probe was sent, and not acknowledged yet */
     bool probe_resent; /* it was a retransmission */
     bool moved;        /* something was sent, or acknowledged, since the probe was last set */

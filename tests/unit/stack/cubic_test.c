@@ -19,6 +19,7 @@ struct path {
     struct congestion congestion;
     uint64_t now_us;
     uint32_t rtt_us, delivered;
+    uint32_t timeout_us; /* 0 = unknown */
 };
 
 static void open_path(struct path *path, uint32_t rtt_us)
@@ -36,6 +37,7 @@ static void acknowledge(struct path *path, uint32_t len, uint32_t prior_pipe)
         .pipe = path->congestion.window - len,
         .rtt_us = path->rtt_us,
         .srtt_us = path->rtt_us,
+        .timeout_us = path->timeout_us,
         .delivered_total = path->delivered += len,
     };
 
@@ -183,6 +185,28 @@ static void test_idle_time_does_not_count(void **state)
                     path.congestion.window * 101 / 100);
 }
 
+/* A window of which a part is used goes down half of the way to that, and no further. */
+static void test_validation(void **state)
+{
+    struct path path;
+
+    (void)state;
+    open_path(&path, 100000);
+    path.congestion.window = path.congestion.threshold = 1000 * MSS;
+    for (int i = 0; i < 100; i++) {
+        path.now_us += 10000;
+        path.timeout_us = 300000;
+        acknowledge(&path, MSS, 100 * MSS);
+    }
+    assert_in_range(path.congestion.window, 200 * MSS, 250 * MSS);
+    assert_in_range(path.congestion.threshold, 750 * MSS, 1000 * MSS);
+    for (int i = 0; i < 3000; i++) {
+        path.now_us += 10000;
+        acknowledge(&path, MSS, 100 * MSS);
+    }
+    assert_in_range(path.congestion.window, 100 * MSS, 250 * MSS);
+}
+
 /* A small window: Reno's growth is faster, and CUBIC is no slower (4.3). */
 static void test_friendly_region(void **state)
 {
@@ -269,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_hystart),
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_friendly_region),
+        cmocka_unit_test(test_validation),
         cmocka_unit_test(test_fast_convergence),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_prr),

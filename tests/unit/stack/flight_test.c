@@ -302,6 +302,15 @@ static void test_delivery_rate(void **state)
     flight_fini(&flight);
 }
 
+/* What has arrived has not, and what is on the way has. */
+static void report_otherwise(struct flight *flight, struct flight_record *record)
+{
+    if ((record->marks & FLIGHT_ARRIVED) != 0)
+        flight_missing(flight, record);
+    else if ((record->marks & FLIGHT_LOST) == 0)
+        flight_arrived(flight, record);
+}
+
 /* Anything at random: the counts hold, and nothing is read that is not there. */
 static void test_random(void **state)
 {
@@ -343,6 +352,10 @@ static void test_random(void **state)
             default:
                 if (rand() % 50 == 0)
                     flight_lose_all(&flight, rand() % 2, now);
+                else if (rand() % 20 == 0)
+                    flight_found(&flight);
+                else if (flight.count > 0)
+                    report_otherwise(&flight, flight_at(&flight, (uint32_t)rand() % flight.count));
                 break;
             }
             check(&flight);

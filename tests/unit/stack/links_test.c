@@ -267,6 +267,39 @@ static uint64_t packets_after(uint64_t pause)
     return sent;
 }
 
+/* After a pause a window that once was right is not sent in one burst (RFC 5681, 4.1). */
+static void test_no_burst_after_a_pause(void **state)
+{
+    const uint64_t pauses[] = {2 * SECOND, 100 * SECOND};
+    const struct link link = {.mbit = 50, .rtt_ms = 50, .queue_ms = 100};
+    const struct world_side *side;
+    struct run run;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+        uint64_t sent, received;
+
+        begin(&run, &link, 1);
+        side = &run.world.sides[0];
+        run.clients[0].total = 20000000;
+        run.clients[0].keep_open = true;
+        upload(&run, 0, STACK_CUBIC);
+        world_run(&run.world, 10 * SECOND);
+        assert_int_equal(run.peers[0].received, 20000000);
+        world_run(&run.world, pauses[i]);
+        sent = side->sent;
+        received = run.peers[0].received;
+        run.clients[0].total += 20000000;
+        end_write(&run.clients[0]);
+        print_message("%u packets at once\n", (unsigned)(side->sent - sent));
+        assert_in_range(side->sent - sent, 2, 12);
+        /* It is fast again soon. */
+        world_run(&run.world, 2 * SECOND);
+        assert_true(run.peers[0].received - received > 8000000);
+        world_fini(&run.world);
+    }
+}
+
 /* However long nothing was sent: later segments are not taken for lost because of that. */
 static void test_loss_after_a_pause(void **state)
 {
@@ -325,7 +358,7 @@ int main(void)
         cmocka_unit_test(test_without_sack),       cmocka_unit_test(test_lost_acknowledgments),
         cmocka_unit_test(test_bbr_queue),          cmocka_unit_test(test_bbr_follows),
         cmocka_unit_test(test_fairness),           cmocka_unit_test(test_bbr_after_a_pause),
-        cmocka_unit_test(test_loss_after_a_pause),
+        cmocka_unit_test(test_loss_after_a_pause), cmocka_unit_test(test_no_burst_after_a_pause),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,6 +160,43 @@ static void test_fin_behind_a_small_window(void **state)
     craft_peer_fini(&peer);
 }
 
+/*
+ * The peer takes its window back, and loses what was on the way: with room again that is sent as
+ * after a timeout, a segment first, and not all at once (RFC 5681, 3.1).
+ */
+static void test_timeout_with_a_closed_window(void **state)
+{
+    static const uint8_t with_sack[] = {2, 4, 0x05, 0x64, 1, 1, 4, 2};
+    static uint8_t data[13800];
+    struct end end = {.keep_open = true};
+    struct counts counts = {0};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_answer(&peer, &end, with_sack, sizeof(with_sack), 60000);
+    base = peer.ack;
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_int_equal(peer.log_count, 10);
+    open_window(&peer, base, 0, &counts);
+    craft_peer_clear(&peer);
+    for (int i = 0; i < 20; i++) {
+        peer.now += STEP;
+        stack_expire(peer.stack);
+    }
+    craft_peer_clear(&peer);
+    open_window(&peer, base, 60000, &counts);
+    assert_int_equal(peer.log_count, 1);
+    for (size_t round = 1; counts.bytes < sizeof(data); round++) {
+        assert_in_range(peer.log_count, 1, 1u << round);
+        peer.now += CRAFT_ROUND_TRIP;
+        take(&peer, base, 60000, &counts);
+    }
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* Probes that nobody answers end the connection. */
 static void test_dead_peer(void **state)
 {
@@ -188,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_closed_window),
         cmocka_unit_test(test_fin_behind_a_small_window),
         cmocka_unit_test(test_dead_peer),
+        cmocka_unit_test(test_timeout_with_a_closed_window),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

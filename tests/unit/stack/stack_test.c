@@ -422,6 +422,107 @@ static void test_no_undo_of_a_loss(void **state)
     craft_peer_fini(&peer);
 }
 
+static void wait_for_output(struct craft_peer *peer)
+{
+    uint64_t limit = peer->now + 5 * SECOND;
+
+    while (peer->log_count == 0 && peer->now < limit) {
+        peer->now = stack_deadline(peer->stack);
+        stack_expire(peer->stack);
+    }
+}
+
+/*
+ * Nothing was lost, but all of it late: what comes after the timeout is for segments that were sent
+ * only once. They are not sent again, and the window is as before (RFC 5682).
+ */
+static void test_early_timeout(void **state)
+{
+    static uint8_t data[20 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    wait_for_output(&peer); /* the probe */
+    craft_peer_clear(&peer);
+    wait_for_output(&peer);
+    assert_int_equal(peer.log[0].seq, base);
+    craft_peer_clear(&peer);
+    peer.now += 3 * CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 2, 0, 0);
+    assert_int_equal(peer.log_count, 0);
+    acknowledge(&peer, base, 5, 0, 0);
+    acknowledge(&peer, base, 10, 0, 0);
+    assert_int_equal(peer.log_count, 0);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_true(peer.log_count >= 10);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/*
+ * The last of ten is all that is reported. When nothing else comes the other nine are lost, and are
+ * sent again in step with what arrives, not in one burst (RFC 6937).
+ */
+static void test_no_burst_after_waiting(void **state)
+{
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    acknowledge(&peer, base, 0, 9, 10);
+    assert_int_equal(peer.log_count, 0);
+    wait_for_output(&peer);
+    assert_int_equal(peer.log_count, 1);
+    assert_int_equal(peer.log[0].seq, base);
+    craft_peer_clear(&peer);
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 1, 9, 10);
+    assert_int_equal(peer.log_count, 2);
+    assert_int_equal(peer.log[0].seq, base + MSS);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/* A whole segment with FIN is longer than the window of a segment that a timeout leaves. */
+static void test_full_segment_with_fin(void **state)
+{
+    static uint8_t data[MSS];
+    struct craft_peer peer;
+    struct end end = {.keep_open = true};
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_connect(&peer, &end);
+    peer.output_result = -EAGAIN;
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    stack_conn_shutdown(end.conn);
+    peer.output_result = 0;
+    stack_resume(peer.stack);
+    assert_int_equal(peer.log_count, 1);
+    assert_int_equal(peer.log[0].data_len, MSS);
+    assert_true((peer.log[0].flags & PACKET_FIN) != 0);
+    craft_peer_clear(&peer);
+    /* It is lost, and so is the probe; at the timeout output refuses it. */
+    wait_for_output(&peer);
+    craft_peer_clear(&peer);
+    peer.output_result = -EAGAIN;
+    for (int i = 0; i < 100; i++) {
+        peer.now += 10 * MILLISECOND;
+        stack_expire(peer.stack);
+    }
+    peer.output_result = 0;
+    stack_resume(peer.stack);
+    assert_int_equal(peer.log_count, 1);
+    assert_int_equal(peer.log[0].data_len, MSS);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* When the path works again, a timer that has backed off far does not have the last word. */
 static void test_hurry(void **state)
 {
@@ -614,6 +715,9 @@ int main(void)
         cmocka_unit_test(test_hurry),
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_tail_probe),
+        cmocka_unit_test(test_early_timeout),
+        cmocka_unit_test(test_no_burst_after_waiting),
+        cmocka_unit_test(test_full_segment_with_fin),
         cmocka_unit_test(test_no_undo_of_a_loss),
         cmocka_unit_test(test_duplicate_acknowledgments),
         cmocka_unit_test(test_no_duplicates),
