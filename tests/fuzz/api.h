@@ -7,6 +7,7 @@
 #define MANYTUN_TESTS_FUZZ_API_H
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/folder.h"
 #include "tests/unit/api/http_world.h"
 
 #include <net/if.h>
@@ -17,7 +18,7 @@
 
 static inline void api_world_remove(void)
 {
-    nftw(fx.directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(fx.directory);
 }
 
 /* Sockets that inputs ask for are bound where nobody else is. */

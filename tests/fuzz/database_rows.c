@@ -10,10 +10,10 @@
 #include "engine/log.h"
 #include "server/service.h"
 #include "store/store.h"
+#include "tests/support/folder.h"
 #include "tests/unit/fake_supervisor.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -43,17 +43,9 @@ static const char *path_of(const char *name)
     return path;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static void remove_directory(void)
 {
-    nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(directory);
 }
 
 static struct store *open_store(char error[256])

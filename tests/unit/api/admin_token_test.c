@@ -2,8 +2,8 @@
 
 #include "api/tokens.h"
 #include "engine/log.h"
+#include "tests/support/folder.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -18,14 +18,6 @@
 static char directory[64];
 static char path[96];
 static struct store *store;
-
-static int remove_entry(const char *name, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(name);
-}
 
 static int set_up(void **state)
 {
@@ -42,7 +34,7 @@ static int tear_down(void **state)
 {
     (void)state;
     store_close(store);
-    return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(directory);
 }
 
 /* The value of an Authorization header with the token in the file. */

@@ -4,9 +4,9 @@
 #include "api/auth_failures.h"
 
 #include "store/store.h"
+#include "tests/support/folder.h"
 
 #include <event2/event.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,21 +35,13 @@ static int set_up(void **state)
     return events_new(fx.base, fx.store, &fx.events);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
     events_free(fx.events);
     store_close(fx.store);
     event_base_free(fx.base);
-    return nftw(fx.directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(fx.directory);
 }
 
 static int see(void *ctx, const struct store_event *event)

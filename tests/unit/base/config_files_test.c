@@ -4,9 +4,9 @@
 #include "engine/config_files.h"
 
 #include "engine/log.h"
+#include "tests/support/folder.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -45,19 +45,11 @@ static int set_up(void **state)
     return mkdtemp(folder) != NULL ? 0 : -1;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
     config_files_fini(&files);
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(folder);
 }
 
 /* Reads and finds one error, of which the line ends so. */

@@ -10,10 +10,10 @@
 #include "engine/log.h"
 #include "server/sockets.h"
 #include "store/store.h"
+#include "tests/support/folder.h"
 #include "tests/unit/fake_supervisor.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <sqlite3.h>
@@ -57,14 +57,6 @@ static inline void stop(void)
     assert_int_equal(fake.forwards, 0);
 }
 
-static inline int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static inline int set_up(void **state)
 {
     (void)state;
@@ -83,7 +75,7 @@ static inline int tear_down(void **state)
     (void)state;
     stop();
     event_base_free(fx.base);
-    return nftw(fx.directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(fx.directory);
 }
 
 static inline struct spec_tunnel make_tunnel(const char *name)

@@ -8,10 +8,10 @@
 #include "store/migrations.h"
 #include "store/vault.h"
 #include "tests/support/cmocka_all.h"
+#include "tests/support/folder.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -68,19 +68,11 @@ static int set_up(void **state)
     return mkdtemp(directory) != NULL ? 0 : -1;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
     close_store();
-    return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(directory);
 }
 
 static void run_sql(const char *sql)

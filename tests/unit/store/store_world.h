@@ -8,9 +8,9 @@
 #include "store/store.h"
 
 #include "engine/log.h"
+#include "tests/support/folder.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -50,20 +50,12 @@ static inline int set_up(void **state)
     return 0;
 }
 
-static inline int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static inline int tear_down(void **state)
 {
     (void)state;
     store_close(store);
     store = NULL;
-    return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(directory);
 }
 
 static inline const char *path_of(const char *name)

@@ -2,9 +2,9 @@
 
 #include "engine/log.h"
 #include "tests/support/cmocka_all.h"
+#include "tests/support/folder.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,19 +25,11 @@ static int set_up(void **state)
     return mkdtemp(directory) != NULL && vault != NULL ? 0 : -1;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
     vault_free(vault);
-    return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(directory);
 }
 
 static const char *path_of(const char *name)
