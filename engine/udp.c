@@ -327,6 +327,19 @@ static void send_prepare(const struct send *send, struct batch *batch, struct ms
         msg->msg_control = control->bytes;
 }
 
+/* What kernels say to a source address or interface that is no longer ours. */
+static bool source_is_gone(const struct send *send, int error)
+{
+    return send->to.local.family != AF_UNSPEC &&
+           (error == EINVAL || error == ENETUNREACH || error == EADDRNOTAVAIL || error == ENODEV);
+}
+
+/* The address that the peer once reached us at: from now on the kernel chooses. */
+static void forget_source(struct send *send)
+{
+    send->to.local.family = AF_UNSPEC;
+}
+
 /* Sends the segments of a send one by one, eating it up. 0, or -EAGAIN to go on later. */
 static int send_singly(struct udp *udp, struct send *send)
 {
@@ -341,6 +354,11 @@ static int send_singly(struct udp *udp, struct send *send)
         if (sendmsg(udp->sockets[family_of(&one.to)], &msg, MSG_NOSIGNAL) < 0) {
             if (errno == EAGAIN)
                 return -EAGAIN;
+            if (source_is_gone(send, errno)) {
+                udp->singly_until = 0; /* it was not the segments */
+                forget_source(send);
+                continue;
+            }
             counter_add(&udp->counters->udp_tx_errors, 1);
         }
         send->offset += one.len;
@@ -348,12 +366,6 @@ static int send_singly(struct udp *udp, struct send *send)
         send->count--;
     }
     return 0;
-}
-
-/* What kernels say to a source address or interface that is no longer ours. */
-static bool source_is_gone(int error)
-{
-    return error == EINVAL || error == ENETUNREACH || error == EADDRNOTAVAIL || error == ENODEV;
 }
 
 /*
@@ -366,11 +378,6 @@ static bool send_refused(struct udp *udp, struct send *send, int error)
         return true;
     if (error == EAGAIN)
         return false;
-    if (send->to.local.family != AF_UNSPEC && source_is_gone(error)) {
-        /* The address that the peer once reached us at: let the kernel choose. */
-        send->to.local.family = AF_UNSPEC;
-        return true;
-    }
     if (send->count > 1 && (error == EINVAL || error == EIO || error == EMSGSIZE)) {
         /* EIO: the device has no checksum offload. EINVAL, EMSGSIZE: the segments exceed its MTU.
          * Another route, or an ICMP message that has run out, may make it good again. */
@@ -379,6 +386,9 @@ static bool send_refused(struct udp *udp, struct send *send, int error)
         udp->singly_until = clock_now() + SEGMENTATION_RETRY;
         if (send_singly(udp, send) == -EAGAIN)
             return false;
+    } else if (source_is_gone(send, error)) {
+        forget_source(send);
+        return true;
     } else {
         counter_add(&udp->counters->udp_tx_errors, send->count);
     }
