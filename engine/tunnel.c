@@ -484,6 +484,11 @@ struct stack *tunnel_stack(struct tunnel *tunnel)
     return tunnel->stack;
 }
 
+bool tunnel_has_route(const struct tunnel *tunnel, const struct inet_addr *address)
+{
+    return tunnel->device == NULL || wg_device_has_route(tunnel->device, address);
+}
+
 int tunnel_capture(struct tunnel *tunnel, int fd, uint64_t max_bytes)
 {
     const struct tap_config config = {

@@ -88,6 +88,8 @@ void tunnel_forward_gone(struct tunnel *tunnel, const char *name);
 bool tunnel_is_quiet(const struct tunnel *tunnel);
 
 struct stack *tunnel_stack(struct tunnel *tunnel);
+/* Whether some peer's allowed IPs contain the address; true when the tunnel was handed over. */
+bool tunnel_has_route(const struct tunnel *tunnel, const struct inet_addr *address);
 /*
  * To be called by whoever used the stack in a callback of the event loop: at the end of the turn
  * the batch is sent and the timer is set to the new deadline.

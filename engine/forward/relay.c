@@ -279,6 +279,17 @@ static void prepare_client(int client)
     setsockopt(client, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
+/* Without a peer for the target no packet would ever leave: that is no matter of waiting. */
+static int dial(struct relay *relay)
+{
+    const struct relay_group *group = relay->group;
+    const struct spec_forward *spec = group->spec;
+    if (!tunnel_has_route(group->tunnel, &spec->target_address))
+        return -EHOSTUNREACH;
+    return stack_connect(tunnel_stack(group->tunnel), &spec->target_address, spec->target_port,
+                         &conn_ops, relay, &relay->conn);
+}
+
 int relay_start(struct relay_group *group, int client)
 {
     counter_add(&group->counters->connections_total, 1);
@@ -300,8 +311,7 @@ int relay_start(struct relay_group *group, int client)
     LIST_INSERT_HEAD(&group->relays, relay, link);
     counter_add(&group->counters->connections_active, 1);
 
-    int error = stack_connect(tunnel_stack(group->tunnel), &group->spec->target_address,
-                              group->spec->target_port, &conn_ops, relay, &relay->conn);
+    int error = dial(relay);
     if (error) {
         dial_failed(relay, error);
         return error;

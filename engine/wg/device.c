@@ -159,6 +159,11 @@ void wg_device_receive(struct wg_device *device, const struct wg_endpoint *from,
 
 /* --- What goes out -------------------------------------------------------------------------- */
 
+bool wg_device_has_route(const struct wg_device *device, const struct inet_addr *destination)
+{
+    return allowedips_find(&device->allowed, destination) != NULL;
+}
+
 int wg_device_send(struct wg_device *device, const struct iovec *pieces, int count, size_t len)
 {
     struct packet_info info;

@@ -212,6 +212,8 @@ void wg_device_receive(struct wg_device *device, const struct wg_endpoint *from,
  * -EHOSTUNREACH (no peer for the destination), -EMSGSIZE, -EINVAL (not IP): dropped.
  */
 int wg_device_send(struct wg_device *device, const struct iovec *pieces, int count, size_t len);
+/* Whether there is a peer for the destination now: it is among somebody's allowed IPs. */
+bool wg_device_has_route(const struct wg_device *device, const struct inet_addr *destination);
 
 /*
  * The time at which wg_device_expire() has something to do, in ops->now() time; WG_NEVER = nothing.

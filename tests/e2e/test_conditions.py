@@ -126,6 +126,15 @@ def test_target_that_refuses(scene, service, tunnel, serve, far_host):
     assert not problems(service)
 
 
+def test_target_that_belongs_to_no_peer(service, tunnel):
+    """A connection fails at once, not after connect_timeout_seconds, and why is told."""
+    forward = service.forward(("192.0.2.7", 80), tunnel=tunnel["name"], name="web")
+    use(forward)
+    becomes(service, "forwards", "web", "TargetReachable", ("False", "NoRoute"), timeout=5)
+    message = service.get("forwards", "web")["status"]["conditions"][-1]["message"]
+    assert message.startswith("no peer's allowed IPs contain the target")
+
+
 def test_peers_are_told_apart(scene, service, account):
     """Two peers of one tunnel have counters, an endpoint and a handshake each."""
     definition = account.tunnel("two")

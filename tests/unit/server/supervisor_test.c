@@ -25,6 +25,8 @@ struct fixture {
     struct event *tick;
     struct supervisor *supervisor;
     struct spec_tunnel tunnel;
+    struct spec_peer silent; /* of the tunnel at first: dials wait for it */
+    struct inet_prefix beyond;
     struct spec_forward forward;
     int sockets[2];
     int listener;
@@ -63,6 +65,11 @@ static int setup(void **state)
     inet_prefix_parse("10.0.0.2/32", &f->tunnel.addresses[0]);
     f->tunnel.addresses_count = 1;
     f->tunnel.mtu = SPEC_MTU_DEFAULT;
+    f->silent = (struct spec_peer){
+        .name = "silent", .public_key = {7}, .allowed_ips = &f->beyond, .allowed_ips_count = 1};
+    inet_prefix_parse("10.0.0.1/32", &f->beyond);
+    f->tunnel.peers = &f->silent;
+    f->tunnel.peers_count = 1;
     f->sockets[0] = bind_loopback(SOCK_DGRAM, &bound);
     f->sockets[1] = -1;
     f->forward = (struct spec_forward){.name = "web",
@@ -275,7 +282,11 @@ static void workers_are_told_of_changes(void **state)
     struct fixture *f = *state;
     struct supervised_tunnel *tunnel;
     struct supervised_forward *forward;
-    struct spec_peer peers[2] = {{.name = "a", .public_key = {9}, .endpoint_port = 51820},
+    struct spec_peer peers[2] = {{.name = "a",
+                                  .public_key = {9},
+                                  .endpoint_port = 51820,
+                                  .allowed_ips = &f->beyond,
+                                  .allowed_ips_count = 1},
                                  {.name = "b", .public_key = {8}, .endpoint_port = 51820}};
     run_until(f, all_alive, NULL);
     add(f, &tunnel, &forward);

@@ -120,6 +120,19 @@ static void resets_the_client_when_the_dial_is_refused(void **state)
     close(client.fd);
 }
 
+static void a_target_that_belongs_to_no_peer_is_out_of_reach_at_once(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(inet_addr_parse("10.0.1.1", &f->spec.target_address), 0);
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    run_until(f, client_at_end, &client);
+    assert_int_equal(client.error, ECONNRESET);
+    assert_int_equal(counter_get(&f->counters.connect_failures), 1);
+    assert_int_equal(counter_get(&f->counters.last_error), EHOSTUNREACH);
+    close(client.fd);
+}
+
 /* Which connection was the last shows in the times, also when they would be equal. */
 static void tells_the_last_connection_from_those_before(void **state)
 {
@@ -217,6 +230,7 @@ int main(void)
         relay_test(goes_on_after_the_target_has_ended),
         relay_test(reads_no_more_than_the_target_takes),
         relay_test(resets_the_client_when_the_dial_is_refused),
+        relay_test(a_target_that_belongs_to_no_peer_is_out_of_reach_at_once),
         relay_test(tells_the_last_connection_from_those_before),
         relay_test(gives_a_dial_up_after_its_timeout),
         relay_test(ends_what_is_idle_if_asked_to),
