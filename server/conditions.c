@@ -60,9 +60,10 @@ static const struct start_failure start_failures[] = {
     {EADDRINUSE, "address_in_use", "AddressInUse",
      "another socket has this address and port; it is tried again"},
     {EACCES, "permission_denied", "PermissionDenied",
-     "this port needs a right that the program does not have; it is tried again"},
+     "the program may not have this port: those below 1024 need CAP_NET_BIND_SERVICE; it is tried "
+     "again"},
     {EPERM, "permission_denied", "PermissionDenied",
-     "this port needs a right that the program does not have; it is tried again"},
+     "the program may not have this port; it is tried again"},
     {EADDRNOTAVAIL, "address_not_available", "AddressNotAvailable",
      "this host does not have the address; it is tried again"},
     {EAFNOSUPPORT, "address_not_available", "AddressNotAvailable",

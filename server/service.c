@@ -100,11 +100,12 @@ int service_start_problem(struct problem *problem, int rc, const char *pointer, 
     inet_sockaddr_make(&sa, address->family == AF_UNSPEC ? &any4 : address, port);
     inet_sockaddr_print(&sa, text);
     const struct start_failure *failure = start_failure_find(-rc);
+    const char *hint = rc == -EACCES ? "; ports below 1024 need CAP_NET_BIND_SERVICE" : "";
     if (failure->error != 0)
-        spec_errors_add(&problem->errors, pointer, failure->code, "%s %s cannot be bound: %s", what,
-                        text, strerror(-rc));
-    return problem_set(problem, failure->code, "%s %s cannot be bound: %s", what, text,
-                       strerror(-rc));
+        spec_errors_add(&problem->errors, pointer, failure->code, "%s %s cannot be bound: %s%s",
+                        what, text, strerror(-rc), hint);
+    return problem_set(problem, failure->code, "%s %s cannot be bound: %s%s", what, text,
+                       strerror(-rc), hint);
 }
 
 int service_store_problem(struct service *service, struct problem *problem, int rc,

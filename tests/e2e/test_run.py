@@ -216,6 +216,15 @@ def test_taken_port(scene, options, far_host):
               "in use")
 
 
+def test_port_that_needs_a_right(scene, options, far_host):
+    """Which one, is said."""
+    done = scene.ours.run("setpriv", "--bounding-set", "-net_bind_service", manytun.BINARY, "run",
+                          f"80:{far_host}:80", *flags(options), check=False, timeout=20)
+    assert done.returncode == CONFIGURATION, done.stderr
+    assert "127.0.0.1:80 cannot be bound: Permission denied; ports below 1024 need " \
+           "CAP_NET_BIND_SERVICE" in done.stderr
+
+
 def test_usage_errors(scene, options, far_host):
     for arguments in (["--no-such-option"], [f"8092:{far_host}:80", "--mtu"]):
         done = scene.ours.run(manytun.BINARY, "run", *arguments, *flags(options), check=False)
