@@ -432,6 +432,13 @@ static ssize_t read_all(int fd, char *buf, size_t size)
     return (ssize_t)used;
 }
 
+bool spec_key_file_shared(const struct stat *st)
+{
+    const uid_t user = geteuid();
+    bool is_lent = user != 0 && user != st->st_uid;
+    return (st->st_mode & (is_lent ? S_IWGRP | S_IRWXO : S_IRWXG | S_IRWXO)) != 0;
+}
+
 int spec_key_read_file(const char *path, uint8_t out[SPEC_KEY_LEN], bool *shared)
 {
     /* Non-blocking: opening a FIFO must not wait for somebody to write into it. */
@@ -452,7 +459,7 @@ int spec_key_read_file(const char *path, uint8_t out[SPEC_KEY_LEN], bool *shared
     if (n >= 0)
         rc = n > KEY_FILE_MAX ? -EINVAL : parse_key_text(text, (size_t)n, out);
     if (rc == 0)
-        *shared = (st.st_mode & (S_IRWXG | S_IRWXO)) != 0;
+        *shared = spec_key_file_shared(&st);
     sodium_memzero(text, sizeof(text));
     return rc;
 }

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct stat;
+
 #define SPEC_NAME_MAX 63 /* ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$ */
 #define SPEC_KEY_LEN  32 /* a WireGuard key, raw */
 #define SPEC_KEY_TEXT 45 /* the same in base64, with the terminating NUL */
@@ -172,9 +174,14 @@ int spec_key_parse(const char *text, uint8_t out[SPEC_KEY_LEN]);
 char *spec_key_print(const uint8_t key[SPEC_KEY_LEN], char buf[SPEC_KEY_TEXT]);
 /*
  * Reads a key from a file, white space around it ignored. 0, -errno of the file, or -EINVAL.
- * *shared is set when group or others may read the file.
+ * *shared is what spec_key_file_shared() says of it.
  */
 int spec_key_read_file(const char *path, uint8_t out[SPEC_KEY_LEN], bool *shared);
+/*
+ * Whether more users than need be may use such a file. One of another owner is ours to read by its
+ * group or an access list, as Kubernetes' secrets and systemd's credentials are (mode 0440).
+ */
+bool spec_key_file_shared(const struct stat *st);
 const char *spec_source_name(enum spec_source source);             /* "api", "file" */
 const char *spec_protocol_name(enum spec_protocol protocol);       /* "tcp", "udp" */
 const char *spec_direction_name(enum spec_direction direction);    /* "local", "remote" */

@@ -81,7 +81,7 @@ static int read_text(const char *path, char text[SPEC_KEY_TEXT])
         return -errno;
     ssize_t len = read(fd, read_into, sizeof(read_into));
     int rc = len < 0 ? -errno : 0;
-    if (fstat(fd, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    if (fstat(fd, &st) == 0 && spec_key_file_shared(&st))
         log_warn("the master key %s is open to other users (mode %03o); 0400 is enough", path,
                  (unsigned)(st.st_mode & 0777));
     close(fd);

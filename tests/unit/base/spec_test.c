@@ -426,6 +426,31 @@ static void write_file(const char *path, const char *text, mode_t mode)
     assert_int_equal(chmod(path, mode), 0);
 }
 
+static void test_who_shares_a_key_file(void **state)
+{
+    (void)state;
+    const uid_t before = geteuid();
+    assert_true(before != 0 || seteuid(65534) == 0); /* root reads all, and is lent nothing */
+    const uid_t us = geteuid();
+    const struct {
+        uid_t owner;
+        mode_t mode;
+        bool shared;
+    } rows[] = {
+        {us, 0600, false},     {us, 0640, true},     {us, 0604, true},
+        {us + 1, 0440, false}, {us + 1, 0460, true}, {us + 1, 0444, true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct stat st = {.st_uid = rows[i].owner, .st_mode = S_IFREG | rows[i].mode};
+        assert_int_equal(spec_key_file_shared(&st), rows[i].shared);
+    }
+    if (before == 0) {
+        assert_int_equal(seteuid(0), 0);
+        const struct stat st = {.st_uid = us, .st_mode = S_IFREG | 0440};
+        assert_true(spec_key_file_shared(&st));
+    }
+}
+
 static void test_key_files(void **state)
 {
     (void)state;
@@ -474,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_generated_peer_names_avoid_given_ones),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_who_shares_a_key_file),
         cmocka_unit_test(test_key_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
