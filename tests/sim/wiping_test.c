@@ -8,6 +8,7 @@
 #include "engine/crypto/aead.h"
 #include "engine/crypto/hash.h"
 
+#include <blake2.h>
 #include <malloc.h>
 #include <sodium.h>
 
@@ -84,6 +85,19 @@ void __wrap_x25519_clamp(uint8_t private_key[X25519_LEN])
     secret_written(private_key);
 }
 
+/* While keys are derived every hash is a secret. */
+static bool deriving;
+
+int __real_blake2s_final(blake2s_state *state, uint8_t *out, size_t len);
+int __wrap_blake2s_final(blake2s_state *state, uint8_t *out, size_t len);
+int __wrap_blake2s_final(blake2s_state *state, uint8_t *out, size_t len)
+{
+    int error = __real_blake2s_final(state, out, len);
+    if (deriving)
+        secret_written(out);
+    return error;
+}
+
 void __real_hash_kdf(const uint8_t chaining_key[HASH_LEN], const void *input, size_t len,
                      uint8_t first[HASH_LEN], uint8_t *second, uint8_t *third);
 void __wrap_hash_kdf(const uint8_t chaining_key[HASH_LEN], const void *input, size_t len,
@@ -92,7 +106,9 @@ void __wrap_hash_kdf(const uint8_t chaining_key[HASH_LEN], const void *input, si
                      uint8_t first[HASH_LEN], uint8_t *second, uint8_t *third)
 {
     uint8_t *const derived[] = {first, second, third};
+    deriving = true;
     __real_hash_kdf(chaining_key, input, len, first, second, third);
+    deriving = false;
     for (size_t i = 0; i < sizeof(derived) / sizeof(derived[0]); i++)
         if (derived[i])
             secret_written(derived[i]);
