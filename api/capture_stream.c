@@ -4,7 +4,8 @@
  *   running ──time is up──▶ stopping ──the worker has sent the rest──▶ ended
  *
  * It ends at once when the client or the capture ends, or the token does. A stream lives as long as
- * its response.
+ * its response, so a client that has not taken all soon after the end is disconnected: however
+ * slowly it reads, it does not keep others from capturing.
  */
 #include "api/capture_stream.h"
 
@@ -31,6 +32,7 @@ struct capture_stream {
     struct event *readable; /* pending while waiting: there are packets */
     struct event *tick;     /* each second */
     unsigned seconds_left;  /* 0 = stopping */
+    unsigned patience_left; /* seconds, once it is stopping or ended */
 };
 
 struct capture_streams {
@@ -73,12 +75,19 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     struct capture_stream *stream = ctx;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    /* Stopping and waiting: the worker does not answer. */
-    if (!tokens_lease_holds(stream->tokens, &stream->lease, &now) ||
-        (stream->seconds_left == 0 && stream->live.waiting))
+    if (!tokens_lease_holds(stream->tokens, &stream->lease, &now))
         live_end(&stream->live);
-    else if (stream->seconds_left > 0 && --stream->seconds_left == 0)
-        capture_stop(stream->capture);
+    if (stream->seconds_left > 0 && !stream->live.ended) {
+        if (--stream->seconds_left == 0)
+            capture_stop(stream->capture);
+        return;
+    }
+    if (stream->live.waiting) /* the worker does not answer */
+        live_end(&stream->live);
+    else if (stream->patience_left == 0)
+        live_cut(&stream->live);
+    else
+        stream->patience_left--;
 }
 
 static int start_events(struct capture_stream *stream)
@@ -113,6 +122,7 @@ int capture_stream_new(struct capture_streams *streams,
     stream->tokens = request->tokens;
     stream->lease = *request->lease;
     stream->seconds_left = request->seconds;
+    stream->patience_left = streams->limits->patience_seconds;
     memcpy(stream->tunnel, request->tunnel, strlen(request->tunnel) + 1);
     live_join(&stream->live, &streams->group);
     if (start_events(stream) < 0) {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 /* --- All of one kind -------------------------------------------------------------------------- */
 
@@ -50,6 +51,12 @@ void live_end(struct live *live)
 {
     live->ended = true;
     live_wake(live);
+}
+
+void live_cut(struct live *live)
+{
+    live_end(live);
+    shutdown(event_get_fd(live->socket), SHUT_RDWR);
 }
 
 void live_wait(struct live *live)

@@ -60,5 +60,7 @@ void live_wait(struct live *live);
 void live_wake(struct live *live);
 /* The same, to be told that it is over. */
 void live_end(struct live *live);
+/* Ends it without waiting for the client to take what was sent: disconnects it. */
+void live_cut(struct live *live);
 
 #endif

@@ -274,6 +274,19 @@ static void test_a_client_that_does_not_read(void **state)
     close_stream(&stream);
 }
 
+/* Nor one that does not stop sending: soon after its time the client is disconnected. */
+static void test_a_worker_that_goes_on(void **state)
+{
+    (void)state;
+    struct stream stream = open_stream("?seconds=1");
+    while (!stream.closed) {
+        while (send_records("x", 1) > 0) /* there is always more */
+            ;
+        turn(&stream);
+    }
+    close_stream(&stream);
+}
+
 static void test_stop_while_capturing(void **state)
 {
     (void)state;
@@ -316,6 +329,7 @@ int main(void)
         TEST(test_a_worker_that_does_not_end),
         TEST(test_captures_are_few_and_free_when_clients_leave),
         TEST(test_a_client_that_does_not_read),
+        TEST(test_a_worker_that_goes_on),
         TEST(test_stop_while_capturing),
         TEST(test_a_capture_ends_with_its_token),
     };
