@@ -18,6 +18,7 @@ static const struct {
     {"addresses_per_tunnel", SPEC_ADDRESSES_MAX},
     {"peers_per_tunnel", SPEC_PEERS_MAX},
     {"allowed_ips_per_peer", SPEC_ALLOWED_IPS_MAX},
+    {"allowed_ips_per_tunnel", SPEC_TUNNEL_ALLOWED_IPS_MAX},
 };
 
 static bool add_limits(cJSON *json)

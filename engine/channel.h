@@ -14,7 +14,7 @@
 
 #define CHANNEL_FDS_MAX     2          /* descriptors in one message */
 #define CHANNEL_FRAME_MAX   32768      /* bytes of a message in one frame */
-#define CHANNEL_MESSAGE_MAX (16 << 20) /* a tunnel with every limit of spec.h exhausted fits */
+#define CHANNEL_MESSAGE_MAX (32 << 20) /* a tunnel with every limit of spec.h exhausted fits */
 #define CHANNEL_QUEUE_MAX   (64 << 20)
 
 struct channel;

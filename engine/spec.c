@@ -274,6 +274,10 @@ static int check_peers(const struct spec_tunnel *tunnel, struct spec_errors *err
         spec_errors_add(errors, pointer, "own_key",
                         "this is the tunnel's own public key; the peer's is needed here");
     }
+    if (allowed_ips > SPEC_TUNNEL_ALLOWED_IPS_MAX)
+        spec_errors_add(errors, "/peers", "too_many",
+                        "the peers of a tunnel may have at most %d allowed IPs together",
+                        SPEC_TUNNEL_ALLOWED_IPS_MAX);
     size_t room = allowed_ips > tunnel->peers_count ? allowed_ips : tunnel->peers_count;
     struct unique *memory = calloc(room, sizeof(*memory));
     if (memory == NULL)

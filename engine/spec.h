@@ -21,11 +21,12 @@ struct stat;
 #define SPEC_KEY_TEXT 45 /* the same in base64, with the terminating NUL */
 
 /* Limits of one definition; each is an error with a pointer when passed. */
-#define SPEC_ADDRESSES_MAX           16    /* per tunnel */
-#define SPEC_PEERS_MAX               16384 /* per tunnel */
-#define SPEC_ALLOWED_IPS_MAX         65536 /* per peer */
-#define SPEC_MTU_MIN                 576   /* 1280 when an IPv6 address is configured (RFC 8200) */
-#define SPEC_MTU_MAX                 65455 /* 65535 - 80 bytes of overhead */
+#define SPEC_ADDRESSES_MAX           16     /* per tunnel */
+#define SPEC_PEERS_MAX               16384  /* per tunnel */
+#define SPEC_ALLOWED_IPS_MAX         131072 /* per peer */
+#define SPEC_TUNNEL_ALLOWED_IPS_MAX  262144 /* per tunnel */
+#define SPEC_MTU_MIN                 576    /* 1280 when an IPv6 address is configured (RFC 8200) */
+#define SPEC_MTU_MAX                 65455  /* 65535 - 80 bytes of overhead */
 #define SPEC_MTU_DEFAULT             1420
 #define SPEC_CONNECT_TIMEOUT_DEFAULT 10 /* seconds */
 #define SPEC_CONNECT_TIMEOUT_MAX     300

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -120,9 +121,56 @@ static void reads_an_update_of_the_right_form(void **state)
     }
 }
 
+static char *fill(char *text, size_t size, size_t number)
+{
+    memset(text, 'a', size - 1);
+    text[size - 1] = '\0';
+    for (size_t i = 0; number > 0; i++, number /= 10)
+        text[i] = (char)('0' + number % 10);
+    return text;
+}
+
+/* What the validator lets pass can be sent to a worker: the limits of definitions at their worst,
+ * with the longest texts there are. */
+static void the_largest_tunnel_fits(void **state)
+{
+    (void)state;
+    const size_t each = SPEC_TUNNEL_ALLOWED_IPS_MAX / SPEC_PEERS_MAX;
+    struct spec_tunnel spec = {.mtu = SPEC_MTU_MAX, .peers_count = SPEC_PEERS_MAX};
+    struct inet_prefix *prefixes = calloc(SPEC_TUNNEL_ALLOWED_IPS_MAX, sizeof(*prefixes));
+    spec.peers = calloc(SPEC_PEERS_MAX, sizeof(*spec.peers));
+    assert_true(prefixes != NULL && spec.peers != NULL);
+    for (size_t i = 0; i < SPEC_TUNNEL_ALLOWED_IPS_MAX; i++) {
+        prefixes[i] = (struct inet_prefix){.addr.family = AF_INET6, .bits = 128};
+        memset(prefixes[i].addr.bytes, 0xff, sizeof(prefixes[i].addr.bytes));
+    }
+    fill(spec.name, sizeof(spec.name), 0);
+    for (size_t i = 0; i < SPEC_PEERS_MAX; i++) {
+        struct spec_peer *peer = &spec.peers[i];
+        *peer = (struct spec_peer){.has_preshared_key = true,
+                                   .endpoint_port = UINT16_MAX,
+                                   .keepalive_seconds = UINT16_MAX,
+                                   .allowed_ips = &prefixes[i * each],
+                                   .allowed_ips_count = each};
+        fill(peer->name, sizeof(peer->name), i);
+        fill(peer->endpoint_host, sizeof(peer->endpoint_host), i);
+    }
+    cJSON *json = spec_tunnel_to_json(&spec, SPEC_COMPLETE);
+    assert_non_null(json);
+    char *text = cJSON_PrintUnformatted(json);
+    assert_non_null(text);
+    assert_in_range(strlen(text) + sizeof(struct message_tunnel_add), 16 << 20,
+                    CHANNEL_MESSAGE_MAX);
+    cJSON_free(text);
+    json_free(json);
+    free(spec.peers);
+    free(prefixes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_largest_tunnel_fits),
         cmocka_unit_test(carries_a_definition),
         cmocka_unit_test(reads_only_what_has_the_right_form),
         cmocka_unit_test(reads_an_update_of_the_right_form),

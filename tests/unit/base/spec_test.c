@@ -483,11 +483,42 @@ static void test_key_files(void **state)
     assert_int_equal(rmdir(directory), 0);
 }
 
+/* What no message to a worker would have room for. */
+static void test_allowed_ips_of_all_peers_are_bounded(void **state)
+{
+    (void)state;
+    const size_t each = SPEC_TUNNEL_ALLOWED_IPS_MAX / 2;
+    struct spec_peer peers[3] = {{.public_key = {1}}, {.public_key = {2}}, {.public_key = {3}}};
+    struct spec_tunnel tunnel = {.mtu = 1420, .addresses_count = 1, .peers = peers};
+    struct inet_prefix *prefixes = calloc(2 * each + 1, sizeof(*prefixes));
+    assert_non_null(prefixes);
+    for (size_t i = 0; i < 2 * each + 1; i++) {
+        prefixes[i] = (struct inet_prefix){.addr.family = AF_INET6, .bits = 128};
+        memcpy(prefixes[i].addr.bytes, &i, sizeof(i));
+    }
+    assert_int_equal(inet_prefix_parse("fd00::1/64", &tunnel.addresses[0]), 0);
+    strcpy(peers[0].name, "a");
+    strcpy(peers[1].name, "b");
+    strcpy(peers[2].name, "c");
+    for (size_t i = 0; i < 3; i++) {
+        peers[i].allowed_ips = &prefixes[i * each];
+        peers[i].allowed_ips_count = i < 2 ? each : 1;
+    }
+    for (size_t count = 2; count <= 3; count++) {
+        struct spec_errors errors = {0};
+        tunnel.peers_count = count;
+        assert_int_equal(spec_tunnel_check(&tunnel, &errors), count == 2 ? 0 : -EINVAL);
+        assert_int_equal(has_error(&errors, "/peers", "too_many"), count == 3);
+    }
+    free(prefixes);
+}
+
 int main(void)
 {
     log_set_level(LOG_LEVEL_OFF);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tunnel_rows),
+        cmocka_unit_test(test_allowed_ips_of_all_peers_are_bounded),
         cmocka_unit_test(test_forward_rows),
         cmocka_unit_test(test_all_errors_are_reported),
         cmocka_unit_test(test_errors_are_bounded),

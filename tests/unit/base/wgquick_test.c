@@ -261,7 +261,7 @@ static void is_bounded(void **state)
         {INTERFACE, "PostUp = x\n", NULL},
         {INTERFACE, "[Peer]\n", "too_many"},
         {INTERFACE, "Address = 10.9.0.3\n", "too_many"},
-        {INTERFACE PEER "AllowedIPs = 10.0.0.0/8", ",10.0.0.0/8", "too_many"},
+        {INTERFACE PEER "AllowedIPs = ::/0", ",::/0", "too_many"},
         {INTERFACE PEER, "AllowedIPs=1.1.1.1\n", NULL},
         {INTERFACE "MTU = ", "1", "too_long"},
         {INTERFACE, "x", "invalid_line"},

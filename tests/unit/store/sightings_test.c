@@ -66,6 +66,8 @@ static void test_sightings(void **state)
     /* A damaged row is left out. */
     run_sql("UPDATE peer_sightings SET timestamp = 'short'");
     assert_int_equal(load("work"), 0);
+    spec_tunnel_fini(&home.spec);
+    spec_tunnel_fini(&work.spec);
 }
 
 int main(void)
