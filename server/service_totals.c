@@ -204,10 +204,10 @@ static bool save_portion(struct service *service)
         rc = save_peers(service, &totals->next_peers, &totals->next_peer);
     if (rc < 0)
         log_warn("totals could not be stored: %s; it is tried again", store_error(service->store));
-    if (rc == 0 && (totals->next_tunnel < service->tunnels.count ||
-                    totals->next_forward < service->forwards.count ||
-                    totals->next_seen < service->tunnels.count ||
-                    totals->next_peers < service->tunnels.count))
+    if (rc == 0 &&
+        (totals->next_tunnel < service->tunnels.count ||
+         totals->next_forward < service->forwards.count ||
+         totals->next_seen < service->tunnels.count || totals->next_peers < service->tunnels.count))
         return true;
     begin_round(service, totals->rounds + 1 >= SERVICE_PEER_ROUNDS);
     return false;
