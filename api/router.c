@@ -126,5 +126,5 @@ int api_router_find(const struct api_route *routes, const char *method, const ch
         return 0;
     if (match->allow[0] != '\0')
         return problem_set(problem, "method_not_allowed", "the methods here are: %s", match->allow);
-    return problem_set(problem, "not_found", "nothing is served under this path");
+    return problem_set(problem, "not_found", "nothing is served under this path: see openapi.yaml");
 }
