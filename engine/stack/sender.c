@@ -24,6 +24,9 @@
 /* How long a peer may hold the acknowledgment of a single segment back (RFC 8985, 7.2). */
 #define DELAYED_ACK_US 200000
 
+/* Where a SYN was lost, and so no round trip is known, and lwIP has backed off (RFC 6298, 5.7). */
+#define UNKNOWN_TIMEOUT_TICKS (3000 / TCP_SLOW_INTERVAL)
+
 #define US_PER_TICK (TCP_SLOW_INTERVAL * 1000u)
 
 /*
@@ -80,13 +83,20 @@ void sender_open(struct sender *sender, struct tcp_pcb *pcb, enum stack_congesti
                  uint64_t now)
 {
     congestion_open(&sender->congestion, kind, pcb->mss, to_us(now));
+    if (sender->syns >= SENDER_SYNS_LOST)
+        sender->congestion.window = pcb->mss;
     pcb->cwnd = sender->congestion.window;
+    /* lwIP remembers the timeouts of SYNs, which would be taken for some of data. */
+    tcp_clear_flags(pcb, TF_RTO);
+    pcb->nrtx = 0;
     sender->active = true;
     sender->has_sack = (pcb->flags & TF_SACK) != 0;
     sender->rack.oldest_only = !sender->has_sack;
     sender->point = pcb->lastack - 1;
     if (sender->handshake_ns != 0)
         rtt_sample(&sender->rtt, to_us32(now - sender->handshake_ns), to_us32(now));
+    else
+        pcb->rto = pcb->sv = UNKNOWN_TIMEOUT_TICKS;
     set_timeout(sender, pcb);
 }
 
@@ -174,8 +184,9 @@ bool sender_may_send(struct sender *sender)
 
 static void syn_sent(struct sender *sender, uint64_t now)
 {
-    sender->handshake_ns = sender->syn_sent ? 0 : now;
-    sender->syn_sent = true;
+    sender->handshake_ns = sender->syns > 0 ? 0 : now;
+    if (sender->syns < SENDER_SYNS_LOST)
+        sender->syns++;
 }
 
 void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct pbuf *packet,

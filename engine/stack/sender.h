@@ -31,6 +31,9 @@ enum sender_state {
     SENDER_LOSS,     /* after a timeout */
 };
 
+/* So many SYNs for one connection: the path loses much, or has no room (RFC 6928, 2). */
+#define SENDER_SYNS_LOST 3
+
 /* Embedded in a connection; all zero before sender_open(). */
 struct sender {
     struct flight flight;
@@ -55,13 +58,13 @@ struct sender {
     uint8_t state;      /* enum sender_state */
     bool active;        /* the connection is established */
     bool has_sack;      /* the peer reports what has arrived out of order */
-    bool syn_sent;
-    bool partial;      /* without SACK: a part of what this recovery is of was acknowledged */
-    int16_t timer;     /* lwIP's retransmission timer before the segment, in ticks */
-    bool doubted;      /* a timeout may have been too early: nothing has arrived since */
-    bool probing;      /* a probe was sent, and not acknowledged yet */
-    bool probe_resent; /* it was a retransmission */
-    bool moved;        /* something was sent, or acknowledged, since the probe was last set */
+    uint8_t syns;       /* that we have sent; no more than SENDER_SYNS_LOST are counted */
+    bool partial;       /* without SACK: a part of what this recovery is of was acknowledged */
+    int16_t timer;      /* lwIP's retransmission timer before the segment, in ticks */
+    bool doubted;       /* a timeout may have been too early: nothing has arrived since */
+    bool probing;       /* a probe was sent, and not acknowledged yet */
+    bool probe_resent;  /* it was a retransmission */
+    bool moved;         /* something was sent, or acknowledged, since the probe was last set */
 };
 
 /* The handshake is complete: sets the first window. */

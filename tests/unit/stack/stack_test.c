@@ -433,6 +433,46 @@ static void wait_for_output(struct craft_peer *peer)
 }
 
 /*
+ * Two SYNs are lost: the first window is of one segment (RFC 6928, 2), and a timeout of three
+ * seconds, not of what the SYNs had backed off to (RFC 6298, 5.7).
+ */
+static void test_lost_syns(void **state)
+{
+    const uint8_t options[] = {2, 4, 0x05, 0x64, 1, 1, 4, 2};
+    static uint8_t data[10 * MSS];
+    struct craft_peer peer;
+    struct end end = {.keep_open = true};
+    struct craft segment;
+    uint64_t start;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    assert_int_equal(stack_connect(peer.stack, &peer.remote, 80, &end_ops, &end, &end.conn), 0);
+    for (int i = 0; i < 2; i++) {
+        craft_peer_clear(&peer);
+        wait_for_output(&peer);
+        assert_int_equal(peer.log[0].flags, PACKET_SYN);
+    }
+    peer.ack = peer.log[0].seq + 1;
+    segment = craft_segment(&peer, PACKET_SYN | PACKET_ACK, NULL, 0);
+    segment.options = options;
+    segment.options_len = sizeof(options);
+    craft_peer_send(&peer, &segment);
+    craft_peer_flush(&peer);
+    peer.seq++;
+    assert_true(end.connected);
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_int_equal(peer.log_count, 1);
+    craft_peer_clear(&peer);
+    start = peer.now;
+    wait_for_output(&peer);
+    assert_in_range(peer.now - start, 2800 * MILLISECOND, 3200 * MILLISECOND);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
+/*
  * Nothing was lost, but all of it late: what comes after the timeout is for segments that were sent
  * only once. They are not sent again, and the window is as before (RFC 5682).
  */
@@ -715,6 +755,7 @@ int main(void)
         cmocka_unit_test(test_hurry),
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_tail_probe),
+        cmocka_unit_test(test_lost_syns),
         cmocka_unit_test(test_early_timeout),
         cmocka_unit_test(test_no_burst_after_waiting),
         cmocka_unit_test(test_full_segment_with_fin),
