@@ -189,14 +189,15 @@ int reassembly_add(struct reassembly *reassembly, uint32_t seq, const uint8_t *d
 
     while (error == 0 && after(end, at)) {
         uint32_t index = find(reassembly, at);
-        const struct reassembly_range *range =
-            index < reassembly->count ? &reassembly->ranges[index] : NULL;
+        bool follows = index < reassembly->count; /* a range that is at this place, or behind it */
 
-        if (range != NULL && !after(range->left, at)) {
-            at = range->right;
+        if (follows && !after(reassembly->ranges[index].left, at)) {
+            at = reassembly->ranges[index].right;
             continue;
         }
-        stop = range != NULL && after(end, range->left) ? range->left : end;
+        stop = end;
+        if (follows && after(end, reassembly->ranges[index].left))
+            stop = reassembly->ranges[index].left;
         error = insert(reassembly, index, at, data + (at - seq), stop - at, cost_max);
         at = stop;
     }
@@ -252,15 +253,15 @@ static void drop_received(struct reassembly *reassembly, uint32_t next)
 static struct pbuf *take_pieces(struct reassembly *reassembly, size_t max)
 {
     struct reassembly_range *range = &reassembly->ranges[0];
-    struct pbuf *first = range->first, *last = NULL;
+    struct pbuf *first = range->first, *last;
     size_t len = 0;
 
-    while (range->first != NULL && (len == 0 || len + range->first->len <= max)) {
+    do { /* no range is without a piece, and no piece without a byte */
         last = range->first;
         range->first = last->next;
         len += last->len;
         reassembly->cost -= (size_t)last->len + REASSEMBLY_PIECE_COST;
-    }
+    } while (range->first != NULL && len + range->first->len <= max);
     last->next = NULL;
     range->left += (uint32_t)len;
     for (struct pbuf *piece = first; piece != NULL; piece = piece->next) {
