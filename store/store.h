@@ -176,7 +176,7 @@ int store_load_forward_totals(struct store *store,
                               void (*each)(void *ctx, const struct store_forward_totals *totals),
                               void *ctx);
 
-/* --- Sightings: where and when peers were seen; they go with their tunnels --------------------- */
+/* --- Sightings: where and when peers were seen; they go with their tunnels -------------------- */
 
 #define STORE_TIMESTAMP_LEN 12
 

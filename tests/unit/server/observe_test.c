@@ -66,10 +66,8 @@ static struct supervised_tunnel *create_with_peer(void)
 {
     static struct spec_peer peer;
     struct spec_tunnel spec = make_tunnel("home");
-    peer = (struct spec_peer){.name = "gw",
-                              .public_key = {9},
-                              .endpoint_host = "192.0.2.7",
-                              .endpoint_port = 51820};
+    peer = (struct spec_peer){
+        .name = "gw", .public_key = {9}, .endpoint_host = "192.0.2.7", .endpoint_port = 51820};
     struct spec_tunnel copy;
     spec.peers = &peer;
     spec.peers_count = 1;

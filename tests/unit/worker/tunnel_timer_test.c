@@ -11,7 +11,7 @@ static struct {
 /* In place of libevent's: as it is when the heap of timers cannot grow. */
 int event_add(struct event *event, const struct timeval *timeout)
 {
-    static int (*real)(struct event *event, const struct timeval *timeout);
+    static int (*real)(struct event * event, const struct timeval *timeout);
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "event_add");
     if (timeout && memory.fails) {
@@ -36,7 +36,7 @@ static void a_timer_that_cannot_be_set_is_tried_again(void **state)
     memory.fails = false;
     memory.set = 0;
     for (unsigned turn = 0; turn < 2 && turn_has_work(&f->turn); turn++)
-        turn_end(&f->turn); /* which does as much as there is time for, but one at least */
+        turn_end(&f->turn);          /* which does as much as there is time for, but one at least */
     assert_int_equal(memory.set, 2); /* of both tunnels */
     assert_false(turn_has_work(&f->turn));
 }
