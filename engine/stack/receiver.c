@@ -72,11 +72,6 @@ void receiver_before_input(struct receiver *receiver, struct swap *swap)
     receiver->next = pcb->rcv_nxt;
     receiver->is_delayed = (pcb->flags & TF_ACK_DELAY) != 0;
     tcp_clear_flags(pcb, TF_ACK_DELAY);
-    receiver->duplicates = pcb->dupacks;
-    receiver->acked = pcb->lastack;
-    /* What had data is no duplicate acknowledgment (RFC 5681, 2), though lwIP sees none. */
-    if (receiver->is_early)
-        pcb->dupacks = 0;
 }
 
 static struct pbuf *make_segment(const struct tcp_pcb *pcb, struct pbuf *data, uint8_t flags)
@@ -154,15 +149,13 @@ static void tell_blocks(const struct receiver *receiver, struct tcp_pcb *pcb)
 
 int receiver_after_input(struct receiver *receiver, struct swap *swap, const struct flow *flow)
 {
-    struct tcp_pcb *pcb = swap_pcb(swap);
+    struct tcp_pcb *pcb;
     bool early = receiver->is_early;
     int error;
 
     receiver->is_early = false;
     if (!early && reassembly_is_empty(&receiver->queue))
         return 0;
-    if (early && pcb != NULL && pcb->lastack == receiver->acked)
-        pcb->dupacks = receiver->duplicates;
     error = feed(receiver, swap, flow);
     pcb = swap_pcb(swap);
     if (!can_receive(pcb)) {

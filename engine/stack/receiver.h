@@ -22,11 +22,9 @@ struct tcp_pcb;
 /* Embedded in a connection; all zero is valid. */
 struct receiver {
     struct reassembly queue;
-    bool is_early;      /* the segment that is being processed had data for the queue */
-    bool is_delayed;    /* an acknowledgment was owed before it */
-    uint8_t duplicates; /* duplicate acknowledgments before it, as lwIP counts them */
-    uint32_t next;      /* lwIP's rcv_nxt before it */
-    uint32_t acked;     /* lwIP's lastack before it */
+    bool is_early;   /* the segment that is being processed had data for the queue */
+    bool is_delayed; /* an acknowledgment was owed before it */
+    uint32_t next;   /* lwIP's rcv_nxt before it */
 };
 
 void receiver_clear(struct receiver *receiver);

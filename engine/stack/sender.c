@@ -26,6 +26,8 @@
 
 /* Where a SYN was lost, and so no round trip is known, and lwIP has backed off (RFC 6298, 5.7). */
 #define UNKNOWN_TIMEOUT_TICKS (3000 / TCP_SLOW_INTERVAL)
+/* With more in flight lwIP does not send by itself. */
+#define PIGGYBACK_RECORDS 64
 
 #define US_PER_TICK (TCP_SLOW_INTERVAL * 1000u)
 
@@ -113,7 +115,10 @@ uint32_t sender_queue(const struct sender *sender, const struct tcp_pcb *pcb)
      */
     uint64_t window = sender->active ? sender->congestion.window : pcb->cwnd;
     uint64_t len = window * 2 + (sender->has_sack ? sender->flight.arrived : 0);
+    uint32_t ahead = pcb->snd_nxt - pcb->lastack + SENDER_AHEAD_MAX;
 
+    if (len > ahead)
+        len = ahead;
     return len < TCP_SND_BUF ? (uint32_t)len : TCP_SND_BUF;
 }
 
@@ -501,6 +506,7 @@ static uint32_t find_lost(struct sender *sender, const struct tcp_pcb *pcb, uint
 void sender_note(struct sender *sender, const struct segment *segment)
 {
     sender->blocks_count = sender->has_sack ? segment->sack_count : 0;
+    sender->had_data = segment->data_len > 0 || (segment->flags & PACKET_FIN) != 0;
     memcpy(sender->blocks, segment->sack, sizeof(sender->blocks));
 }
 
@@ -522,7 +528,8 @@ void sender_before_input(struct sender *sender, struct swap *swap, const struct 
 
     if (pcb == NULL)
         return;
-    if (counts_duplicates(sender, pcb) && dupack_is_one(pcb, p))
+    /* What is out of order comes here without its data (receiver.h), and is no duplicate. */
+    if (!sender->had_data && counts_duplicates(sender, pcb) && dupack_is_one(pcb, p))
         sender->blocks_count = dupack_block(flight, to_us32(swap->now), &sender->blocks[0]);
     sender->timer = pcb->rtime;
     pcb->rttest = 0;
@@ -531,10 +538,12 @@ void sender_before_input(struct sender *sender, struct swap *swap, const struct 
     pcb->ssthresh = 0;
     /*
      * lwIP sends while it processes: with the window of before, or, where that could be too much,
-     * nothing, which would cost an acknowledgment that could have gone with data.
+     * or a long way to the end of `unacked`, nothing, which costs an acknowledgment that could have
+     * gone with data.
      */
     if (is_ack || flight->count == 0 || flight->arrived > 0 || flight->lost > 0 ||
-        sender->state != SENDER_OPEN || sender->congestion.rate != 0)
+        sender->state != SENDER_OPEN || sender->congestion.rate != 0 ||
+        flight->count > PIGGYBACK_RECORDS)
         pcb->cwnd = 0;
 }
 

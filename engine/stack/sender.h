@@ -25,6 +25,12 @@ struct pbuf;
 struct swap;
 struct tcp_pcb;
 
+/*
+ * Bytes in lwIP's queue that have not been sent yet: enough for the time until the writer has its
+ * turn, and few enough for lwIP, which walks them for every write.
+ */
+#define SENDER_AHEAD_MAX (UINT32_C(512) * 1024)
+
 enum sender_state {
     SENDER_OPEN,
     SENDER_RECOVERY, /* from losses that acknowledgments told of */
@@ -44,6 +50,7 @@ struct sender {
 
     struct sack_block blocks[PACKET_SACK_MAX]; /* of the segment that is being processed */
     int blocks_count;
+    bool had_data; /* that segment, when it was received */
 
     uint64_t sent_ns;      /* when something was last sent, or the window was last looked after */
     uint64_t handshake_ns; /* when our SYN was sent; 0 = not yet, or more than once */

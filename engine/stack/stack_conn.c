@@ -152,12 +152,18 @@ bool stack_conn_at_eof(const struct stack_conn *conn)
 static size_t window_update(struct stack_conn *conn, size_t consumed)
 {
     const struct tcp_pcb *pcb = conn->lists.active;
+    const struct window_read read = {
+        .taken = consumed,
+        .pending = conn->rx.len,
+        .now = stack_now(conn->stack),
+        .rtt_us = conn->sender.rtt.smoothed_us,
+    };
     bool limited = false;
     size_t update;
 
     if (pcb == NULL || conn->eof)
         return 0;
-    update = window_take(&conn->window, pcb, consumed, conn->rx.len, &limited);
+    update = window_take(&conn->window, pcb, &read, &limited);
     if (limited)
         conn->stack->stats.limits[STACK_LIMIT_RECEIVE_WINDOW]++;
     return update;
@@ -171,12 +177,8 @@ void stack_conn_consume(struct stack_conn *conn, size_t len)
     rxqueue_consume(&conn->rx, len);
     update = window_update(conn, len);
     conn_enter(conn, &swap);
-    while (update > 0) {
-        size_t part = update < LWIP_LENGTH_MAX ? update : LWIP_LENGTH_MAX;
-
-        swap_tcp_recved(&swap, (uint16_t)part);
-        update -= part;
-    }
+    if (update > 0)
+        swap_tcp_recved(&swap, (uint32_t)update);
     conn_leave(conn, &swap);
 }
 

@@ -270,9 +270,13 @@ err_t swap_tcp_output(struct swap *swap)
     return tcp_output(swap_pcb(swap));
 }
 
-void swap_tcp_recved(struct swap *swap, uint16_t len)
+/* lwIP takes 16 bits, and may answer each time. It also checks that the window is not too large. */
+void swap_tcp_recved(struct swap *swap, uint32_t len)
 {
-    tcp_recved(swap_pcb(swap), len);
+    uint16_t last = len < UINT16_MAX ? (uint16_t)len : UINT16_MAX;
+
+    swap_pcb(swap)->rcv_wnd += len - last;
+    tcp_recved(swap_pcb(swap), last);
 }
 
 err_t swap_tcp_close(struct swap *swap)

@@ -105,7 +105,8 @@ err_t swap_tcp_connect(struct swap *swap, struct tcp_pcb *pcb, const struct flow
 /* As in lwip/tcp.h, on the pcb in the lists. */
 err_t swap_tcp_write(struct swap *swap, const void *data, uint16_t len, uint8_t flags);
 err_t swap_tcp_output(struct swap *swap);
-void swap_tcp_recved(struct swap *swap, uint16_t len);
+/* Any length, and at most one acknowledgment for it. */
+void swap_tcp_recved(struct swap *swap, uint32_t len);
 err_t swap_tcp_close(struct swap *swap);
 err_t swap_tcp_shutdown_tx(struct swap *swap);
 /*

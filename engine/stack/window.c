@@ -27,25 +27,37 @@ static uint32_t growth_limit(const struct window *window, bool *limited)
     return share > window->grown ? (uint32_t)share : window->grown;
 }
 
-size_t window_take(struct window *window, const struct tcp_pcb *pcb, size_t len, size_t pending,
+/* By how much the window is too small for what was taken in this round trip. */
+static size_t shortage(struct window *window, const struct window_read *read)
+{
+    uint64_t rtt_us = read->rtt_us != 0 ? read->rtt_us : WINDOW_RTT_DEFAULT_US;
+    uint64_t wanted, size = (uint64_t)WINDOW_INITIAL + window->grown;
+
+    if (rtt_us < WINDOW_RTT_MIN_US)
+        rtt_us = WINDOW_RTT_MIN_US;
+    if (read->now >= window->round_ends) {
+        window->round_ends = read->now + rtt_us * 1000;
+        window->taken = 0;
+    }
+    window->taken += read->taken;
+    wanted = (uint64_t)window->taken * WINDOW_ROUNDS;
+    return wanted > size ? wanted - size : 0;
+}
+
+size_t window_take(struct window *window, const struct tcp_pcb *pcb, const struct window_read *read,
                    bool *limited)
 {
-    size_t growth;
+    size_t growth = shortage(window, read);
     uint32_t left;
 
-    window->taken += len;
-    if (pending > 0)
-        return len;
-    growth = window->taken;
-    window->taken = 0;
-    if ((pcb->flags & TF_WND_SCALE) == 0)
-        return len;
+    if (growth == 0 || read->pending > 0 || (pcb->flags & TF_WND_SCALE) == 0)
+        return read->taken;
     left = growth_limit(window, limited) - window->grown;
     if (growth > left)
         growth = left;
     window->grown += (uint32_t)growth;
     grown_total += growth;
-    return len + growth;
+    return read->taken + growth;
 }
 
 void window_close(struct window *window)

@@ -71,12 +71,16 @@
 #define TCP_MSS                    8960 /* a ceiling: the real one follows the tunnel's MTU */
 #define TCP_CALCULATE_EFF_SEND_MSS 1
 #define LWIP_WND_SCALE             1
-#define TCP_RCV_SCALE              5
-#define TCP_WND                    (1024 * 1024)
-#define TCP_SND_BUF                (1024 * 1024)
-#define TCP_SND_QUEUELEN           4096
-#define TCP_SNDLOWAT               16384
-#define TCP_OVERSIZE               TCP_MSS
+/*
+ * Ceilings: window.h and sendqueue.h say how much of them a connection gets. The window is the
+ * largest that its scale can tell: 16 MiB, 1.3 Gbit/s at 100 ms.
+ */
+#define TCP_RCV_SCALE    8
+#define TCP_WND          (65535 << TCP_RCV_SCALE)
+#define TCP_SND_BUF      (16 * 1024 * 1024)
+#define TCP_SND_QUEUELEN 16384
+#define TCP_SNDLOWAT     16384
+#define TCP_OVERSIZE     TCP_MSS
 /*
  * What is out of order is kept in receiver.h; of the rest, which has nobody to read it, lwIP keeps
  * nothing. It does not send selective acknowledgments without that queue of its own.
