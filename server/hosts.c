@@ -28,7 +28,8 @@ int hosts_load(struct hosts *hosts, const char *path)
     } else {
         memcpy(text, without_file, len);
     }
-    while (len == HOSTS_BYTES_MAX && text[len - 1] != '\n') /* half a line may be another name */
+    const bool is_cut = len == HOSTS_BYTES_MAX;
+    while (is_cut && len > 0 && text[len - 1] != '\n') /* half a line may be another name */
         len--;
     char *shorter = realloc(text, len + 1);
     free(hosts->text);
