@@ -93,10 +93,13 @@ static bool is_fresh(uint64_t since_ns, uint64_t now_ns)
     return since_ns + CONDITION_HANDSHAKE_FRESH_SECONDS * NS_PER_S > now_ns;
 }
 
-/* By its definition, or because it has called us. Else its initiations were wanted and not sent. */
+/*
+ * By its definition, or because it has called us, maybe in an earlier run. Else its initiations
+ * were wanted and not sent.
+ */
 static bool has_address(const struct peer_facts *facts)
 {
-    return (facts->looked_up && !facts->calls_us) || facts->last_handshake_ns != 0;
+    return facts->seen || (facts->looked_up && !facts->calls_us) || facts->last_handshake_ns != 0;
 }
 
 enum peer_health peer_health_judge(const struct peer_facts *facts, uint64_t now_ns)

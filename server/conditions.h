@@ -82,6 +82,7 @@ const char *condition_status_name(enum condition_status status);
 
 struct peer_facts {
     bool calls_us;                  /* its endpoint is not defined: where it is, it must say */
+    bool seen;                      /* its worker knows an address of it, wherever from */
     bool looked_up;                 /* its endpoint is known, or need not be looked up */
     enum lookup_error lookup_error; /* of the last attempt to do so; or why it cannot be used */
     uint16_t keepalive_seconds;

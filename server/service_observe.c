@@ -66,8 +66,10 @@ struct peer_facts service_peer_facts(const struct supervised_peer *peer)
 {
     static const struct counters_peer none;
     const struct counters_peer *counters = peer->counters != NULL ? peer->counters : &none;
+    union inet_sockaddr address;
     return (struct peer_facts){
         .calls_us = peer->spec->endpoint_host[0] == '\0',
+        .seen = counters_get_endpoint(counters, &address),
         .looked_up = peer->looked_up,
         .lookup_error = peer->lookup_error,
         .keepalive_seconds = peer->counters != NULL ? peer->spec->keepalive_seconds : 0,
