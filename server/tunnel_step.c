@@ -240,9 +240,12 @@ static void finish_update(struct change *change, struct tunnel_step *step)
 {
     struct service_tunnel before = *step->tunnel;
     *step->tunnel = step->next;
+    bool starts = step->tunnel->supervised != NULL && before.supervised == NULL;
+    if (starts)
+        service_restore_sightings(change->service, step->tunnel);
     if (step->tunnel->supervised != NULL)
         supervisor_tell_tunnel(step->tunnel->supervised);
-    if (step->tunnel->supervised != NULL && before.supervised == NULL)
+    if (starts)
         service_retry_soon(change->service); /* its forwards could not start without it */
     if (!same_sockets(step->tunnel, &before) && !step->passed)
         sockets_close_udp(before.sockets, before.port, &change->service->released);
