@@ -159,6 +159,25 @@ static uint32_t assign_segments(struct flight *flight, uint32_t index, struct tc
     return index;
 }
 
+/*
+ * The persist timer has cut the first segment, if there was one that did not fit into the window.
+ * When that had become longer since it was sent it has several records, and is gone before those
+ * of them that are about the rest.
+ */
+static void assign_rest(const struct flight *flight, const struct tcp_pcb *pcb)
+{
+    struct tcp_seg *first = pcb->unacked != NULL ? pcb->unacked : pcb->unsent;
+
+    for (uint32_t i = 1; first != NULL && i < flight->count; i++) {
+        struct flight_record *record = flight_at(flight, i);
+
+        if (record->segment != first)
+            return;
+        if (!flight_after(segment_end(first), record->seq))
+            record->segment = first->next != NULL ? first->next : pcb->unsent;
+    }
+}
+
 /* The record's segment is in `unacked`; after a timeout it may wait in `unsent` to be sent again.
  */
 static bool is_sent(const struct tcp_pcb *pcb, const struct flight_record *record)
@@ -688,6 +707,7 @@ void sender_slow_timer(struct sender *sender, struct swap *swap)
 
     if (pcb == NULL)
         return;
+    assign_rest(&sender->flight, pcb);
     if ((pcb->flags & TF_RTO) != 0)
         timed_out(sender, pcb, swap->now);
     else if (pcb->cwnd != pcb->mss || pcb->nrtx == 0)

@@ -197,6 +197,64 @@ static void test_timeout_with_a_closed_window(void **state)
     craft_peer_fini(&peer);
 }
 
+/* Acknowledges, and tells a window: a byte of data makes it one that counts, however small. */
+static void tell_window(struct craft_peer *peer, uint32_t ack, uint16_t window)
+{
+    struct craft segment = craft_segment(peer, PACKET_ACK, "x", 1);
+
+    segment.ack = ack;
+    segment.window = window;
+    craft_peer_send(peer, &segment);
+    craft_peer_flush(peer);
+    peer->seq++;
+}
+
+/* Passes the time until a segment with so many bytes of data is sent. */
+static void wait_for_data(struct craft_peer *peer, size_t len)
+{
+    for (int i = 0; i < 200; i++) {
+        for (size_t j = 0; j < peer->log_count; j++) {
+            if (peer->log[j].data_len == len)
+                return;
+        }
+        peer->now += STEP;
+        stack_expire(peer->stack);
+    }
+    fail_msg("no segment of %zu bytes", len);
+}
+
+/*
+ * What was sent grows while it waits for the window, and is cut to a smaller window then: a piece
+ * that was acknowledged is gone, and what is behind it is found.
+ */
+static void test_cut_after_it_grew(void **state)
+{
+    static uint8_t data[100];
+    struct end end = {.keep_open = true, .paused = true};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    base = connect_peer(&peer, &end, 60000);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    tell_window(&peer, base, 0);
+    wait_for_data(&peer, 1); /* a probe: the timer has run out */
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    craft_peer_clear(&peer);
+    tell_window(&peer, base, 60000);
+    wait_for_data(&peer, 200);
+    tell_window(&peer, base, 40);
+    wait_for_data(&peer, 40);
+    craft_peer_clear(&peer);
+    tell_window(&peer, base + 40, 60000);
+    wait_for_data(&peer, 160);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    wait_for_data(&peer, 100);
+    tell_window(&peer, base + 300, 60000);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* Probes that nobody answers end the connection. */
 static void test_dead_peer(void **state)
 {
@@ -226,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_fin_behind_a_small_window),
         cmocka_unit_test(test_dead_peer),
         cmocka_unit_test(test_timeout_with_a_closed_window),
+        cmocka_unit_test(test_cut_after_it_grew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
