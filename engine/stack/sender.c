@@ -656,6 +656,9 @@ void sender_after_input(struct sender *sender, struct swap *swap)
     struct tcp_pcb *pcb = controlled(sender, swap);
 
     if (pcb != NULL) {
+        /* lwIP ends its probes when it sends; what it probed with may have been the last. */
+        if (pcb->unsent == NULL)
+            pcb->persist_backoff = 0;
         if (pcb->mss != sender->congestion.mss)
             congestion_set_mss(&sender->congestion, pcb->mss);
         if (sender->flight.count > 0 || sender->blocks_count > 0)

@@ -255,6 +255,35 @@ static void test_cut_after_it_grew(void **state)
     craft_peer_fini(&peer);
 }
 
+/* The probe was all that there was, and the peer takes it: nothing is left to be probed with. */
+static void test_probe_takes_the_last_byte(void **state)
+{
+    struct end end = {.keep_open = true, .paused = true};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    base = connect_peer(&peer, &end, 0);
+    assert_int_equal(stack_conn_write(end.conn, "y", 1), 0);
+    wait_for_data(&peer, 1);
+    tell_window(&peer, base + 1, 0);
+    craft_peer_clear(&peer);
+    for (int i = 0; i < 100; i++) {
+        peer.now += STEP;
+        if (stack_deadline(peer.stack) <= peer.now)
+            stack_expire(peer.stack);
+    }
+    world_check_assertions();
+    assert_true(stack_deadline(peer.stack) > peer.now + SECOND);
+    peer.ack = base + 1;
+    tell_window(&peer, peer.ack, 60000);
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, "z", 1), 0);
+    wait_for_data(&peer, 1);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* Probes that nobody answers end the connection. */
 static void test_dead_peer(void **state)
 {
@@ -285,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_dead_peer),
         cmocka_unit_test(test_timeout_with_a_closed_window),
         cmocka_unit_test(test_cut_after_it_grew),
+        cmocka_unit_test(test_probe_takes_the_last_byte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
