@@ -691,8 +691,11 @@ static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
     /* With the window closed lwIP probes with the first of `unsent`. */
     if (pcb->persist_backoff == 0)
         take_back(pcb);
+    /* Of several in a row the first sets the threshold (RFC 5681, 3.1). */
     if (pcb->nrtx <= 1)
         sender->congestion.control->timeout(&sender->congestion, sender->flight.pipe, to_us(now));
+    else if (sender->congestion.window > pcb->mss)
+        sender->congestion.window = pcb->mss;
     /* What lwIP has sent just now; in a recovery it was counted, with those before. */
     if (sender->state == SENDER_OPEN)
         sender->undo_left = 1;

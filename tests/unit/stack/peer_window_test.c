@@ -284,6 +284,69 @@ static void test_probe_takes_the_last_byte(void **state)
     craft_peer_fini(&peer);
 }
 
+/* Reports that all from the second up to a number of segments has arrived. */
+static void report(struct craft_peer *peer, uint32_t base, uint32_t segments)
+{
+    struct craft segment = craft_segment(peer, PACKET_ACK, NULL, 0);
+    uint8_t option[12] = {1, 1, 5, 10};
+
+    packet_store32(option + 4, base + 1380);
+    packet_store32(option + 8, base + segments * 1380);
+    segment.ack = base;
+    segment.options = option;
+    segment.options_len = sizeof(option);
+    peer->now += CRAFT_ROUND_TRIP;
+    craft_peer_send(peer, &segment);
+    craft_peer_flush(peer);
+}
+
+/* The most segments with data that are sent at once in that time. */
+static size_t largest_burst(struct craft_peer *peer, uint64_t time)
+{
+    size_t largest = 0;
+
+    for (uint64_t end = peer->now + time; peer->now < end;) {
+        size_t burst = 0;
+
+        craft_peer_clear(peer);
+        peer->now += STEP;
+        stack_expire(peer->stack);
+        for (size_t i = 0; i < peer->log_count; i++)
+            burst += peer->log[i].data_len > 0;
+        if (burst > largest)
+            largest = burst;
+    }
+    craft_peer_clear(peer);
+    return largest;
+}
+
+/*
+ * One segment never gets through, and the window grows by what is reported of others. The next
+ * timeout sends one segment like the first one, and not all that is reported (RFC 5681, 3.1).
+ */
+static void test_second_timeout(void **state)
+{
+    static uint8_t data[40 * 1380];
+    struct end end = {.keep_open = true, .paused = true};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_connect(&peer, &end);
+    base = peer.ack;
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_int_equal(peer.log_count, 10);
+    report(&peer, base, 4);
+    assert_in_range(largest_burst(&peer, 400 * MILLISECOND), 1, 1); /* the first timeout */
+    report(&peer, base, 10);
+    report(&peer, base, 16);
+    assert_true(peer.log_count > 6);
+    assert_in_range(largest_burst(&peer, 2 * SECOND), 1, 2);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* Probes that nobody answers end the connection. */
 static void test_dead_peer(void **state)
 {
@@ -315,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_timeout_with_a_closed_window),
         cmocka_unit_test(test_cut_after_it_grew),
         cmocka_unit_test(test_probe_takes_the_last_byte),
+        cmocka_unit_test(test_second_timeout),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
