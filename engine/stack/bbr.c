@@ -449,10 +449,10 @@ static void open(struct congestion *congestion, uint64_t now_us)
     congestion->rate = (uint64_t)congestion->window * 1000;
 }
 
-/* Losses are counted per round; that there is one says nothing. */
+/* Losses are counted per round; that there is one says nothing. An undo() finds nothing undone. */
 static void loss(struct congestion *congestion, uint32_t pipe, uint64_t now_us)
 {
-    (void)congestion;
+    congestion->prior.window = congestion->window;
     (void)pipe;
     (void)now_us;
 }
