@@ -4,6 +4,8 @@
  */
 #include "engine/channel.h"
 
+#include "engine/descriptor.h"
+
 #include <errno.h>
 #include <sodium.h>
 #include <stdbool.h>
@@ -30,7 +32,8 @@ struct outgoing {
     size_t sent; /* bytes of body already in frames */
     size_t len;
     uint16_t type;
-    int fds[CHANNEL_FDS_MAX]; /* ours; closed when the first frame is out */
+    bool lent;                /* fds are held, else they are duplicates of ours */
+    int fds[CHANNEL_FDS_MAX]; /* let go of when the first frame is out */
     uint8_t body[];
 };
 
@@ -60,9 +63,19 @@ static void close_fds(int fds[CHANNEL_FDS_MAX])
     }
 }
 
+static void let_go_of_fds(struct outgoing *out)
+{
+    for (int i = 0; i < CHANNEL_FDS_MAX && out->lent; i++) {
+        if (out->fds[i] >= 0)
+            descriptor_release(out->fds[i]);
+        out->fds[i] = -1;
+    }
+    close_fds(out->fds);
+}
+
 static void outgoing_free(struct outgoing *out)
 {
-    close_fds(out->fds);
+    let_go_of_fds(out);
     sodium_memzero(out->body, out->len);
     free(out);
 }
@@ -127,7 +140,7 @@ static int send_frame(struct channel *channel, struct outgoing *out)
     if (sendmsg(channel->fd, &msg, MSG_NOSIGNAL) < 0)
         return -errno;
     out->sent += len;
-    close_fds(out->fds);
+    let_go_of_fds(out);
     return 0;
 }
 
@@ -143,7 +156,7 @@ static void flush(struct channel *channel)
              * -ETOOMANYREFS: too many descriptors in flight; the reader makes room. Any other
              * error is a dead peer, which the reading side reports.
              */
-            if (error == -EAGAIN || error == -ETOOMANYREFS || error == -ENOBUFS)
+            if (error == -EAGAIN || error == -ETOOMANYREFS || error == -ENOBUFS || error == -ENOMEM)
                 event_add(channel->writable, NULL);
             return;
         }
@@ -156,8 +169,19 @@ static void flush(struct channel *channel)
     event_del(channel->writable);
 }
 
-int channel_send(struct channel *channel, uint16_t type, const void *body, size_t len,
-                 const int fds[CHANNEL_FDS_MAX])
+/* What the queue has of a descriptor, or -errno. */
+static int take(int fd, bool lent)
+{
+    if (lent) {
+        int error = descriptor_hold(fd);
+        return error ? error : fd;
+    }
+    int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return duplicate < 0 ? -errno : duplicate;
+}
+
+static int enqueue(struct channel *channel, uint16_t type, const void *body, size_t len,
+                   const int fds[CHANNEL_FDS_MAX], bool lent)
 {
     if (len > CHANNEL_MESSAGE_MAX)
         return -EMSGSIZE;
@@ -169,13 +193,14 @@ int channel_send(struct channel *channel, uint16_t type, const void *body, size_
     out->sent = 0;
     out->len = len;
     out->type = type;
+    out->lent = lent;
     if (len > 0)
         memcpy(out->body, body, len);
     int error = 0;
     for (int i = 0; i < CHANNEL_FDS_MAX; i++) {
-        out->fds[i] = fds && fds[i] >= 0 ? fcntl(fds[i], F_DUPFD_CLOEXEC, 0) : -1;
+        out->fds[i] = fds && fds[i] >= 0 ? take(fds[i], lent) : -1;
         if (fds && fds[i] >= 0 && out->fds[i] < 0)
-            error = -errno;
+            error = out->fds[i];
     }
     if (error) {
         outgoing_free(out);
@@ -186,6 +211,18 @@ int channel_send(struct channel *channel, uint16_t type, const void *body, size_
     if (STAILQ_FIRST(&channel->queue) == out)
         flush(channel);
     return 0;
+}
+
+int channel_send(struct channel *channel, uint16_t type, const void *body, size_t len,
+                 const int fds[CHANNEL_FDS_MAX])
+{
+    return enqueue(channel, type, body, len, fds, false);
+}
+
+int channel_lend(struct channel *channel, uint16_t type, const void *body, size_t len,
+                 const int fds[CHANNEL_FDS_MAX])
+{
+    return enqueue(channel, type, body, len, fds, true);
 }
 
 static void on_writable(evutil_socket_t fd, short events, void *arg)

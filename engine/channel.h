@@ -51,5 +51,11 @@ int channel_fd(const struct channel *channel);
  */
 int channel_send(struct channel *channel, uint16_t type, const void *body, size_t len,
                  const int fds[CHANNEL_FDS_MAX]);
+/*
+ * The same, but what waits in the queue takes no descriptor: fds are held (descriptor.h) until they
+ * are sent, and their owner closes them with descriptor_close(), whenever that is. No -EMFILE.
+ */
+int channel_lend(struct channel *channel, uint16_t type, const void *body, size_t len,
+                 const int fds[CHANNEL_FDS_MAX]);
 
 #endif

@@ -12,7 +12,7 @@ int message_send(struct channel *channel, enum message_type type, const void *fi
                  const cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {
     if (!json)
-        return channel_send(channel, (uint16_t)type, fixed, len, fds);
+        return channel_lend(channel, (uint16_t)type, fixed, len, fds);
     char *text = cJSON_PrintUnformatted(json);
     if (!text)
         return -ENOMEM;
@@ -22,7 +22,7 @@ int message_send(struct channel *channel, enum message_type type, const void *fi
     if (body) {
         memcpy(body, fixed, len);
         memcpy(body + len, text, text_len); /* bytes, not a string: NOLINT */
-        error = channel_send(channel, (uint16_t)type, body, len + text_len, fds);
+        error = channel_lend(channel, (uint16_t)type, body, len + text_len, fds);
         sodium_memzero(body, len + text_len);
         free(body);
     }

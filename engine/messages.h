@@ -134,7 +134,7 @@ struct message_tunnel_event {
     uint8_t public_key[SPEC_KEY_LEN];
 };
 
-/* Sends a fixed part of len bytes, followed by json (may be NULL) printed. As channel_send(). */
+/* Sends a fixed part of len bytes, followed by json (may be NULL) printed. As channel_lend(). */
 int message_send(struct channel *channel, enum message_type type, const void *fixed, size_t len,
                  const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
 

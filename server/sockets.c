@@ -9,6 +9,7 @@
  */
 #include "server/sockets.h"
 
+#include "engine/descriptor.h"
 #include "server/ephemeral.h"
 
 #include <errno.h>
@@ -116,7 +117,7 @@ void sockets_close_listener(int listener)
     if (listener < 0)
         return;
     shutdown(listener, SHUT_RDWR);
-    close(listener);
+    descriptor_close(listener);
 }
 
 /* --- Outer sockets ---------------------------------------------------------------------------- */
@@ -266,7 +267,7 @@ void sockets_close_udp(int sockets[2], uint16_t port, struct sockets_released *r
         if (sockets[i] < 0)
             continue;
         set_option(sockets[i], SOL_SOCKET, SO_REUSEADDR, 1);
-        close(sockets[i]);
+        descriptor_close(sockets[i]);
         sockets[i] = -1;
         any = true;
     }

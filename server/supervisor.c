@@ -4,6 +4,7 @@
  */
 #include "server/supervisor.h"
 
+#include "engine/descriptor.h"
 #include "engine/json.h"
 #include "engine/log.h"
 #include "engine/messages.h"
@@ -249,7 +250,7 @@ static void hand_over(struct supervised_tunnel *tunnel)
     worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_HAND_OVER, &message, sizeof(message),
                      NULL, fds);
     if (pair[0] >= 0)
-        close(pair[0]);
+        descriptor_close(pair[0]);
     tunnel->bridge = pair[1];
 }
 
@@ -297,7 +298,7 @@ void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
     const int fds[CHANNEL_FDS_MAX] = {bridge, -1};
     worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADOPT, &message, sizeof(message), NULL,
                      fds);
-    close(bridge);
+    descriptor_close(bridge);
 }
 
 int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes)
@@ -306,7 +307,7 @@ int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t
     const int fds[CHANNEL_FDS_MAX] = {fd, -1};
     int error = worker_link_try_send(tunnel->worker->link, MESSAGE_TUNNEL_CAPTURE, &message,
                                      sizeof(message), fds);
-    close(fd);
+    descriptor_close(fd);
     return error;
 }
 

@@ -11,7 +11,7 @@
  *
  * Definitions are borrowed, and must stay where they are until removed; they change only between
  * the preparation of an update and its telling. Descriptors are borrowed too: the caller closes
- * them after the removal, or after telling the update that replaced them.
+ * them, with descriptor_close(), after the removal, or after telling the update that replaced them.
  */
 #ifndef MANYTUN_SERVER_SUPERVISOR_H
 #define MANYTUN_SERVER_SUPERVISOR_H

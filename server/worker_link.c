@@ -62,6 +62,7 @@ struct worker_link {
     bool draining;
     bool retiring;
     bool drained;        /* drained() was called */
+    bool doomed;         /* UP, but killed: it has missed a command */
     pid_t pid;           /* 0 = no process */
     uint64_t started_at; /* monotonic.h */
     unsigned failures;   /* in a row */
@@ -236,19 +237,22 @@ static const struct channel_ops channel_ops = {.message = on_message, .closed = 
 int worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
                          size_t len, const int fds[CHANNEL_FDS_MAX])
 {
-    return link->state == UP ? message_send(link->channel, type, fixed, len, NULL, fds) : -ENOTCONN;
+    if (link->state != UP || link->doomed)
+        return -ENOTCONN;
+    return message_send(link->channel, type, fixed, len, NULL, fds);
 }
 
 void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
                       size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {
-    if (link->state != UP)
+    if (link->state != UP || link->doomed)
         return;
     int error = message_send(link->channel, type, fixed, len, json, fds);
     if (error) {
         /* It has missed a command; a new one is told everything. */
         log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name,
                   "cannot be told what to do: %s; it is started again", strerror(-error));
+        link->doomed = true;
         kill(link->pid, SIGKILL);
     }
 }
@@ -327,6 +331,7 @@ static int start(struct worker_link *link)
         return error;
     }
     link->state = STARTING;
+    link->doomed = false;
     link->starts++;
     link->started_at = monotonic_ns();
     struct timeval deadline = {.tv_sec = WORKER_LINK_HELLO_SECONDS};

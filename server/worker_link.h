@@ -91,8 +91,8 @@ void worker_link_give_up(struct worker_link *link);
 
 /*
  * Sends a command; as message_send(). While the worker is not up this does nothing (it is told
- * everything in up()). A worker that cannot be sent it (it does not read its channel, or memory or
- * descriptors ran out) is killed: the next one is told everything.
+ * everything in up()). A worker that cannot be sent it (it does not read its channel, or memory ran
+ * out) is killed, and this does nothing until the next one is up, which is told everything.
  */
 void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
                       size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);

@@ -1,13 +1,16 @@
 /* channel: messages of all sizes and their descriptors, in order, and what ends a channel. */
 #include "engine/channel.h"
 
+#include "engine/descriptor.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -174,6 +177,55 @@ static void closes_descriptors_that_are_not_kept(void **state)
     close(fds[0]);
 }
 
+/* Lends fd more often than the socket takes, by a process that can have no descriptor more. */
+static void lend_many(const struct fixture *f, int fd, unsigned count)
+{
+    struct rlimit limit;
+    int errors = 0;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit none = {.rlim_cur = 3, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (unsigned i = 0; i < count; i++)
+        errors += channel_lend(f->a.channel, 1, "x", 1, (int[]){fd, -1}) != 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(errors, 0);
+}
+
+/* Its owner closes it while it waits: it arrives all the same, and then it is closed. */
+static void lent_descriptors_wait_without_duplicates(void **state)
+{
+    enum { COUNT = 2000 };
+    struct fixture *f = *state;
+    int fds[2];
+    char byte;
+    assert_int_equal(pipe(fds), 0);
+    lend_many(f, fds[1], COUNT);
+    descriptor_close(fds[1]);
+    assert_true(fcntl(fds[1], F_GETFD) >= 0);
+    run_until(f, &f->b, COUNT);
+    assert_false(f->b.closed);
+    assert_int_equal(f->b.messages, COUNT);
+    assert_int_equal(fcntl(fds[1], F_GETFD), -1);
+    assert_int_equal(read(fds[0], &byte, 1), 0); /* all writers are gone, of both ends */
+    close(fds[0]);
+}
+
+static void lent_descriptors_come_back_with_the_end(void **state)
+{
+    struct fixture *f = *state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    lend_many(f, fds[0], 2000);
+    lend_many(f, fds[1], 1);
+    descriptor_close(fds[0]);
+    channel_free(f->a.channel);
+    f->a.channel = NULL;
+    assert_int_equal(fcntl(fds[0], F_GETFD), -1);
+    assert_true(fcntl(fds[1], F_GETFD) >= 0); /* its owner has not closed it */
+    descriptor_close(fds[1]);
+    assert_int_equal(fcntl(fds[1], F_GETFD), -1);
+}
+
 static void refuses_what_is_too_large(void **state)
 {
     struct fixture *f = *state;
@@ -244,6 +296,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_the_order_of_many, setup_both, teardown),
         cmocka_unit_test_setup_teardown(passes_descriptors, setup_both, teardown),
         cmocka_unit_test_setup_teardown(closes_descriptors_that_are_not_kept, setup_both, teardown),
+        cmocka_unit_test_setup_teardown(lent_descriptors_wait_without_duplicates, setup_both,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(lent_descriptors_come_back_with_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_what_is_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_when_the_other_end_is_gone, setup_both, teardown),
         cmocka_unit_test_setup_teardown(ends_when_a_message_is_refused, setup_both, teardown),

@@ -4,6 +4,7 @@
  */
 #include "server/supervisor.h"
 
+#include "engine/descriptor.h"
 #include "engine/log.h"
 #include "engine/worker.h"
 #include "tests/support/cmocka_all.h"
@@ -301,7 +302,7 @@ static void workers_are_told_of_changes(void **state)
     assert_int_equal(supervisor_prepare_forward(forward, &f->forward, f->listener), 0);
     supervisor_tell_forward(forward);
     shutdown(old, SHUT_RDWR);
-    close(old);
+    descriptor_close(old);
     f->tunnel.peers = peers;
     /* The first is looked up in /etc/hosts, the second cannot be found. */
     strcpy(peers[0].endpoint_host, "localhost");
@@ -661,15 +662,25 @@ static void retires_without_descriptors(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
-/* A capture is no reason to lose what goes through the worker. */
-static void a_capture_without_descriptors_ends_no_worker(void **state)
+static bool is_closed(struct fixture *f, const void *arg)
 {
+    (void)f;
+    return fcntl(*(const int *)arg, F_GETFD) < 0;
+}
+
+/*
+ * A change of many objects is told while there is no descriptor left, to a worker that does not
+ * read it yet; then the objects go again, and their listener with them.
+ */
+static void what_waits_for_a_worker_takes_no_descriptors(void **state)
+{
+    enum { COUNT = 400 };
     struct fixture *f = *state;
     struct supervised_tunnel *tunnel;
-    struct supervised_forward *forward;
+    struct supervised_forward *forward, *many[COUNT];
     struct rlimit limit;
+    union inet_sockaddr bound;
     int pair[2];
-    char byte;
     run_until(f, all_alive, NULL);
     add(f, &tunnel, &forward);
     const struct counters_forward *counters = supervisor_forward_counters(forward);
@@ -679,18 +690,32 @@ static void a_capture_without_descriptors_ends_no_worker(void **state)
     const unsigned worker = supervisor_tunnel_worker(tunnel);
     const int pid = supervisor_worker_pid(f->supervisor, worker);
 
+    int listener = bind_loopback(SOCK_STREAM, &bound);
+    assert_int_equal(listen(listener, 16), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(
+            supervisor_reserve_forward(tunnel, &f->forward, &f->forward, listener, &many[i]), 0);
+    kill(pid, SIGSTOP);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    struct rlimit none = {.rlim_cur = 3, .rlim_max = limit.rlim_max};
+    const struct rlimit none = {.rlim_cur = 3, .rlim_max = limit.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int i = 0; i < COUNT; i++)
+        supervisor_tell_forward(many[i]);
     int error = supervisor_capture_tunnel(tunnel, pair[1], 1000);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    assert_int_equal(recv(pair[0], &byte, 1, 0), 0); /* the reader is not left waiting */
+    assert_int_equal(error, 0);
+    for (int i = 0; i < COUNT; i++)
+        supervisor_remove_forward(many[i]);
+    descriptor_close(listener);
+    assert_false(is_closed(f, &listener)); /* not all of it is on its way */
+    kill(pid, SIGCONT);
+    run_until(f, is_closed, &listener);
+
     int second = connect_client(f);
     struct reaches two = {&counters->connections_active, 2};
     run_until(f, reached, &two);
     assert_int_equal(supervisor_worker_pid(f->supervisor, worker), pid);
-    assert_int_equal(error, -EMFILE);
     close(pair[0]);
     close(first);
     close(second);
@@ -720,7 +745,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_are_counted_one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_is_looked_for_where_it_was_seen, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_capture_without_descriptors_ends_no_worker, setup,
+        cmocka_unit_test_setup_teardown(what_waits_for_a_worker_takes_no_descriptors, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

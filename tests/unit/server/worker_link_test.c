@@ -1,14 +1,17 @@
 /* worker_link: one real worker (this program, executed again), told what a takeover tells it. */
 #include "server/worker_link.h"
 
+#include "engine/descriptor.h"
 #include "engine/json.h"
 #include "engine/log.h"
 #include "engine/spec.h"
 #include "engine/worker.h"
 #include "tests/support/cmocka_all.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -113,7 +116,7 @@ static void add_tunnel(uint8_t peer_key[SPEC_KEY_LEN])
     cJSON *json = spec_tunnel_to_json(&tunnel, SPEC_COMPLETE);
     worker_link_send(fx.link, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json, (int[]){socket_fd, -1});
     json_free(json);
-    close(socket_fd);
+    descriptor_close(socket_fd);
 }
 
 /* What control had under way for a peer when the tunnel went, and for one that never was. */
@@ -142,7 +145,7 @@ static void what_comes_too_late_is_ignored(void **state)
     run_until(&fx.downs);
     assert_ended_well();
     assert_int_equal(fx.drains, 1);
-    close(bridge[0]);
+    descriptor_close(bridge[0]);
     close(bridge[1]);
 }
 
@@ -170,6 +173,53 @@ static void a_worker_that_dies_has_retired(void **state)
     assert_int_equal(worker_link_pid(fx.link), 0);
 }
 
+static unsigned count_lines(const char *text)
+{
+    unsigned lines = 0;
+    while ((text = strchr(text, '\n')) != NULL) {
+        text++;
+        lines++;
+    }
+    return lines;
+}
+
+/* However many commands it misses, that is said once; the next process can be told again. */
+static void a_worker_that_does_not_read_is_killed_once(void **state)
+{
+    (void)state;
+    const struct message_peer_endpoint endpoint = {0};
+    char text[4096] = "";
+    int ends[2];
+    run_until(&fx.ups);
+    uint8_t *body = calloc(1, CHANNEL_MESSAGE_MAX);
+    assert_non_null(body);
+    assert_int_equal(pipe(ends), 0);
+    int saved = dup(STDERR_FILENO);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+    log_set_level(LOG_LEVEL_ERROR);
+    kill(worker_link_pid(fx.link), SIGSTOP);
+    for (int i = 0; i < 6; i++)
+        worker_link_send(fx.link, MESSAGE_PEER_ENDPOINT, body, CHANNEL_MESSAGE_MAX, NULL, NULL);
+    int error =
+        worker_link_try_send(fx.link, MESSAGE_PEER_ENDPOINT, &endpoint, sizeof(endpoint), NULL);
+    log_set_level(LOG_LEVEL_OFF);
+    dup2(saved, STDERR_FILENO); /* the last writer of the pipe is gone with it */
+    close(saved);
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    close(ends[0]);
+    free(body);
+    assert_int_equal(count_lines(text), 1);
+    assert_non_null(strstr(text, "cannot be told what to do"));
+    assert_int_equal(error, -ENOTCONN);
+    run_until(&fx.downs);
+    assert_true(WIFSIGNALED(fx.status));
+    fx.ups = 0;
+    run_until(&fx.ups);
+    assert_int_equal(
+        worker_link_try_send(fx.link, MESSAGE_PEER_ENDPOINT, &endpoint, sizeof(endpoint), NULL), 0);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -181,6 +231,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_comes_too_late_is_ignored, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_worker_that_starts_retires_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_worker_that_dies_has_retired, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_worker_that_does_not_read_is_killed_once, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
