@@ -87,6 +87,7 @@ static void arriving_reset(struct channel *channel)
     free(channel->body);
     channel->body = NULL;
     channel->arriving = false;
+    channel->message.fds_lost = false;
     close_fds(channel->message.fds);
 }
 
@@ -234,7 +235,11 @@ static void on_writable(evutil_socket_t fd, short events, void *arg)
 
 /* --- Receiving ------------------------------------------------------------------------------ */
 
-/* Moves the descriptors that came with a frame to the message; closes those nobody announced. */
+/*
+ * Moves the descriptors that came with a frame to the message; closes those nobody announced. What
+ * is announced fits in, so that the kernel cuts it off only where this process has no room for all
+ * of it; then the message has none.
+ */
 static int take_fds(struct channel *channel, struct msghdr *msg, uint16_t announced)
 {
     int fds[CHANNEL_FDS_MAX];
@@ -248,15 +253,20 @@ static int take_fds(struct channel *channel, struct msghdr *msg, uint16_t announ
         memcpy(fds, CMSG_DATA(cmsg), sizeof(int) * count);
         break;
     }
+    const bool lost = (msg->msg_flags & MSG_CTRUNC) != 0;
     size_t taken = 0;
-    for (int i = 0; i < CHANNEL_FDS_MAX; i++) {
+    for (int i = 0; i < CHANNEL_FDS_MAX && !lost; i++) {
         if ((announced & 1U << i) && taken < count)
             channel->message.fds[i] = fds[taken++];
     }
     bool complete = taken == count && taken == (size_t)__builtin_popcount(announced);
     while (taken < count)
         close(fds[taken++]);
-    return complete ? 0 : -EPROTO;
+    if (lost && announced) {
+        channel->message.fds_lost = true;
+        return 0;
+    }
+    return complete && !lost ? 0 : -EPROTO;
 }
 
 static int begin_message(struct channel *channel, const struct frame_header *header)
@@ -280,7 +290,7 @@ static int take_frame(struct channel *channel, const uint8_t *frame, size_t len,
         memcpy(&header, frame, sizeof(header));
     int error = channel->arriving ? 0 : begin_message(channel, &header);
     int fds_error = take_fds(channel, msg, header.fds);
-    if (len < sizeof(header) || (msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+    if (len < sizeof(header) || (msg->msg_flags & MSG_TRUNC))
         return -EPROTO;
     if (error || fds_error)
         return error ? error : fds_error;

@@ -9,6 +9,7 @@
 #define MANYTUN_ENGINE_CHANNEL_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct channel_message {
     const uint8_t *body;
     size_t len;
     int fds[CHANNEL_FDS_MAX]; /* -1 = none. A receiver that keeps one sets it to -1 here */
+    bool fds_lost; /* there were some, and this process had no descriptor left for them */
 };
 
 struct channel_ops {

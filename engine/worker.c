@@ -51,6 +51,12 @@ struct worker {
     int status; /* to exit with */
 };
 
+/* Whether the descriptor came that a command cannot be without, or would have. */
+static bool is_given(const struct channel_message *message)
+{
+    return message->fds[0] >= 0 || message->fds_lost;
+}
+
 /* --- Tunnels ---------------------------------------------------------------------------------- */
 
 static void on_tunnel_event(void *ctx, const uint8_t public_key[WG_KEY_LEN], enum wg_event event)
@@ -117,7 +123,7 @@ static int start_tunnel(struct worker *worker, const struct message_tunnel_add *
         .ctx = slot,
     };
     message->fds[0] = message->fds[1] = -1;
-    error = tunnel_new(&config, &slot->tunnel);
+    error = message->fds_lost ? -EMFILE : tunnel_new(&config, &slot->tunnel);
     if (error) {
         log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be started: %s",
                   strerror(-error));
@@ -166,6 +172,8 @@ static int tunnel_change(struct worker *worker, struct channel_message *message)
         };
         message->fds[0] = message->fds[1] = -1;
         int failure = tunnel_update(tunnel, &change);
+        if (message->fds_lost) /* it stays at the sockets that it has */
+            failure = -EMFILE;
         if (failure)
             log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be changed wholly: %s",
                       strerror(-failure));
@@ -255,7 +263,8 @@ static int start_forward(struct worker *worker, const struct message_forward_add
         .worker_counters = &worker->counters->worker,
     };
     message->fds[0] = -1;
-    error = listener_new(&config, &spec, &worker->listeners[add->slot]);
+    error =
+        message->fds_lost ? -EMFILE : listener_new(&config, &spec, &worker->listeners[add->slot]);
     if (error)
         log_about(LOG_LEVEL_ERROR, LOG_FORWARD, spec.name, "cannot be started: %s",
                   strerror(-error));
@@ -271,7 +280,7 @@ static int forward_add(struct worker *worker, struct channel_message *message)
         return error;
     error = -EPROTO;
     if (add.slot < COUNTERS_FORWARDS_MAX && add.tunnel_slot < COUNTERS_TUNNELS_MAX &&
-        !worker->listeners[add.slot] && message->fds[0] >= 0)
+        !worker->listeners[add.slot] && is_given(message))
         error = start_forward(worker, &add, json, message);
     json_free(json);
     return error;
@@ -296,6 +305,8 @@ static int forward_change(struct worker *worker, struct channel_message *message
         return 0;
     error = listener_update(listener, &spec, message->fds[0]);
     message->fds[0] = -1;
+    if (message->fds_lost)
+        error = -EMFILE;
     if (error)
         log_about(LOG_LEVEL_ERROR, LOG_FORWARD, spec.name, "cannot listen: %s", strerror(-error));
     return 0;
@@ -323,14 +334,14 @@ static int tunnel_tap(struct worker *worker, struct channel_message *message)
 {
     struct message_tunnel_capture capture;
     int error = message_read(message, &capture, sizeof(capture));
-    if (error || capture.tunnel_slot >= COUNTERS_TUNNELS_MAX || message->fds[0] < 0)
+    if (error || capture.tunnel_slot >= COUNTERS_TUNNELS_MAX || !is_given(message))
         return -EPROTO;
     struct tunnel *tunnel = worker->tunnels[capture.tunnel_slot].tunnel;
     if (!tunnel) /* it could not be started, which was logged; the reader sees the end at once */
         return 0;
     int fd = message->fds[0];
     message->fds[0] = -1;
-    error = tunnel_capture(tunnel, fd, capture.max_bytes);
+    error = message->fds_lost ? -EMFILE : tunnel_capture(tunnel, fd, capture.max_bytes);
     if (error)
         log_error("packets cannot be captured: %s", strerror(-error));
     return 0;
@@ -414,6 +425,10 @@ static int tunnel_give_up(struct worker *worker, struct channel_message *message
 
 static int tunnel_take(struct worker *worker, struct channel_message *message)
 {
+    if (message->fds_lost) { /* the older worker sees the end of its bridge */
+        log_error("connections are lost in the takeover: %s", strerror(EMFILE));
+        return 0;
+    }
     return message->fds[0] >= 0 ? give_bridge(worker, message, tunnel_adopt) : -EPROTO;
 }
 

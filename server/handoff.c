@@ -56,7 +56,7 @@ int handoff_read_refused(const struct channel_message *message, char reason[HAND
 
 int handoff_read_item(struct channel_message *message, struct inherited_item *out)
 {
-    if (message->len < 1 || message->len > 1 + INHERITED_NAME_MAX ||
+    if (message->fds_lost || message->len < 1 || message->len > 1 + INHERITED_NAME_MAX ||
         memchr(message->body + 1, '\0', message->len - 1) != NULL)
         return -EPROTO;
     *out = (struct inherited_item){.kind = message->body[0]};

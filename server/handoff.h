@@ -45,7 +45,7 @@ int handoff_read_hello(const struct channel_message *message);
 /* 0 or -EPROTO; control characters are replaced. */
 int handoff_read_refused(const struct channel_message *message,
                          char reason[HANDOFF_REASON_MAX + 1]);
-/* Takes the descriptors out of the message. 0 or -EPROTO. */
+/* Takes the descriptors out of the message. 0, or -EPROTO, also when they were lost. */
 int handoff_read_item(struct channel_message *message, struct inherited_item *out);
 /* 0, or -EPROTO: there is something in it. */
 int handoff_read_empty(const struct channel_message *message);

@@ -21,8 +21,9 @@ struct end {
     size_t bytes;
     uint16_t last_type;
     uint8_t last_first_byte, last_last_byte;
-    int kept_fd; /* the first descriptor of a message is kept here if it is -2 before */
-    int refuse;  /* what message() returns */
+    int kept_fd;   /* the first descriptor of a message is kept here if it is -2 before */
+    unsigned lost; /* messages whose descriptors were */
+    int refuse;    /* what message() returns */
     bool closed;
     int close_error;
 };
@@ -38,6 +39,7 @@ static int on_message(void *ctx, struct channel_message *message)
     struct end *end = ctx;
     end->messages++;
     end->bytes += message->len;
+    end->lost += message->fds_lost;
     end->last_type = message->type;
     end->last_first_byte = message->len ? message->body[0] : 0;
     end->last_last_byte = message->len ? message->body[message->len - 1] : 0;
@@ -177,6 +179,36 @@ static void closes_descriptors_that_are_not_kept(void **state)
     close(fds[0]);
 }
 
+/* Out of descriptors, who reads gets the message without its own, and all that come after it. */
+static void goes_on_without_descriptors(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit limit;
+    int fds[2], spare;
+    char byte;
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(channel_send(f->a.channel, 1, "x", 1, (int[]){fds[1], fds[1]}), 0);
+    assert_int_equal(channel_send(f->a.channel, 1, "x", 1, (int[]){fds[1], fds[1]}), 0);
+    assert_int_equal(channel_send(f->a.channel, 2, "yz", 2, NULL), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    spare = dup(fds[0]);
+    close(spare); /* room for one of the first two */
+    const struct rlimit one = {.rlim_cur = (rlim_t)spare + 1, .rlim_max = limit.rlim_max};
+    f->b.kept_fd = -2;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &one), 0);
+    run_until(f, &f->b, 3);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_false(f->b.closed);
+    assert_int_equal(f->b.messages, 3);
+    assert_int_equal(f->b.lost, 2);
+    assert_int_equal(f->b.kept_fd, -1);
+    assert_int_equal(f->b.last_type, 2);
+    assert_int_equal(f->b.last_last_byte, 'z');
+    close(fds[1]);
+    assert_int_equal(read(fds[0], &byte, 1), 0); /* the one that came was closed */
+    close(fds[0]);
+}
+
 /* Lends fd more often than the socket takes, by a process that can have no descriptor more. */
 static void lend_many(const struct fixture *f, int fd, unsigned count)
 {
@@ -296,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_the_order_of_many, setup_both, teardown),
         cmocka_unit_test_setup_teardown(passes_descriptors, setup_both, teardown),
         cmocka_unit_test_setup_teardown(closes_descriptors_that_are_not_kept, setup_both, teardown),
+        cmocka_unit_test_setup_teardown(goes_on_without_descriptors, setup_both, teardown),
         cmocka_unit_test_setup_teardown(lent_descriptors_wait_without_duplicates, setup_both,
                                         teardown),
         cmocka_unit_test_setup_teardown(lent_descriptors_come_back_with_the_end, setup, teardown),

@@ -723,6 +723,68 @@ static void what_waits_for_a_worker_takes_no_descriptors(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
+static void limit_descriptors(const int pids[2], const struct rlimit *limit)
+{
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(prlimit(pids[i], RLIMIT_NOFILE, limit, NULL), 0);
+}
+
+/* It is told of it after all that it was told before, and lets go of it at once. */
+static void capture_in_vain(struct supervised_tunnel *tunnel)
+{
+    int pair[2];
+    char byte;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(supervisor_capture_tunnel(tunnel, pair[1], 1000), 0);
+    assert_int_equal(recv(pair[0], &byte, 1, 0), 0); /* the reader is not left waiting */
+    close(pair[0]);
+}
+
+/*
+ * A worker whose clients have taken every descriptor cannot have a new object, another socket or a
+ * capture; nothing that it has is lost by that.
+ */
+static void a_worker_without_descriptors_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel, *left_out;
+    struct supervised_forward *forward, *silent;
+    struct rlimit limit;
+    run_until(f, all_alive, NULL);
+    add(f, &tunnel, &forward);
+    const struct counters_forward *counters = supervisor_forward_counters(forward);
+    int first = connect_client(f);
+    struct reaches one = {&counters->connections_active, 1};
+    run_until(f, reached, &one);
+    const int pids[2] = {supervisor_worker_pid(f->supervisor, 0),
+                         supervisor_worker_pid(f->supervisor, 1)};
+    assert_int_equal(prlimit(pids[0], RLIMIT_NOFILE, NULL, &limit), 0);
+    limit_descriptors(pids, &(struct rlimit){.rlim_cur = 3, .rlim_max = limit.rlim_max});
+    assert_int_equal(add_tunnel(f, f->sockets, &left_out), 0); /* the other worker's */
+    assert_int_equal(
+        supervisor_reserve_forward(tunnel, &f->forward, &f->forward, f->listener, &silent), 0);
+    supervisor_tell_forward(silent);
+    assert_int_equal(supervisor_prepare_forward(forward, &f->forward, f->listener), 0);
+    supervisor_tell_forward(forward);
+    assert_int_equal(supervisor_prepare_tunnel(tunnel, &f->tunnel, f->sockets), 0);
+    supervisor_tell_tunnel(tunnel);
+    capture_in_vain(tunnel);
+    capture_in_vain(left_out);
+    limit_descriptors(pids, &limit);
+
+    int second = connect_client(f);
+    struct reaches two = {&counters->connections_active, 2};
+    run_until(f, reached, &two);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(supervisor_worker_pid(f->supervisor, i), pids[i]);
+    close(first);
+    close(second);
+    supervisor_remove_forward(silent);
+    supervisor_remove_forward(forward);
+    supervisor_remove_tunnel(left_out);
+    supervisor_remove_tunnel(tunnel);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -745,6 +807,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(slots_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_are_counted_one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_is_looked_for_where_it_was_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_worker_without_descriptors_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(what_waits_for_a_worker_takes_no_descriptors, setup,
                                         teardown),
     };
