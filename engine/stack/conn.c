@@ -417,6 +417,18 @@ static bool lingers_too_long(struct stack_conn *conn, uint64_t now)
     return now - conn->progress_at > LINGER_NS;
 }
 
+/*
+ * lwIP gives up half a minute after the last packet when only the acknowledgment of the FIN is
+ * missing, and also of what was written before it. The limits on sending again are for that.
+ */
+static void wait_for_last_ack(struct stack_conn *conn, uint64_t now)
+{
+    struct tcp_pcb *pcb = conn->lists.active;
+
+    if (pcb != NULL && pcb->state == LAST_ACK)
+        pcb->tmr = swap_ticks(now);
+}
+
 /* Most fast ticks find nothing to do, and need not enter lwIP to learn that. */
 static bool wants_fast_tick(const struct stack_conn *conn)
 {
@@ -443,6 +455,7 @@ void conn_tick(struct stack_conn *conn, bool slow)
         conn_kill(conn, 0);
         return;
     }
+    wait_for_last_ack(conn, stack_now(conn->stack));
     conn_enter(conn, &swap);
     swap_tcp_fasttmr(&swap);
     if (slow) {

@@ -120,6 +120,31 @@ static void test_half_close(void **state)
     }
 }
 
+/* Nothing gets through for a minute while what was written last waits to be acknowledged. */
+static void test_outage_at_the_end(void **state)
+{
+    struct open open;
+
+    (void)state;
+    open_init(&open, 0);
+    stack_conn_shutdown(open.peer.conn);
+    world_run(&open.world, SECOND);
+    assert_true(open.client.eof);
+    open.world.cut = true;
+    open.client.total = 5000;
+    open.client.keep_open = false;
+    end_write(&open.client);
+    world_run(&open.world, 60 * SECOND);
+    assert_false(open.client.closed);
+    open.world.cut = false;
+    world_run(&open.world, 120 * SECOND);
+    assert_int_equal(open.peer.received, 5000);
+    assert_true(open.client.closed && open.peer.closed);
+    assert_int_equal(open.client.error, 0);
+    assert_int_equal(alive(&open.world), 0);
+    open_fini(&open);
+}
+
 /* FIN asked for before the handshake is complete. */
 static void test_early_shutdown(void **state)
 {
@@ -632,6 +657,7 @@ int main(void)
         cmocka_unit_test(test_connect_timeout),
         cmocka_unit_test(test_no_source_address),
         cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_outage_at_the_end),
         cmocka_unit_test(test_early_shutdown),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_late_reader),
