@@ -16,14 +16,14 @@ void window_open(struct tcp_pcb *pcb)
     pcb->rcv_ann_right_edge = pcb->rcv_nxt + WINDOW_INITIAL;
 }
 
-/* How far this window may grow in all. */
-static uint32_t growth_limit(const struct window *window, bool *limited)
+/* How far this window may grow in all; *is_share: less far than if it were alone. */
+static uint32_t growth_limit(const struct window *window, bool *is_share)
 {
     uint64_t share = (WINDOW_GROWTH_MAX - grown_total) / WINDOW_SHARE;
 
-    if (share >= TCP_WND - WINDOW_INITIAL)
+    *is_share = share < TCP_WND - WINDOW_INITIAL;
+    if (!*is_share)
         return TCP_WND - WINDOW_INITIAL;
-    *limited = true;
     return share > window->grown ? (uint32_t)share : window->grown;
 }
 
@@ -48,13 +48,16 @@ size_t window_take(struct window *window, const struct tcp_pcb *pcb, const struc
                    bool *limited)
 {
     size_t growth = shortage(window, read);
+    bool is_share;
     uint32_t left;
 
     if (growth == 0 || read->pending > 0 || (pcb->flags & TF_WND_SCALE) == 0)
         return read->taken;
-    left = growth_limit(window, limited) - window->grown;
-    if (growth > left)
+    left = growth_limit(window, &is_share) - window->grown;
+    if (growth > left) {
         growth = left;
+        *limited = *limited || is_share;
+    }
     window->grown += (uint32_t)growth;
     grown_total += growth;
     return read->taken + growth;

@@ -108,13 +108,34 @@ static void test_shares(void **state)
         window_close(&windows[i]);
 }
 
+/* When shares are small already, who wants less than its own is not held back, and not counted. */
+static void test_less_than_a_share(void **state)
+{
+    const struct window_read much = {.taken = 8192 * KIB, .now = 1, .rtt_us = 50000};
+    const struct window_read some = {.taken = 20 * KIB, .now = 1, .rtt_us = 50000};
+    static struct window windows[100];
+    struct window slow = {0};
+    bool limited = false;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++)
+        window_take(&windows[i], &scaled, &much, &limited);
+    assert_true(limited);
+    limited = false;
+    window_take(&slow, &scaled, &some, &limited);
+    assert_int_equal(WINDOW_INITIAL + slow.grown, 80 * KIB);
+    assert_false(limited);
+    window_close(&slow);
+    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++)
+        window_close(&windows[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_follows_the_path),
-        cmocka_unit_test(test_keeps_ahead),
-        cmocka_unit_test(test_does_not_grow),
-        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_follows_the_path),  cmocka_unit_test(test_keeps_ahead),
+        cmocka_unit_test(test_does_not_grow),     cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_less_than_a_share),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
