@@ -29,7 +29,7 @@
  * after the tunnel has the peer, and goes after the peer has.
  *
  * DRAIN ends accepting: clients in the backlogs are taken, then the listeners are shut down for
- * every duplicate of them. DRAINED comes once, when no connection is left.
+ * every duplicate of them. DRAINED comes once, when no connection is left and all is counted.
  *
  * In a takeover, the older worker is told to hand its tunnels over (without a bridge where there
  * could not be one: then their connections end), and then to retire: it closes

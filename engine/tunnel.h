@@ -113,6 +113,9 @@ void tunnel_limit_timestamps(struct tunnel *tunnel, uint64_t after_unix_ns, uint
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                       struct counters_peer *counters);
 
+/* Brings the shared counters up to date, which by themselves may be a fifth of a second behind. */
+void tunnel_publish(struct tunnel *tunnel);
+
 /*
  * Sets where a peer is; when it is only offered, unless the peer is heard from elsewhere
  * (wg_peer_offer_endpoint). 0, or -ENOENT (no such peer).

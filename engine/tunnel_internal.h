@@ -51,7 +51,5 @@ struct tunnel {
 int tunnel_output(struct tunnel *tunnel, const struct iovec *pieces, int count, size_t len);
 /* NULL also when the tunnel has been handed over, with all its peers. */
 struct wg_peer *tunnel_find_peer(const struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN]);
-/* Brings the shared counters up to date. */
-void tunnel_publish(struct tunnel *tunnel);
 
 #endif

@@ -363,6 +363,16 @@ static bool has_connections(const struct worker *worker)
     return false;
 }
 
+/* Control keeps what is counted by then, and ends us. */
+static void tell_drained(struct worker *worker)
+{
+    for (size_t i = 0; i < COUNTERS_TUNNELS_MAX; i++) {
+        if (worker->tunnels[i].tunnel)
+            tunnel_publish(worker->tunnels[i].tunnel);
+    }
+    message_send(worker->channel, MESSAGE_DRAINED, NULL, 0, NULL, NULL);
+}
+
 static void on_drain_check(evutil_socket_t fd, short events, void *arg)
 {
     (void)fd;
@@ -374,7 +384,7 @@ static void on_drain_check(evutil_socket_t fd, short events, void *arg)
     else if (worker->retiring)
         worker->stopped = true;
     else
-        message_send(worker->channel, MESSAGE_DRAINED, NULL, 0, NULL, NULL);
+        tell_drained(worker);
 }
 
 static int drain(struct worker *worker, struct channel_message *message)

@@ -568,6 +568,31 @@ static void drains(void **state)
     supervisor_remove_tunnel(tunnel);
 }
 
+/* What a worker has counted, which tells what was taken from whom, is kept at the end. */
+static void all_is_counted_when_it_has_drained(void **state)
+{
+    struct fixture *f = *state;
+    struct supervised_tunnel *tunnel;
+    union inet_sockaddr outer;
+    socklen_t len = sizeof(outer);
+    int done = 0;
+    assert_int_equal(getsockname(f->sockets[0], &outer.sa, &len), 0);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    run_until(f, all_alive, NULL);
+    assert_int_equal(add_tunnel(f, f->sockets, &tunnel), 0);
+    /* By the first one it is known that the worker listens. */
+    assert_int_equal(sendto(fd, "x", 1, 0, &outer.sa, sizeof(outer.in)), 1);
+    const counter *dropped = &supervisor_tunnel_counters(tunnel)->dropped_in;
+    struct reaches one = {dropped, 1};
+    run_until(f, reached, &one);
+    assert_int_equal(sendto(fd, "x", 1, 0, &outer.sa, sizeof(outer.in)), 1);
+    supervisor_drain(f->supervisor, note_drained, &done);
+    run_until(f, is_drained, &done);
+    assert_int_equal(counter_get(dropped), 2);
+    close(fd);
+    supervisor_remove_tunnel(tunnel);
+}
+
 /* A worker that is down, or dies, has nothing to finish; its listener must not be left behind. */
 static void drains_without_workers(void **state)
 {
@@ -795,6 +820,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(workers_accept_what_they_are_given, setup, teardown),
         cmocka_unit_test_setup_teardown(drains, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_is_counted_when_it_has_drained, setup, teardown),
         cmocka_unit_test_setup_teardown(retires, setup, teardown),
         cmocka_unit_test_setup_teardown(retires_without_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(drains_without_workers, setup, teardown),
