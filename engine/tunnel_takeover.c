@@ -52,15 +52,21 @@ static void bridge_touched(void *ctx)
     tunnel_touch(ctx);
 }
 
+/* It has no connections any more: their ports are free again. */
+static void drop_older(struct tunnel *tunnel)
+{
+    bridge_free(tunnel->older);
+    tunnel->older = NULL;
+    stack_reserve_ports(tunnel->stack, NULL);
+}
+
 static void older_closed(void *ctx, int error)
 {
     struct tunnel *tunnel = ctx;
     if (error)
         log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec.name,
                   "the connections of the older worker are lost: it is of another version");
-    bridge_free(tunnel->older);
-    tunnel->older = NULL;
-    stack_reserve_ports(tunnel->stack, NULL);
+    drop_older(tunnel);
 }
 
 static const struct bridge_ops older_ops = {
@@ -83,10 +89,8 @@ int tunnel_adopt(struct tunnel *tunnel, int fd)
 
 void tunnel_forward_gone(struct tunnel *tunnel, const char *name)
 {
-    if (!tunnel->older || bridge_send_gone(tunnel->older, name) == 0)
-        return;
-    bridge_free(tunnel->older); /* rather all of them than none */
-    tunnel->older = NULL;
+    if (tunnel->older && bridge_send_gone(tunnel->older, name) < 0)
+        drop_older(tunnel); /* rather all of its connections than none */
 }
 
 /* --- The worker after this one ---------------------------------------------------------------- */

@@ -182,7 +182,6 @@ static bool counted(struct fixture *f, void *arg)
     return counter_get(&f->tunnel_counters[0].tx_bytes) >= *least;
 }
 
-/* Totals do not go back when a peer goes. */
 /* A takeover before makes no difference: their addresses may be the tunnel's no more. */
 static void another_mtu_ends_older_connections(void **state)
 {
@@ -203,6 +202,29 @@ static void another_mtu_ends_older_connections(void **state)
     close(pair[0]);
 }
 
+/* An older worker that cannot be told of a forward's end loses its connections, and their ports. */
+static void ports_of_an_older_worker_come_back(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t hello[] = {1, BRIDGE_VERSION, 0, 0, 0};
+    uint8_t ports[1 + BRIDGE_PORT_BYTES];
+    int pair[2];
+    memset(ports, 0xff, sizeof(ports)); /* all of them */
+    ports[0] = 3;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(send(pair[0], hello, sizeof(hello), 0), sizeof(hello));
+    assert_int_equal(send(pair[0], ports, sizeof(ports), 0), sizeof(ports));
+    assert_int_equal(tunnel_adopt(f->near, pair[1]), 0);
+    close(pair[0]);
+    tunnel_forward_gone(f->near, "web");
+    assert_true(tunnel_is_quiet(f->near));
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    close(client.fd);
+}
+
+/* Totals do not go back when a peer goes. */
 static void totals_outlive_peers(void **state)
 {
     struct fixture *f = *state;
@@ -238,6 +260,7 @@ int main(void)
         relay_test(connections_outlive_a_change_of_sockets),
         relay_test(another_mtu_ends_connections),
         relay_test(another_mtu_ends_older_connections),
+        relay_test(ports_of_an_older_worker_come_back),
         relay_test(totals_outlive_peers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
