@@ -83,6 +83,7 @@ struct rx_buffers {
 };
 
 static struct rx_buffers *rx;
+static uint8_t lost[DATAGRAM_MAX]; /* takes a datagram for which there is no batch */
 static struct batch *free_batches;
 static unsigned free_batches_count;
 
@@ -248,7 +249,7 @@ uint8_t *udp_reserve(struct udp *udp, const struct wg_endpoint *to, size_t len, 
     if (len > DATAGRAM_MAX)
         return NULL;
     if (!udp->batch && !(udp->batch = batch_get()))
-        return NULL;
+        return lost; /* to wait for room would be in vain: nothing tells when there is memory */
     struct batch *batch = udp->batch;
     drop_uncommitted(batch);
     struct send *last = batch->count > batch->first ? &batch->sends[batch->count - 1] : NULL;
@@ -273,6 +274,10 @@ uint8_t *udp_reserve(struct udp *udp, const struct wg_endpoint *to, size_t len, 
 void udp_commit(struct udp *udp)
 {
     struct batch *batch = udp->batch;
+    if (!batch) {
+        counter_add(&udp->counters->udp_tx_errors, 1);
+        return;
+    }
     struct send *send = &batch->sends[batch->count - 1];
     send->closed = udp->reserved < send->segment;
     send->len += udp->reserved;

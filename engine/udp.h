@@ -55,7 +55,7 @@ void udp_free(struct udp *udp);
 /*
  * Room for one datagram of len bytes; NULL when the batch is full. One of a family without a socket
  * is lost when the batch is sent, as what the kernel refuses is (udp_tx_errors): waiting for room
- * would not help it.
+ * would not help it. So is one that there is no memory for.
  */
 uint8_t *udp_reserve(struct udp *udp, const struct wg_endpoint *to, size_t len, uint8_t tos);
 /* Adds the datagram reserved last to the batch. */

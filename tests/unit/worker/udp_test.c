@@ -29,6 +29,15 @@ uint64_t __wrap_clock_now(void)
     return __real_clock_now() + clock_ahead;
 }
 
+static bool no_memory;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return no_memory ? NULL : __real_malloc(size);
+}
+
 struct fixture {
     struct event_base *base;
     struct counters_worker counters;
@@ -356,6 +365,22 @@ static void tells_the_traffic_class_of_ipv6(void **state)
     tells_the_tos_of_each(f, &f->self[1]);
 }
 
+/* Nobody is told to wait: nothing would ever say that there is memory again. */
+static void loses_what_there_is_no_memory_for(void **state)
+{
+    struct fixture *f = *state;
+    no_memory = true;
+    put(f, 0, 1000, 1);
+    put(f, 1, 65536, 2);
+    udp_flush(f->udp);
+    no_memory = false;
+    assert_int_equal(counter_get(&f->counters.udp_tx_errors), 2);
+    put(f, 0, 500, 3);
+    udp_flush(f->udp);
+    assert_next(f, 0, 500, 3);
+    assert_int_equal(counter_get(&f->counters.udp_tx_errors), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(forgets_what_was_not_committed, setup, teardown),
         cmocka_unit_test_setup_teardown(tries_segmentation_again, setup, teardown),
         cmocka_unit_test_setup_teardown(loses_what_has_no_socket_of_the_family, setup, teardown),
+        cmocka_unit_test_setup_teardown(loses_what_there_is_no_memory_for, setup, teardown),
         cmocka_unit_test_setup_teardown(segments_are_not_to_blame_for_a_source_that_is_gone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(survives_a_source_address_that_is_gone, setup, teardown),
