@@ -760,6 +760,9 @@ static void capture_in_vain(struct supervised_tunnel *tunnel)
     int pair[2];
     char byte;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 10},
+                                sizeof(struct timeval)),
+                     0);
     assert_int_equal(supervisor_capture_tunnel(tunnel, pair[1], 1000), 0);
     assert_int_equal(recv(pair[0], &byte, 1, 0), 0); /* the reader is not left waiting */
     close(pair[0]);
