@@ -125,10 +125,10 @@ uint32_t sender_queue(const struct sender *sender, const struct tcp_pcb *pcb)
 /* --- lwIP's segments ------------------------------------------------------------------------- */
 
 /*
- * A record has lwIP's segment, so that none is ever looked for in `unacked`. That is the one with
- * the record's first byte, or it was before segments were cut. lwIP frees it when all of it is
- * acknowledged, and that then reaches into the record: only the oldest one's may be gone, and that
- * is the first of `unacked`.
+ * A record has lwIP's segment that begins with it, so that this need not be looked for in
+ * `unacked`; where none does it has NULL. A cut leaves the beginning where it is, and lwIP frees a
+ * segment when all of it is acknowledged, which then reaches into the record: only the oldest
+ * one's may be gone, and that is the first of `unacked`.
  */
 static struct tcp_seg *segment_of(const struct flight *flight, const struct tcp_pcb *pcb,
                                   uint32_t index)
@@ -148,34 +148,18 @@ static struct flight_record *last_record(const struct flight *flight)
     return flight_at(flight, flight->count - 1);
 }
 
-/* Gives the records from index on those of these segments that have them; returns the next. */
+/* Gives the records from index on the segments that begin with them; returns the next index. */
 static uint32_t assign_segments(struct flight *flight, uint32_t index, struct tcp_seg *segments)
 {
     for (struct tcp_seg *segment = segments; segment != NULL; segment = segment->next) {
         while (index < flight->count &&
-               flight_after(segment_end(segment), flight_at(flight, index)->seq))
-            flight_at(flight, index++)->segment = segment;
+               flight_after(segment_end(segment), flight_at(flight, index)->seq)) {
+            struct flight_record *record = flight_at(flight, index++);
+
+            record->segment = segment_start(segment) == record->seq ? segment : NULL;
+        }
     }
     return index;
-}
-
-/*
- * The persist timer has cut the first segment, if there was one that did not fit into the window.
- * When that had become longer since it was sent it has several records, and is gone before those
- * of them that are about the rest.
- */
-static void assign_rest(const struct flight *flight, const struct tcp_pcb *pcb)
-{
-    struct tcp_seg *first = pcb->unacked != NULL ? pcb->unacked : pcb->unsent;
-
-    for (uint32_t i = 1; first != NULL && i < flight->count; i++) {
-        struct flight_record *record = flight_at(flight, i);
-
-        if (record->segment != first)
-            return;
-        if (!flight_after(segment_end(first), record->seq))
-            record->segment = first->next != NULL ? first->next : pcb->unsent;
-    }
 }
 
 /* The record's segment is in `unacked`; after a timeout it may wait in `unsent` to be sent again.
@@ -221,6 +205,7 @@ void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct 
     const uint8_t *tcp = (const uint8_t *)packet->payload + ip_header;
     struct tcp_hdr header;
     uint32_t len, flags;
+    bool again;
 
     memcpy(&header, tcp, sizeof(header));
     flags = TCPH_FLAGS(&header);
@@ -231,10 +216,11 @@ void sender_sent(struct sender *sender, const struct tcp_pcb *pcb, const struct 
     /* The byte of a zero-window probe is sent again with its segment. */
     if (!sender->active || pcb == NULL || len == 0 || pcb->persist_backoff > 0)
         return;
-    if (flight_sent(&sender->flight, lwip_ntohl(header.seqno), len, to_us32(now)) &&
-        sender->state != SENDER_OPEN)
+    again = flight_sent(&sender->flight, lwip_ntohl(header.seqno), len, to_us32(now));
+    if (again && sender->state != SENDER_OPEN)
         sender->undo_left++;
-    if (sender->flight.count > records)
+    /* One that became longer while it waited to be sent again does not begin with what is new. */
+    if (sender->flight.count > records && !again)
         last_record(&sender->flight)->segment = pcb->unsent;
     sender->moved = true;
     sender->sent_ns = now;
@@ -269,7 +255,7 @@ static bool send_again(struct sender *sender, struct swap *swap, struct tcp_pcb 
                        uint32_t index)
 {
     struct flight *flight = &sender->flight;
-    uint32_t end = flight_end(flight_at(flight, index)), records = flight->count;
+    uint32_t end = flight_end(flight_at(flight, index));
     struct tcp_seg *segment = segment_of(flight, pcb, index);
 
     pcb->cwnd = pcb->snd_wnd;
@@ -278,9 +264,6 @@ static bool send_again(struct sender *sender, struct swap *swap, struct tcp_pcb 
             flight_lose(flight, flight_at(flight, index));
             return false;
         }
-        /* It had become longer, after a timeout, while it waited to be sent again. */
-        if (flight->count > records)
-            last_record(flight)->segment = segment;
         segment = segment->next;
     } while (segment != NULL && flight_after(end, segment_start(segment)));
     return true;
@@ -713,7 +696,6 @@ void sender_slow_timer(struct sender *sender, struct swap *swap)
 
     if (pcb == NULL)
         return;
-    assign_rest(&sender->flight, pcb);
     if ((pcb->flags & TF_RTO) != 0)
         timed_out(sender, pcb, swap->now);
     else if (pcb->cwnd != pcb->mss || pcb->nrtx == 0)
