@@ -185,22 +185,55 @@ void swap_tcp_fasttmr(struct swap *swap)
 }
 
 /*
+ * The persist timer cuts the first of `unsent` to the peer's window, as if all of it were behind
+ * what is acknowledged: what is not could leave a piece that lwIP neither sends nor frees.
+ */
+static err_t drop_acknowledged(struct swap *swap, struct tcp_pcb *pcb)
+{
+    struct tcp_seg *first;
+
+    while ((first = pcb->unsent) != NULL &&
+           TCP_SEQ_GT(pcb->lastack, lwip_ntohl(first->tcphdr->seqno))) {
+        uint32_t len = pcb->lastack - lwip_ntohl(first->tcphdr->seqno);
+
+        if (len < TCP_TCPLEN(first) && len >= first->len)
+            return ERR_OK; /* all but the FIN */
+        if (len < first->len && swap_tcp_split(swap, first, (u16_t)len) != ERR_OK)
+            return ERR_MEM;
+        pcb->unsent = first->next;
+        pcb->snd_queuelen = (u16_t)(pcb->snd_queuelen - pbuf_clen(first->p));
+        pcb->snd_buf += first->len;
+        tcp_seg_free(first);
+    }
+    return ERR_OK;
+}
+
+/*
  * The persist timer cuts what it sends to the peer's window, with the flaw that swap_tcp_split()
  * repairs. So a FIN is cut off, with the last byte, before it can get there.
  */
-static err_t part_from_fin(struct swap *swap)
+static err_t part_from_fin(struct swap *swap, const struct tcp_pcb *pcb)
 {
-    struct tcp_pcb *pcb = swap_pcb(swap);
-
-    if (pcb == NULL || pcb->persist_backoff == 0 || pcb->unsent == NULL || pcb->unsent->len < 2 ||
+    if (pcb->unsent == NULL || pcb->unsent->len < 2 ||
         (TCPH_FLAGS(pcb->unsent->tcphdr) & TCP_FIN) == 0)
         return ERR_OK;
     return swap_tcp_split(swap, pcb->unsent, (u16_t)(pcb->unsent->len - 1));
 }
 
+static err_t prepare_persist(struct swap *swap)
+{
+    struct tcp_pcb *pcb = swap_pcb(swap);
+
+    if (pcb == NULL || pcb->persist_backoff == 0)
+        return ERR_OK;
+    if (pcb->snd_wnd > 0 && drop_acknowledged(swap, pcb) != ERR_OK)
+        return ERR_MEM;
+    return part_from_fin(swap, pcb);
+}
+
 void swap_tcp_slowtmr(struct swap *swap)
 {
-    if (part_from_fin(swap) != ERR_OK)
+    if (prepare_persist(swap) != ERR_OK)
         return; /* no memory: the next tick tries again */
     prepare_timer(swap);
     tcp_ticks--; /* lwIP counts it up again */

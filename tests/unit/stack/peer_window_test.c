@@ -347,6 +347,51 @@ static void test_second_timeout(void **state)
     craft_peer_fini(&peer);
 }
 
+/* Time passes, and what is sent meanwhile is lost. */
+static void lose(struct craft_peer *peer, uint64_t time)
+{
+    for (uint64_t end = peer->now + time; peer->now < end;) {
+        peer->now += STEP;
+        if (stack_deadline(peer->stack) <= peer->now)
+            stack_expire(peer->stack);
+    }
+    craft_peer_clear(peer);
+}
+
+/* A byte of the peer, which takes its window back. */
+static void close_window(struct craft_peer *peer, uint32_t ack)
+{
+    struct craft segment = craft_segment(peer, PACKET_ACK, "x", 1);
+
+    segment.ack = ack;
+    segment.window = 0;
+    craft_peer_send(peer, &segment);
+    craft_peer_flush(peer);
+    peer->seq++;
+}
+
+/* A part of a segment is acknowledged, and of the rest a part fits: less than was acknowledged. */
+static void test_small_window_within_a_segment(void **state)
+{
+    static uint8_t data[1300];
+    struct end end = {.keep_open = true, .paused = true};
+    struct counts counts = {.bytes = 500};
+    struct craft_peer peer;
+    uint32_t base;
+
+    (void)state;
+    base = connect_peer(&peer, &end, 60000);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_int_equal(peer.log_count, 1);
+    close_window(&peer, base + 500);
+    lose(&peer, 2 * SECOND);
+    open_window(&peer, base, 100, &counts);
+    pass(&peer, 10 * SECOND, base, 100, &counts);
+    assert_int_equal(counts.bytes, sizeof(data));
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* Probes that nobody answers end the connection. */
 static void test_dead_peer(void **state)
 {
@@ -379,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_cut_after_it_grew),
         cmocka_unit_test(test_probe_takes_the_last_byte),
         cmocka_unit_test(test_second_timeout),
+        cmocka_unit_test(test_small_window_within_a_segment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
