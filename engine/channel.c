@@ -33,6 +33,7 @@ struct outgoing {
     size_t len;
     uint16_t type;
     bool lent;                /* fds are held, else they are duplicates of ours */
+    bool bounded;             /* it is counted in queued */
     int fds[CHANNEL_FDS_MAX]; /* let go of when the first frame is out */
     uint8_t body[];
 };
@@ -44,7 +45,8 @@ struct channel {
     struct event *readable;
     struct event *writable;
     STAILQ_HEAD(, outgoing) queue;
-    size_t queued;
+    size_t queued; /* bytes of those that count */
+    bool bounded;  /* what is sent counts */
 
     /* The message that is arriving. */
     uint8_t *body;
@@ -163,7 +165,7 @@ static void flush(struct channel *channel)
         }
         if (out->sent == out->len) {
             STAILQ_REMOVE_HEAD(&channel->queue, link);
-            channel->queued -= out->len;
+            channel->queued -= out->bounded ? out->len : 0;
             outgoing_free(out);
         }
     }
@@ -186,7 +188,7 @@ static int enqueue(struct channel *channel, uint16_t type, const void *body, siz
 {
     if (len > CHANNEL_MESSAGE_MAX)
         return -EMSGSIZE;
-    if (channel->queued + len > CHANNEL_QUEUE_MAX)
+    if (channel->bounded && channel->queued + len > CHANNEL_QUEUE_MAX)
         return -ENOBUFS;
     struct outgoing *out = malloc(sizeof(*out) + len);
     if (!out)
@@ -195,6 +197,7 @@ static int enqueue(struct channel *channel, uint16_t type, const void *body, siz
     out->len = len;
     out->type = type;
     out->lent = lent;
+    out->bounded = channel->bounded;
     if (len > 0)
         memcpy(out->body, body, len);
     int error = 0;
@@ -208,7 +211,7 @@ static int enqueue(struct channel *channel, uint16_t type, const void *body, siz
         return error;
     }
     STAILQ_INSERT_TAIL(&channel->queue, out, link);
-    channel->queued += len;
+    channel->queued += out->bounded ? len : 0;
     if (STAILQ_FIRST(&channel->queue) == out)
         flush(channel);
     return 0;
@@ -224,6 +227,11 @@ int channel_lend(struct channel *channel, uint16_t type, const void *body, size_
                  const int fds[CHANNEL_FDS_MAX])
 {
     return enqueue(channel, type, body, len, fds, true);
+}
+
+void channel_set_bounded(struct channel *channel, bool bounded)
+{
+    channel->bounded = bounded;
 }
 
 static void on_writable(evutil_socket_t fd, short events, void *arg)
@@ -355,6 +363,7 @@ int channel_new(struct event_base *base, int fd, const struct channel_ops *ops, 
     if (!channel)
         return -ENOMEM;
     channel->fd = -1;
+    channel->bounded = true;
     channel->ops = ops;
     channel->ctx = ctx;
     STAILQ_INIT(&channel->queue);

@@ -3,7 +3,8 @@
  *
  * A SOCK_SEQPACKET socket pair carries frames; a message larger than a frame is cut and put
  * together again. Both ends use this. Sending never blocks: what the socket does not take is
- * queued, up to CHANNEL_QUEUE_MAX bytes, and the end that lets it grow further is given up.
+ * queued, up to CHANNEL_QUEUE_MAX bytes, and the end that lets it grow further is given up. What a
+ * new worker is told at first is not counted: it is bounded by the definitions there are.
  */
 #ifndef MANYTUN_ENGINE_CHANNEL_H
 #define MANYTUN_ENGINE_CHANNEL_H
@@ -59,5 +60,7 @@ int channel_send(struct channel *channel, uint16_t type, const void *body, size_
  */
 int channel_lend(struct channel *channel, uint16_t type, const void *body, size_t len,
                  const int fds[CHANNEL_FDS_MAX]);
+/* Whether what is sent from now on counts for the queue's limit; as it does at first. */
+void channel_set_bounded(struct channel *channel, bool bounded);
 
 #endif

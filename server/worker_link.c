@@ -174,7 +174,9 @@ static int on_hello(struct worker_link *link, const struct channel_message *mess
         return 0;
     }
     log_about(LOG_LEVEL_INFO, LOG_WORKER, link->name, "running as process %d", (int)link->pid);
+    channel_set_bounded(link->channel, false);
     link->ops->up(link->ctx, link);
+    channel_set_bounded(link->channel, true);
     return 0;
 }
 

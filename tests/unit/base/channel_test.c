@@ -273,6 +273,25 @@ static void refuses_what_is_too_large(void **state)
     free(body);
 }
 
+/* All that there is can be told, however much, and then the limit is as before. */
+static void tells_more_than_the_queue_may_have(void **state)
+{
+    enum { COUNT = CHANNEL_QUEUE_MAX / CHANNEL_MESSAGE_MAX + 1 };
+    struct fixture *f = *state;
+    uint8_t *body = calloc(1, CHANNEL_MESSAGE_MAX);
+    channel_set_bounded(f->a.channel, false);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(channel_send(f->a.channel, 1, body, CHANNEL_MESSAGE_MAX, NULL), 0);
+    channel_set_bounded(f->a.channel, true);
+    assert_int_equal(channel_send(f->a.channel, 1, "x", 1, NULL), 0);
+    run_until(f, &f->b, COUNT + 1);
+    assert_int_equal(f->b.bytes, COUNT * (size_t)CHANNEL_MESSAGE_MAX + 1);
+    for (int i = 0; i < COUNT - 1; i++)
+        assert_int_equal(channel_send(f->a.channel, 1, body, CHANNEL_MESSAGE_MAX, NULL), 0);
+    assert_int_equal(channel_send(f->a.channel, 1, body, CHANNEL_MESSAGE_MAX, NULL), -ENOBUFS);
+    free(body);
+}
+
 static void tells_when_the_other_end_is_gone(void **state)
 {
     struct fixture *f = *state;
@@ -333,6 +352,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(lent_descriptors_come_back_with_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_what_is_too_large, setup, teardown),
+        cmocka_unit_test_setup_teardown(tells_more_than_the_queue_may_have, setup_both, teardown),
         cmocka_unit_test_setup_teardown(tells_when_the_other_end_is_gone, setup_both, teardown),
         cmocka_unit_test_setup_teardown(ends_when_a_message_is_refused, setup_both, teardown),
         cmocka_unit_test_setup_teardown(gives_up_on_malformed_frames, setup, teardown),

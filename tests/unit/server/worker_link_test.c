@@ -22,14 +22,20 @@ static struct fixture {
     struct event *tick;
     struct worker_link *link;
     int ups, downs, drains;
-    int status; /* of the last process that ended */
+    int status;      /* of the last process that ended */
+    size_t to_tell;  /* messages of the greatest length, when it comes up */
+    size_t not_told; /* … that were refused */
 } fx;
 
 static void on_up(void *ctx, struct worker_link *link)
 {
     (void)ctx;
-    (void)link;
+    uint8_t *body = calloc(1, CHANNEL_MESSAGE_MAX);
     fx.ups++;
+    for (size_t i = 0; i < fx.to_tell; i++)
+        fx.not_told += worker_link_try_send(link, MESSAGE_TUNNEL_TIMESTAMPS, body,
+                                            CHANNEL_MESSAGE_MAX, NULL) < 0;
+    free(body);
 }
 
 static void on_down(void *ctx, struct worker_link *link, const struct worker_end *end)
@@ -220,6 +226,15 @@ static void a_worker_that_does_not_read_is_killed_once(void **state)
         worker_link_try_send(fx.link, MESSAGE_PEER_ENDPOINT, &endpoint, sizeof(endpoint), NULL), 0);
 }
 
+/* Else a service with many large tunnels would kill each worker as soon as it comes up. */
+static void a_new_worker_is_told_all_there_is(void **state)
+{
+    (void)state;
+    fx.to_tell = CHANNEL_QUEUE_MAX / CHANNEL_MESSAGE_MAX + 1;
+    run_until(&fx.ups);
+    assert_int_equal(fx.not_told, 0);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -233,6 +248,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_worker_that_dies_has_retired, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_worker_that_does_not_read_is_killed_once, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_new_worker_is_told_all_there_is, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
