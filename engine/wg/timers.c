@@ -234,9 +234,9 @@ static void flush_due(struct wg_peer *peer)
 }
 
 static void (*const timer_due[WG_TIMER_COUNT])(struct wg_peer *peer) = {
-    [WG_TIMER_RETRANSMIT] = retransmit_due,       [WG_TIMER_KEEPALIVE] = keepalive_due,
-    [WG_TIMER_NEW_HANDSHAKE] = new_handshake_due, [WG_TIMER_ZERO_KEYS] = zero_keys_due,
-    [WG_TIMER_PERSISTENT] = persistent_due,       [WG_TIMER_FLUSH] = flush_due,
+    [WG_TIMER_ZERO_KEYS] = zero_keys_due,   [WG_TIMER_RETRANSMIT] = retransmit_due,
+    [WG_TIMER_KEEPALIVE] = keepalive_due,   [WG_TIMER_NEW_HANDSHAKE] = new_handshake_due,
+    [WG_TIMER_PERSISTENT] = persistent_due, [WG_TIMER_FLUSH] = flush_due,
 };
 
 /* --- The device's clock --------------------------------------------------------------------- */

@@ -15,11 +15,12 @@
 struct wg_device;
 struct wg_peer;
 
+/* Of those that are due together, as after a suspension, the first is done first. */
 enum wg_timer {
+    WG_TIMER_ZERO_KEYS,     /* forget all keys; before the others begin anything new */
     WG_TIMER_RETRANSMIT,    /* send the initiation again, or give up */
     WG_TIMER_KEEPALIVE,     /* acknowledge data that was not answered */
     WG_TIMER_NEW_HANDSHAKE, /* our data was not answered: start over */
-    WG_TIMER_ZERO_KEYS,     /* forget all keys */
     WG_TIMER_PERSISTENT,    /* persistent keepalive */
     WG_TIMER_FLUSH,         /* try again to send what is staged */
     WG_TIMER_COUNT

@@ -364,6 +364,24 @@ static void a_handshake_is_wiped_with_the_keys(void **state)
     assert_int_equal(pair->a->device->indices.table.count, 0);
 }
 
+/*
+ * A machine was suspended for so long that the keys go when it wakes, together with what had been
+ * pending: the session that is begun then is not wiped with the old ones.
+ */
+static void what_was_pending_begins_a_session_after_a_suspension(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    network_run(pair->network, S(30));
+    pair->network->loss_per_mille = 1000;
+    a_sends(pair, 1); /* which is not answered */
+    pair->network->loss_per_mille = 0;
+    pair->network->now += S(3600);
+    network_run(pair->network, MS(100));
+    assert_int_equal(pair->a->events[WG_EVENT_HANDSHAKE_DONE], 2);
+    assert_int_equal(pair->b->events[WG_EVENT_HANDSHAKE_DONE], 2);
+}
+
 /* --- Many ------------------------------------------------------------------------------------- */
 
 /* However many are due at once, the loop gets its turn in between. */
@@ -408,6 +426,7 @@ int main(void)
         pair_test(nothing_is_received_after_180_seconds),
         pair_test(keys_are_wiped_after_540_seconds),
         pair_test(a_handshake_is_wiped_with_the_keys),
+        pair_test(what_was_pending_begins_a_session_after_a_suspension),
         pair_test(timers_of_few_peers_run_per_turn),
     };
     return cmocka_run_group_tests_name("timers", tests, NULL, NULL);
