@@ -75,6 +75,11 @@ bool store_bind_integer(sqlite3_stmt *stmt, int index, int64_t value)
     return sqlite3_bind_int64(stmt, index, value) == SQLITE_OK;
 }
 
+bool store_bind_uint64(sqlite3_stmt *stmt, int index, uint64_t value)
+{
+    return store_bind_integer(stmt, index, value > INT64_MAX ? INT64_MAX : (int64_t)value);
+}
+
 bool store_bind_time(sqlite3_stmt *stmt, int index, const struct timespec *time)
 {
     return store_bind_integer(stmt, index, (int64_t)time->tv_sec * NS_PER_S + time->tv_nsec);
@@ -99,6 +104,12 @@ bool store_column_blob(sqlite3_stmt *stmt, int column, void *out, size_t len)
         return false;
     memcpy(out, data, len);
     return true;
+}
+
+uint64_t store_column_uint64(sqlite3_stmt *stmt, int column)
+{
+    int64_t value = sqlite3_column_int64(stmt, column);
+    return value > 0 ? (uint64_t)value : 0;
 }
 
 int store_column_source(sqlite3_stmt *stmt, int column, enum spec_source *out)
@@ -166,4 +177,18 @@ int store_end(struct store *store, int rc)
     if (rc < 0)
         roll_back(store);
     return rc;
+}
+
+int store_run_rows(struct store *store, const char *sql, const char *doing, store_bind_row *bind,
+                   const void *rows, size_t count)
+{
+    int rc = store_begin(store);
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *stmt = store_prepare(store, sql);
+    rc = stmt != NULL ? 0 : store->failure;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = bind(stmt, rows, i) ? store_run(store, stmt) : store_fail(store, doing);
+    sqlite3_finalize(stmt);
+    return store_end(store, rc);
 }

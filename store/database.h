@@ -40,6 +40,8 @@ sqlite3_stmt *store_prepare(struct store *store, const char *sql);
 bool store_bind_text(sqlite3_stmt *stmt, int index, const char *text);
 bool store_bind_blob(sqlite3_stmt *stmt, int index, const void *data, size_t len);
 bool store_bind_integer(sqlite3_stmt *stmt, int index, int64_t value);
+/* SQLite's integers are signed: what is beyond INT64_MAX is stored as that. */
+bool store_bind_uint64(sqlite3_stmt *stmt, int index, uint64_t value);
 bool store_bind_time(sqlite3_stmt *stmt, int index, const struct timespec *time);
 
 /* Columns count from 0. */
@@ -47,6 +49,8 @@ bool store_bind_time(sqlite3_stmt *stmt, int index, const struct timespec *time)
 const char *store_column_text(sqlite3_stmt *stmt, int column);
 /* Copies a blob of exactly len bytes; false when it is anything else. */
 bool store_column_blob(sqlite3_stmt *stmt, int column, void *out, size_t len);
+/* What store_bind_uint64() stored; 0 for a negative one, which nobody did: the row is damaged. */
+uint64_t store_column_uint64(sqlite3_stmt *stmt, int column);
 /* 0, or -EINVAL for a value that there is not. */
 int store_column_source(sqlite3_stmt *stmt, int column, enum spec_source *out);
 struct timespec store_column_time(sqlite3_stmt *stmt, int column);
@@ -55,5 +59,11 @@ struct timespec store_column_time(sqlite3_stmt *stmt, int column);
 int store_step(struct store *store, sqlite3_stmt *stmt);
 /* Runs a statement that yields no rows and resets it, for the next parameters. */
 int store_run(struct store *store, sqlite3_stmt *stmt);
+
+/* Binds the parameters of one row of an array; false when memory ran out. */
+typedef bool store_bind_row(sqlite3_stmt *stmt, const void *rows, size_t index);
+/* Runs a statement for each of count rows, as one transaction. 0, or what the first failure is. */
+int store_run_rows(struct store *store, const char *sql, const char *doing, store_bind_row *bind,
+                   const void *rows, size_t count);
 
 #endif

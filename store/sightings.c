@@ -3,33 +3,23 @@
  */
 #include "store/database.h"
 
-#include <errno.h>
-
-static bool bind_row(sqlite3_stmt *stmt, const struct store_sighting *row)
+static bool bind_row(sqlite3_stmt *stmt, const void *rows, size_t index)
 {
-    const int64_t heard = row->heard_unix_ns > INT64_MAX ? INT64_MAX : (int64_t)row->heard_unix_ns;
+    const struct store_sighting *row = (const struct store_sighting *)rows + index;
     return store_bind_text(stmt, 1, row->tunnel) &&
            store_bind_blob(stmt, 2, row->public_key, SPEC_KEY_LEN) &&
            store_bind_text(stmt, 3, row->endpoint) && store_bind_text(stmt, 4, row->defined) &&
-           store_bind_integer(stmt, 5, heard) &&
+           store_bind_uint64(stmt, 5, row->heard_unix_ns) &&
            store_bind_blob(stmt, 6, row->timestamp, STORE_TIMESTAMP_LEN);
 }
 
 int store_save_sightings(struct store *store, const struct store_sighting *rows, size_t count)
 {
-    int rc = store_begin(store);
-    if (rc < 0)
-        return rc;
-    sqlite3_stmt *stmt =
-        store_prepare(store, "INSERT OR REPLACE INTO peer_sightings"
-                             " (tunnel, public_key, endpoint, defined, heard_at, timestamp)"
-                             " VALUES (?, ?, ?, ?, ?, ?)");
-    rc = stmt != NULL ? 0 : store->failure;
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = bind_row(stmt, &rows[i]) ? store_run(store, stmt)
-                                      : store_fail(store, "storing where peers are");
-    sqlite3_finalize(stmt);
-    return store_end(store, rc);
+    return store_run_rows(store,
+                          "INSERT OR REPLACE INTO peer_sightings"
+                          " (tunnel, public_key, endpoint, defined, heard_at, timestamp)"
+                          " VALUES (?, ?, ?, ?, ?, ?)",
+                          "storing where peers are", bind_row, rows, count);
 }
 
 int store_load_sightings(struct store *store, const char *tunnel,
@@ -44,13 +34,12 @@ int store_load_sightings(struct store *store, const char *tunnel,
     while (rc == 0 && (rc = store_step(store, row)) == 1) {
         uint8_t public_key[SPEC_KEY_LEN];
         uint8_t timestamp[STORE_TIMESTAMP_LEN];
-        const int64_t heard = sqlite3_column_int64(row, 3);
         const struct store_sighting sighting = {
             .tunnel = tunnel,
             .public_key = public_key,
             .endpoint = store_column_text(row, 1),
             .defined = store_column_text(row, 2),
-            .heard_unix_ns = heard > 0 ? (uint64_t)heard : 0,
+            .heard_unix_ns = store_column_uint64(row, 3),
             .timestamp = timestamp,
         };
         /* A damaged row costs what it tells. */

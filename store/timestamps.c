@@ -6,30 +6,21 @@
 
 #include <errno.h>
 
-static int64_t as_integer(uint64_t unix_ns)
+static bool bind_row(sqlite3_stmt *stmt, const void *rows, size_t index)
 {
-    return unix_ns > INT64_MAX ? INT64_MAX : (int64_t)unix_ns;
+    const struct store_timestamps *row = (const struct store_timestamps *)rows + index;
+    return store_bind_text(stmt, 1, row->tunnel) && store_bind_uint64(stmt, 2, row->after_ns) &&
+           store_bind_uint64(stmt, 3, row->until_ns);
 }
 
 int store_save_timestamps(struct store *store, const struct store_timestamps *rows, size_t count)
 {
-    int rc = store_begin(store);
-    if (rc < 0)
-        return rc;
     /* Never back: another program may have gone further on the same data. */
-    sqlite3_stmt *stmt =
-        store_prepare(store, "INSERT INTO tunnel_timestamps (tunnel, sent_until, may_reach)"
-                             " VALUES (?, ?, ?) ON CONFLICT (tunnel) DO"
-                             " UPDATE SET may_reach = max(may_reach, excluded.may_reach)");
-    rc = stmt != NULL ? 0 : store->failure;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        bool bound = store_bind_text(stmt, 1, rows[i].tunnel) &&
-                     store_bind_integer(stmt, 2, as_integer(rows[i].after_ns)) &&
-                     store_bind_integer(stmt, 3, as_integer(rows[i].until_ns));
-        rc = bound ? store_run(store, stmt) : store_fail(store, "storing timestamps");
-    }
-    sqlite3_finalize(stmt);
-    return store_end(store, rc);
+    return store_run_rows(store,
+                          "INSERT INTO tunnel_timestamps (tunnel, sent_until, may_reach)"
+                          " VALUES (?, ?, ?) ON CONFLICT (tunnel) DO"
+                          " UPDATE SET may_reach = max(may_reach, excluded.may_reach)",
+                          "storing timestamps", bind_row, rows, count);
 }
 
 /* Runs a statement with these two integers. */
@@ -38,8 +29,7 @@ static int run_with(struct store *store, const char *sql, uint64_t first, uint64
     sqlite3_stmt *stmt = store_prepare(store, sql);
     if (stmt == NULL)
         return store->failure;
-    bool bound = store_bind_integer(stmt, 1, as_integer(first)) &&
-                 store_bind_integer(stmt, 2, as_integer(second));
+    bool bound = store_bind_uint64(stmt, 1, first) && store_bind_uint64(stmt, 2, second);
     int rc = bound ? store_run(store, stmt) : store_fail(store, "storing timestamps");
     sqlite3_finalize(stmt);
     return rc;
@@ -72,11 +62,9 @@ int store_find_timestamps(struct store *store, const char *tunnel, struct store_
     int rc = store_bind_text(row, 1, tunnel) ? store_step(store, row)
                                              : store_fail(store, "reading timestamps");
     if (rc == 1) {
-        const int64_t after = sqlite3_column_int64(row, 0);
-        const int64_t until = sqlite3_column_int64(row, 1);
         out->tunnel = tunnel;
-        out->after_ns = after > 0 ? (uint64_t)after : 0; /* else the row is damaged */
-        out->until_ns = until > 0 ? (uint64_t)until : 0;
+        out->after_ns = store_column_uint64(row, 0);
+        out->until_ns = store_column_uint64(row, 1);
     }
     sqlite3_finalize(row);
     if (rc < 0)

@@ -4,41 +4,23 @@
  */
 #include "store/database.h"
 
-#include <errno.h>
-
 /* --- Writing ---------------------------------------------------------------------------------- */
-
-/* Runs a statement for each row, as one transaction. bind() returns false when memory ran out. */
-static int save(struct store *store, const char *sql, size_t count,
-                bool (*bind)(sqlite3_stmt *stmt, const void *rows, size_t index), const void *rows)
-{
-    int rc = store_begin(store);
-    if (rc < 0)
-        return rc;
-    sqlite3_stmt *stmt = store_prepare(store, sql);
-    rc = stmt != NULL ? 0 : store->failure;
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = bind(stmt, rows, i) ? store_run(store, stmt) : store_fail(store, "storing totals");
-    sqlite3_finalize(stmt);
-    return store_end(store, rc);
-}
 
 static bool bind_tunnel(sqlite3_stmt *stmt, const void *rows, size_t index)
 {
     const struct store_tunnel_totals *row = (const struct store_tunnel_totals *)rows + index;
-    return store_bind_text(stmt, 1, row->tunnel) &&
-           store_bind_integer(stmt, 2, (int64_t)row->rx_bytes) &&
-           store_bind_integer(stmt, 3, (int64_t)row->tx_bytes) &&
-           store_bind_integer(stmt, 4, (int64_t)row->handshakes);
+    return store_bind_text(stmt, 1, row->tunnel) && store_bind_uint64(stmt, 2, row->rx_bytes) &&
+           store_bind_uint64(stmt, 3, row->tx_bytes) && store_bind_uint64(stmt, 4, row->handshakes);
 }
 
 int store_save_tunnel_totals(struct store *store, const struct store_tunnel_totals *rows,
                              size_t count)
 {
-    return save(store,
-                "INSERT OR REPLACE INTO tunnel_totals (tunnel, rx_bytes, tx_bytes, handshakes)"
-                " VALUES (?, ?, ?, ?)",
-                count, bind_tunnel, rows);
+    return store_run_rows(
+        store,
+        "INSERT OR REPLACE INTO tunnel_totals (tunnel, rx_bytes, tx_bytes, handshakes)"
+        " VALUES (?, ?, ?, ?)",
+        "storing totals", bind_tunnel, rows, count);
 }
 
 static bool bind_peer(sqlite3_stmt *stmt, const void *rows, size_t index)
@@ -46,17 +28,17 @@ static bool bind_peer(sqlite3_stmt *stmt, const void *rows, size_t index)
     const struct store_peer_totals *row = (const struct store_peer_totals *)rows + index;
     return store_bind_text(stmt, 1, row->tunnel) &&
            store_bind_blob(stmt, 2, row->public_key, SPEC_KEY_LEN) &&
-           store_bind_integer(stmt, 3, (int64_t)row->rx_bytes) &&
-           store_bind_integer(stmt, 4, (int64_t)row->tx_bytes) &&
-           store_bind_integer(stmt, 5, (int64_t)row->handshakes);
+           store_bind_uint64(stmt, 3, row->rx_bytes) && store_bind_uint64(stmt, 4, row->tx_bytes) &&
+           store_bind_uint64(stmt, 5, row->handshakes);
 }
 
 int store_save_peer_totals(struct store *store, const struct store_peer_totals *rows, size_t count)
 {
-    return save(store,
-                "INSERT OR REPLACE INTO peer_totals"
-                " (tunnel, public_key, rx_bytes, tx_bytes, handshakes) VALUES (?, ?, ?, ?, ?)",
-                count, bind_peer, rows);
+    return store_run_rows(
+        store,
+        "INSERT OR REPLACE INTO peer_totals"
+        " (tunnel, public_key, rx_bytes, tx_bytes, handshakes) VALUES (?, ?, ?, ?, ?)",
+        "storing totals", bind_peer, rows, count);
 }
 
 static int delete_peer(struct store *store, const char *sql, const char *tunnel,
@@ -86,31 +68,22 @@ int store_forget_peer(struct store *store, const char *tunnel,
 static bool bind_forward(sqlite3_stmt *stmt, const void *rows, size_t index)
 {
     const struct store_forward_totals *row = (const struct store_forward_totals *)rows + index;
-    return store_bind_text(stmt, 1, row->forward) &&
-           store_bind_integer(stmt, 2, (int64_t)row->connections) &&
-           store_bind_integer(stmt, 3, (int64_t)row->connect_failures) &&
-           store_bind_integer(stmt, 4, (int64_t)row->bytes_in) &&
-           store_bind_integer(stmt, 5, (int64_t)row->bytes_out);
+    return store_bind_text(stmt, 1, row->forward) && store_bind_uint64(stmt, 2, row->connections) &&
+           store_bind_uint64(stmt, 3, row->connect_failures) &&
+           store_bind_uint64(stmt, 4, row->bytes_in) && store_bind_uint64(stmt, 5, row->bytes_out);
 }
 
 int store_save_forward_totals(struct store *store, const struct store_forward_totals *rows,
                               size_t count)
 {
-    return save(store,
-                "INSERT OR REPLACE INTO forward_totals"
-                " (forward, connections, connect_failures, bytes_in, bytes_out)"
-                " VALUES (?, ?, ?, ?, ?)",
-                count, bind_forward, rows);
+    return store_run_rows(store,
+                          "INSERT OR REPLACE INTO forward_totals"
+                          " (forward, connections, connect_failures, bytes_in, bytes_out)"
+                          " VALUES (?, ?, ?, ?, ?)",
+                          "storing totals", bind_forward, rows, count);
 }
 
 /* --- Reading ---------------------------------------------------------------------------------- */
-
-/* What nobody counted: the row is damaged. */
-static uint64_t column_count(sqlite3_stmt *row, int column)
-{
-    int64_t value = sqlite3_column_int64(row, column);
-    return value > 0 ? (uint64_t)value : 0;
-}
 
 int store_load_tunnel_totals(struct store *store,
                              void (*each)(void *ctx, const struct store_tunnel_totals *totals),
@@ -124,9 +97,9 @@ int store_load_tunnel_totals(struct store *store,
     while ((rc = store_step(store, row)) == 1) {
         const struct store_tunnel_totals totals = {
             .tunnel = store_column_text(row, 0),
-            .rx_bytes = column_count(row, 1),
-            .tx_bytes = column_count(row, 2),
-            .handshakes = column_count(row, 3),
+            .rx_bytes = store_column_uint64(row, 1),
+            .tx_bytes = store_column_uint64(row, 2),
+            .handshakes = store_column_uint64(row, 3),
         };
         if (totals.tunnel != NULL)
             each(ctx, &totals);
@@ -150,9 +123,9 @@ int store_load_peer_totals(struct store *store,
         const struct store_peer_totals totals = {
             .tunnel = store_column_text(row, 0),
             .public_key = public_key,
-            .rx_bytes = column_count(row, 2),
-            .tx_bytes = column_count(row, 3),
-            .handshakes = column_count(row, 4),
+            .rx_bytes = store_column_uint64(row, 2),
+            .tx_bytes = store_column_uint64(row, 3),
+            .handshakes = store_column_uint64(row, 4),
         };
         if (totals.tunnel != NULL && store_column_blob(row, 1, public_key, sizeof(public_key)))
             each(ctx, &totals);
@@ -174,10 +147,10 @@ int store_load_forward_totals(struct store *store,
     while ((rc = store_step(store, row)) == 1) {
         const struct store_forward_totals totals = {
             .forward = store_column_text(row, 0),
-            .connections = column_count(row, 1),
-            .connect_failures = column_count(row, 2),
-            .bytes_in = column_count(row, 3),
-            .bytes_out = column_count(row, 4),
+            .connections = store_column_uint64(row, 1),
+            .connect_failures = store_column_uint64(row, 2),
+            .bytes_in = store_column_uint64(row, 3),
+            .bytes_out = store_column_uint64(row, 4),
         };
         if (totals.forward != NULL)
             each(ctx, &totals);

@@ -39,7 +39,7 @@ static void test_sightings(void **state)
     struct store_sighting rows[] = {
         {"home", keys[0], "192.0.2.7:51820", "gw.example.org:51820", 5, times[0]},
         {"home", keys[1], "", "", 6, times[0]},
-        {"work", keys[0], "[2001:db8::7]:1", "", INT64_MAX, times[0]},
+        {"work", keys[0], "[2001:db8::7]:1", "", UINT64_MAX, times[0]},
     };
     assert_int_equal(store_save_sightings(store, rows, 3), 0);
     assert_int_equal(load("work"), 1);

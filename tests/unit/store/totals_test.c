@@ -51,7 +51,7 @@ static void test_totals(void **state)
     assert_int_equal(loaded.count, 0);
 
     struct store_tunnel_totals tunnel = {"home", 1, 2, 3};
-    struct store_forward_totals forwards[] = {{"web", 4, 5, 6, INT64_MAX}, {"gone", 1, 1, 1, 1}};
+    struct store_forward_totals forwards[] = {{"web", 4, 5, 6, UINT64_MAX}, {"gone", 1, 1, 1, 1}};
     assert_int_equal(store_save_tunnel_totals(store, &tunnel, 1), 0);
     assert_int_equal(store_save_forward_totals(store, forwards, 1), 0);
     tunnel.rx_bytes = 10;
@@ -78,7 +78,7 @@ static void test_totals(void **state)
     assert_int_equal(loaded.forward.connections, 4);
     assert_int_equal(loaded.forward.connect_failures, 5);
     assert_int_equal(loaded.forward.bytes_in, 6);
-    assert_int_equal(loaded.forward.bytes_out, INT64_MAX);
+    assert_int_equal(loaded.forward.bytes_out, INT64_MAX); /* the most that can be stored */
 
     /* A change of the object leaves them, its deletion does not. */
     assert_int_equal(store_update_forward(store, &web), 0);
