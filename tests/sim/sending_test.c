@@ -163,6 +163,19 @@ static void staged_packets_wait_for_an_endpoint(void **state)
     assert_int_equal(pair->b->got[1], 1);
 }
 
+/* A handshake that was wanted, too, with nothing staged. */
+static void a_handshake_waits_for_an_endpoint(void **state)
+{
+    struct pair *pair = *state;
+    const union inet_sockaddr nowhere = {.sa.sa_family = AF_UNSPEC};
+    wg_peer_set_endpoint(pair->a_to_b, &nowhere);
+    wg_peer_send_keepalive(pair->a_to_b);
+    network_run(pair->network, S(3));
+    wg_peer_set_endpoint(pair->a_to_b, &pair->b->addr);
+    network_run(pair->network, MS(100));
+    assert_int_equal(pair->b->events[WG_EVENT_HANDSHAKE_DONE], 1);
+}
+
 /* --- Other sockets ---------------------------------------------------------------------------- */
 
 /* A peer that only sends would go on sending to where we were. */
@@ -264,6 +277,7 @@ int main(void)
         pair_test(waiting_packets_draw_no_random_numbers),
         pair_test(staged_packets_wait_for_key_and_endpoint),
         pair_test(staged_packets_wait_for_an_endpoint),
+        pair_test(a_handshake_waits_for_an_endpoint),
         pair_test(peers_hear_of_other_sockets),
         pair_test(full_sending_side_takes_no_nonce),
         pair_test(staged_packets_survive_a_full_sending_side),

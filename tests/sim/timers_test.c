@@ -155,6 +155,50 @@ static void unanswered_data_starts_a_handshake_after_15_seconds(void **state)
     assert_in_range(pair->network->now - began, S(15), S(15) + MS(333 + 100));
 }
 
+/* Two that lose each other at once come apart: each session has a jitter of its own. */
+static void sessions_differ_in_when_silence_ends(void **state)
+{
+    struct pair *pair = *state;
+    uint64_t shortest = WG_NEVER;
+    uint64_t longest = 0;
+    for (int session = 0; session < 12; session++) {
+        keypairs_expire_sending(&pair->a_to_b->keypairs);
+        a_sends(pair, 1); /* which needs a session, and is the first that is not answered */
+        network_run(pair->network, S(30));
+        const unsigned before = pair->a->sent[MESSAGE_INITIATION];
+        const uint64_t began = pair->network->now;
+        pair->network->loss_per_mille = 1000;
+        a_sends(pair, 2);
+        while (pair->a->sent[MESSAGE_INITIATION] == before)
+            assert_true(network_step(pair->network, began + S(20)));
+        const uint64_t pause = pair->network->now - began;
+        assert_in_range(pause, S(15), S(15) + MS(333));
+        shortest = pause < shortest ? pause : shortest;
+        longest = pause > longest ? pause : longest;
+        pair->network->loss_per_mille = 0;
+        network_run(pair->network, S(20));
+    }
+    assert_true(longest - shortest > MS(100));
+}
+
+/* Only data that nobody answered begins a handshake; that the peer begins one is an answer. */
+static void an_initiation_is_an_answer(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    network_run(pair->network, S(30));
+    pair->network->loss_per_mille = 1000;
+    a_sends(pair, 1);
+    network_run(pair->network, S(10));
+    pair->network->loss_per_mille = 0;
+    wg_exchange_initiate(pair->b_to_a);
+    network_run(pair->network, MS(15));
+    assert_int_equal(pair->a->sent[MESSAGE_RESPONSE], 1);
+    pair->network->loss_per_mille = 1000; /* and so b is not heard a second time */
+    network_run(pair->network, S(6));
+    assert_int_equal(pair->a->sent[MESSAGE_INITIATION], 1); /* the first session's */
+}
+
 /* --- Keepalives ------------------------------------------------------------------------------- */
 
 static void passive_keepalive_answers_once(void **state)
@@ -250,6 +294,58 @@ static void persistent_keepalive_never_stops_trying(void **state)
     pair->a->blocked = false;
     network_run(pair->network, S(60));
     assert_int_equal(pair->b->events[WG_EVENT_HANDSHAKE_DONE], 1);
+}
+
+/* Another interval counts from now on, also a shorter one. */
+static void persistent_keepalive_follows_its_interval(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    wg_peer_set_keepalive(pair->a_to_b, 200);
+    network_run(pair->network, S(20));
+    const unsigned before = pair->a->sent[0];
+    wg_peer_set_keepalive(pair->a_to_b, 10);
+    network_run(pair->network, S(9));
+    assert_int_equal(pair->a->sent[0], before);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->a->sent[0], before + 1);
+}
+
+/* Where it is now, by its definition, hears of us at once, or what it sends goes astray. */
+static void persistent_keepalive_goes_to_another_endpoint_at_once(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    wg_peer_set_keepalive(pair->a_to_b, 25);
+    network_run(pair->network, S(5));
+    sockaddr_of(&pair->b->addr, "198.51.100.9", PORT);
+    const uint64_t received = wg_peer_stats(pair->b_to_a)->rx_packets;
+    wg_peer_set_endpoint(pair->a_to_b, &pair->b->addr);
+    network_run(pair->network, MS(20));
+    assert_int_equal(wg_peer_stats(pair->b_to_a)->rx_packets, received + 1);
+}
+
+/* What is due while the sending side is full goes as soon as it is not. */
+static void keepalives_survive_a_full_sending_side(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    network_run(pair->network, S(30));
+    const unsigned passive = pair->b->sent[0];
+    a_sends(pair, 1);
+    pair->b->blocked = true;
+    network_run(pair->network, S(11));
+    pair->b->blocked = false;
+    network_run(pair->network, MS(20));
+    assert_int_equal(pair->b->sent[0], passive + 1);
+
+    const unsigned persistent = pair->a->sent[0];
+    wg_peer_set_keepalive(pair->a_to_b, 25);
+    pair->a->blocked = true;
+    network_run(pair->network, S(1));
+    pair->a->blocked = false;
+    network_run(pair->network, MS(20));
+    assert_int_equal(pair->a->sent[0], persistent + 1);
 }
 
 static void persistent_keepalive_goes_on(void **state)
@@ -364,6 +460,25 @@ static void a_handshake_is_wiped_with_the_keys(void **state)
     assert_int_equal(pair->a->device->indices.table.count, 0);
 }
 
+/* However often nobody answers: what the keys are for is over. */
+static void giving_up_does_not_put_the_wiping_off(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    const uint64_t wiped_at = pair->a_to_b->keypairs.current->created_at + S(540);
+    pair->network->loss_per_mille = 1000;
+    network_run(pair->network, S(200));
+    for (int i = 1; i <= 3; i++) {
+        a_sends(pair, 1);
+        network_run(pair->network, S(100));
+        assert_int_equal(wg_peer_stats(pair->a_to_b)->handshakes_given_up, i);
+    }
+    network_run(pair->network, wiped_at - 1 - pair->network->now);
+    assert_non_null(pair->a_to_b->keypairs.current);
+    network_run(pair->network, 1);
+    assert_null(pair->a_to_b->keypairs.current);
+}
+
 /*
  * A machine was suspended for so long that the keys go when it wakes, together with what had been
  * pending: the session that is begun then is not wiped with the old ones.
@@ -414,18 +529,24 @@ int main(void)
         pair_test(initiator_renews_after_120_seconds_without_loss),
         pair_test(receiving_initiator_renews_after_165_seconds_once),
         pair_test(unanswered_data_starts_a_handshake_after_15_seconds),
+        pair_test(sessions_differ_in_when_silence_ends),
+        pair_test(an_initiation_is_an_answer),
         pair_test(passive_keepalive_answers_once),
         pair_test(an_answer_stands_for_the_keepalive),
         pair_test(a_handshake_stands_for_the_keepalive),
         pair_test(passive_keepalive_follows_more_data),
         pair_test(persistent_keepalive_waits_for_silence),
         pair_test(persistent_keepalive_never_stops_trying),
+        pair_test(persistent_keepalive_follows_its_interval),
+        pair_test(persistent_keepalive_goes_to_another_endpoint_at_once),
+        pair_test(keepalives_survive_a_full_sending_side),
         pair_test(persistent_keepalive_goes_on),
         pair_test(unanswered_staged_data_starts_a_handshake_too),
         pair_test(silence_after_180_seconds),
         pair_test(nothing_is_received_after_180_seconds),
         pair_test(keys_are_wiped_after_540_seconds),
         pair_test(a_handshake_is_wiped_with_the_keys),
+        pair_test(giving_up_does_not_put_the_wiping_off),
         pair_test(what_was_pending_begins_a_session_after_a_suspension),
         pair_test(timers_of_few_peers_run_per_turn),
     };

@@ -3,7 +3,7 @@
  * is given back with a key in it. The linker puts the functions here around those that write
  * secrets, sodium_memzero() and free().
  */
-#include "tests/sim/network.h"
+#include "tests/sim/attacker.h"
 
 #include "engine/crypto/aead.h"
 #include "engine/crypto/hash.h"
@@ -83,6 +83,17 @@ void __wrap_x25519_clamp(uint8_t private_key[X25519_LEN])
 {
     __real_x25519_clamp(private_key);
     secret_written(private_key);
+}
+
+void __real_cookie_checker_renew(struct cookie_checker *checker, const uint8_t secret[HASH_LEN],
+                                 uint64_t now);
+void __wrap_cookie_checker_renew(struct cookie_checker *checker, const uint8_t secret[HASH_LEN],
+                                 uint64_t now);
+void __wrap_cookie_checker_renew(struct cookie_checker *checker, const uint8_t secret[HASH_LEN],
+                                 uint64_t now)
+{
+    secret_written(secret);
+    __real_cookie_checker_renew(checker, secret, now);
 }
 
 /* While keys are derived every hash is a secret. */
@@ -195,6 +206,20 @@ static void failed_handshakes_leave_no_secrets(void **state)
     assert_int_equal(secrets_left, 0);
 }
 
+/* Of the secret behind cookies there is the device's copy alone. */
+static void cookies_leave_no_secrets(void **state)
+{
+    struct pair *pair = *state;
+    watch(pair->network, keep, &initiation);
+    pair_connect(pair);
+    const struct datagram replay = pair->network->kept;
+    const size_t before = secrets_left;
+    for (int i = 0; i <= WG_HANDSHAKE_QUEUE_LOADED; i++)
+        inject(pair->b, &replay, &pair->a->addr);
+    assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], 1);
+    assert_int_equal(secrets_left, before);
+}
+
 static void keys_do_not_outlive_their_sessions(void **state)
 {
     struct pair *pair = *state;
@@ -238,7 +263,7 @@ static void keys_do_not_outlive_their_device(void **state)
     assert_int_equal(wg_device_new(&node_ops, pair->a, &pair->a->device), 0);
 }
 
-/* What the four above rely on. */
+/* What the two above rely on. */
 static void keys_in_freed_memory_are_noticed(void **state)
 {
     (void)state;
@@ -257,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(handshakes_leave_no_secrets, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(failed_handshakes_leave_no_secrets, setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(cookies_leave_no_secrets, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_sessions, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_device, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(keys_in_freed_memory_are_noticed, setup, pair_teardown),
