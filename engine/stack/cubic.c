@@ -308,6 +308,21 @@ static void undo(struct congestion *congestion, uint64_t now_us)
     congestion->cubic.in_epoch = false;
 }
 
+/*
+ * What is counted in segments is as many bytes as before. The curve is of segments, too, and goes
+ * on from here by another one.
+ */
+static void resize(struct congestion *congestion, uint32_t mss)
+{
+    struct cubic *cubic = &congestion->cubic;
+    double ratio = (double)congestion->mss / mss;
+
+    cubic->window_max *= ratio;
+    cubic->window_prior *= ratio;
+    cubic->prior_max *= ratio;
+    cubic->in_epoch = false;
+}
+
 const struct congestion_control cubic_control = {
     .open = open,
     .acked = acked,
@@ -316,4 +331,5 @@ const struct congestion_control cubic_control = {
     .timeout = timeout,
     .restart = restart,
     .undo = undo,
+    .resize = resize,
 };

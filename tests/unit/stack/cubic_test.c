@@ -46,11 +46,12 @@ static void acknowledge(struct path *path, uint32_t len, uint32_t prior_pipe)
 
 static void round_trip(struct path *path)
 {
-    uint32_t segments = path->congestion.window / MSS;
+    uint32_t mss = path->congestion.mss;
+    uint32_t segments = path->congestion.window / mss;
 
     for (uint32_t i = 0; i < segments; i++) {
         path->now_us += path->rtt_us / segments;
-        acknowledge(path, MSS, path->congestion.window);
+        acknowledge(path, mss, path->congestion.window);
     }
 }
 
@@ -261,6 +262,41 @@ static void test_timeout(void **state)
     assert_true(path.congestion.threshold == CONGESTION_NO_THRESHOLD);
 }
 
+/*
+ * The path takes less per packet: what the window was at the last loss is as many bytes as before.
+ * It is grown back to on the curve of as many smaller segments, and not beyond that at once.
+ */
+static void test_smaller_segments(void **state)
+{
+    const double k = cbrt(2 * 300 / 0.4);
+    struct path path;
+
+    (void)state;
+    open_path(&path, 100000);
+    path.congestion.window = path.congestion.threshold = 1000 * MSS;
+    lose(&path);
+    congestion_set_mss(&path.congestion, MSS / 2);
+    assert_int_equal(path.congestion.window, 700 * MSS);
+    for (uint64_t begin = path.now_us; path.now_us - begin < 15000000;) {
+        double t = (double)(path.now_us - begin) * 1e-6 + 0.1; /* aimed at a round trip ahead */
+        double expected = 0.4 * pow(t - k, 3) + 2 * 1000;
+        double window = path.congestion.window / (MSS / 2.0);
+
+        if (path.now_us - begin > 200000 && fabs(window - expected) > expected * 0.02)
+            fail_msg("%.1f s: %.1f segments, not %.1f", t, window, expected);
+        round_trip(&path);
+    }
+    /* One that is below what it was, and others need room (4.7): by bytes, too. */
+    open_path(&path, 100000);
+    path.congestion.window = path.congestion.threshold = 1000 * MSS;
+    lose(&path);
+    congestion_set_mss(&path.congestion, MSS / 2);
+    lose(&path);
+    assert_true(fabs(path.congestion.cubic.window_max - 2 * 700 * 0.85) < 1e-9);
+    path.congestion.control->undo(&path.congestion, path.now_us);
+    assert_true(path.congestion.cubic.window_max == 2 * 1000);
+}
+
 /* RFC 6937, 4: 7 segments out for 10 in while more is on the way than is to be. */
 static void test_prr(void **state)
 {
@@ -298,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_prr),
         cmocka_unit_test(test_idle_time_does_not_count),
+        cmocka_unit_test(test_smaller_segments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
