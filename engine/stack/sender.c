@@ -350,7 +350,7 @@ static void take_back(struct tcp_pcb *pcb)
  * The timer ran out while the peer's window was closed, and what it took for lost waits in `unsent`
  * since then. When there is room again it is sent like all that is lost: by our window.
  */
-static void reopen(const struct sender *sender, struct tcp_pcb *pcb)
+static void reopen(struct sender *sender, struct tcp_pcb *pcb)
 {
     const struct flight *flight = &sender->flight;
     uint32_t start;
@@ -362,6 +362,8 @@ static void reopen(const struct sender *sender, struct tcp_pcb *pcb)
         start - pcb->lastack + pcb->unsent->len > pcb->snd_wnd)
         return;
     pcb->persist_backoff = 0;
+    /* Whatever arrived before was sent before, also by a clock that has gone round since. */
+    sender->rack.known = false;
     take_back(pcb);
     if (pcb->rtime < 0)
         pcb->rtime = 0;

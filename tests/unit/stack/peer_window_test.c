@@ -370,6 +370,71 @@ static void close_window(struct craft_peer *peer, uint32_t ack)
     peer->seq++;
 }
 
+/* Acknowledges each segment by itself, in order; returns how many came. */
+static size_t take_each(struct craft_peer *peer, uint32_t *next)
+{
+    size_t count = 0, logged = peer->log_count;
+    static struct segment log[64];
+
+    assert_true(logged <= 64);
+    memcpy(log, peer->log, logged * sizeof(log[0]));
+    craft_peer_clear(peer);
+    for (size_t i = 0; i < logged; i++) {
+        struct craft segment = craft_segment(peer, PACKET_ACK, NULL, 0);
+
+        if (log[i].data_len == 0)
+            continue;
+        if (log[i].seq == *next)
+            *next += (uint32_t)log[i].data_len;
+        count++;
+        segment.ack = *next;
+        craft_peer_send(peer, &segment);
+        craft_peer_flush(peer);
+    }
+    return count;
+}
+
+/*
+ * The window is closed while something is on the way, for longer than half of what 32 bits of
+ * microseconds can tell: what is sent then is not older than what arrived before, and is sent once.
+ */
+static void test_window_closed_for_long(void **state)
+{
+    static uint8_t data[40 * 1380];
+    struct end end = {.keep_open = true, .paused = true};
+    struct counts counts = {.bytes = 1380};
+    struct craft_peer peer;
+    uint32_t base, next;
+    size_t sent = 0;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_connect(&peer, &end);
+    base = peer.ack;
+    next = base + 1380;
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    peer.now += CRAFT_ROUND_TRIP;
+    close_window(&peer, next);
+    for (uint64_t end_at = peer.now + 2400 * SECOND; peer.now < end_at;) {
+        craft_peer_clear(&peer);
+        peer.now += STEP;
+        stack_expire(peer.stack);
+        if (peer.log_count > 0) /* a probe */
+            open_window(&peer, base, 0, &counts);
+    }
+    assert_false(end.closed);
+    craft_peer_clear(&peer);
+    open_window(&peer, base, 65535, &counts);
+    while (next - base < sizeof(data) && sent < 80) {
+        peer.now += CRAFT_ROUND_TRIP;
+        sent += take_each(&peer, &next);
+    }
+    assert_int_equal(next - base, sizeof(data));
+    assert_int_equal(sent, 39);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* A part of a segment is acknowledged, and of the rest a part fits: less than was acknowledged. */
 static void test_small_window_within_a_segment(void **state)
 {
@@ -425,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_probe_takes_the_last_byte),
         cmocka_unit_test(test_second_timeout),
         cmocka_unit_test(test_small_window_within_a_segment),
+        cmocka_unit_test(test_window_closed_for_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
