@@ -91,10 +91,12 @@ uint32_t rack_detect(const struct rack *rack, struct flight *flight, const struc
             break;
         if (!sent_before(record, rack))
             continue;
-        if (age >= limit)
-            flight_lose(flight, record);
-        else if (limit - age > *wait_us)
+        /* Those behind it were sent later: who reports little does not have us walk past them. */
+        if (age < limit) {
             *wait_us = limit - age;
+            break;
+        }
+        flight_lose(flight, record);
     }
     return flight->lost - lost;
 }

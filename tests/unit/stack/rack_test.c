@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -81,6 +82,68 @@ static void test_enough_arrived(void **state)
     flight_fini(&f.flight);
 }
 
+/* Seconds for what is done per acknowledgment while so many segments are waited for. */
+static double time_of_waiting(uint32_t segments)
+{
+    struct fixture f = {0};
+    struct timespec begin, end;
+    double least = 1;
+    uint32_t wait;
+
+    rtt_sample(&f.rtt, RTT, 0);
+    for (uint32_t i = 0; i < segments; i++) {
+        assert_int_equal(flight_reserve(&f.flight), 0);
+        flight_sent(&f.flight, i * LEN, LEN, i * 1000 / segments);
+    }
+    report(&f, 0, segments - 1, segments, RTT + 1000);
+    for (int run = 0; run < 5; run++) {
+        double seconds;
+
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+        for (int i = 0; i < 1000; i++)
+            assert_int_equal(rack_detect(&f.rack, &f.flight, &f.rtt, false, RTT + 1000, &wait), 0);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+        seconds =
+            (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9;
+        least = seconds < least ? seconds : least;
+    }
+    assert_int_equal(wait, RTT / 4 - 999);
+    flight_fini(&f.flight);
+    return least;
+}
+
+/* A peer that reports the last segment only does not make its acknowledgments dear. */
+static void test_many_are_waited_for(void **state)
+{
+    double few = time_of_waiting(1000), many = time_of_waiting(30000);
+
+    (void)state;
+    print_message("%.0f and %.0f ns\n", few * 1e6, many * 1e6);
+    assert_true(many < 10 * few);
+}
+
+/* Each is lost when its own time is over. */
+static void test_one_after_the_other(void **state)
+{
+    struct fixture f;
+    uint32_t wait, now = RTT + 9000;
+
+    (void)state;
+    setup(&f);
+    rack_widen(&f.rack);
+    report(&f, 0, 9, 10, now);
+    for (uint32_t i = 0; i < 9; i++) {
+        assert_int_equal(rack_detect(&f.rack, &f.flight, &f.rtt, false, now, &wait),
+                         i > 0 ? LEN : 0);
+        assert_true(wait > 0);
+        now += wait;
+    }
+    assert_int_equal(rack_detect(&f.rack, &f.flight, &f.rtt, false, now, &wait), LEN);
+    assert_int_equal(wait, 0);
+    assert_int_equal(now, 8000 + RTT + RTT / 4 * 2);
+    flight_fini(&f.flight);
+}
+
 /* A retransmission that is lost too is found as soon as something sent later has arrived. */
 static void test_lost_retransmission(void **state)
 {
@@ -149,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waits_for_reordering),
         cmocka_unit_test(test_enough_arrived),
+        cmocka_unit_test(test_many_are_waited_for),
+        cmocka_unit_test(test_one_after_the_other),
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_early_acknowledgment),
         cmocka_unit_test(test_timeouts),
