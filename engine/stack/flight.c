@@ -33,9 +33,14 @@ static bool is_on_the_way(const struct flight_record *record)
     return (record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST)) == 0;
 }
 
+static uint32_t place_of(const struct flight *flight, const struct flight_record *record)
+{
+    return (uint32_t)(record - flight->records) + 1;
+}
+
 static void order_append(struct flight *flight, struct flight_record *record)
 {
-    uint16_t place = (uint16_t)(record - flight->records + 1);
+    uint32_t place = place_of(flight, record);
 
     record->older = flight->newest;
     record->newer = 0;
@@ -64,7 +69,7 @@ static void order_insert(struct flight *flight, struct flight_record *record,
                          struct flight_record *near)
 {
     struct flight_record *newer = flight_oldest(flight);
-    uint16_t place = (uint16_t)(record - flight->records + 1);
+    uint32_t place = place_of(flight, record);
 
     if (near != NULL && !flight_after(near->sent_us, record->sent_us))
         newer = near;
@@ -75,7 +80,7 @@ static void order_insert(struct flight *flight, struct flight_record *record,
         return;
     }
     record->older = newer->older;
-    record->newer = (uint16_t)(newer - flight->records + 1);
+    record->newer = place_of(flight, newer);
     newer->older = place;
     if (record->older != 0)
         flight->records[record->older - 1].newer = place;
@@ -84,9 +89,9 @@ static void order_insert(struct flight *flight, struct flight_record *record,
 }
 
 /* Where a place is when the oldest record has come to the first one. */
-static uint16_t place_from_head(const struct flight *flight, uint16_t place)
+static uint32_t place_from_head(const struct flight *flight, uint32_t place)
 {
-    return place != 0 ? (uint16_t)(((place - 1 - flight->head) & (flight->capacity - 1)) + 1) : 0;
+    return place != 0 ? ((place - 1 - flight->head) & (flight->capacity - 1)) + 1 : 0;
 }
 
 /* --- Sending --------------------------------------------------------------------------------- */
@@ -290,8 +295,18 @@ void flight_arrived(struct flight *flight, struct flight_record *record)
     flight->pipe -= record->len;
 }
 
+/* Those before it that have arrived, too, have no longer arrived with all up to one behind it. */
+static void part_run(struct flight *flight, const struct flight_record *record)
+{
+    uint32_t index = place_from_head(flight, place_of(flight, record)) - 1;
+
+    while (index-- > 0 && (flight_at(flight, index)->marks & FLIGHT_ARRIVED) != 0)
+        flight_at(flight, index)->newer = 0;
+}
+
 void flight_missing(struct flight *flight, struct flight_record *record)
 {
+    part_run(flight, record);
     record->marks = (uint8_t)(record->marks & ~FLIGHT_ARRIVED);
     flight->arrived -= record->len;
     flight->arrived_count--;
@@ -308,18 +323,33 @@ static void arrive(struct flight *flight, struct flight_record *record, uint32_t
     mark_arrived(flight, record);
 }
 
-/* The block of the acknowledgment before that has all of the record; NULL = none. */
-static const struct sack_block *find_reported(const struct flight *flight,
-                                              const struct flight_record *record)
+/* The index of the last that is known to have arrived with all from this one on, or of the next. */
+static uint32_t further(const struct flight *flight, uint32_t index)
 {
-    for (int i = 0; i < flight->reported_count; i++) {
-        const struct sack_block *block = &flight->reported[i];
+    const struct flight_record *record = flight_at(flight, index);
 
-        if (!flight_after(block->left, record->seq) &&
-            !flight_after(flight_end(record), block->right))
-            return block;
+    if (record->newer != 0)
+        return place_from_head(flight, record->newer) - 1;
+    if (index + 1 < flight->count && (flight_at(flight, index + 1)->marks & FLIGHT_ARRIVED) != 0)
+        return index + 1;
+    return index;
+}
+
+/*
+ * The index behind a run of those that have arrived. What is walked leads to its end from now on:
+ * reports that tell the same again, in whatever order, are not walked through again.
+ */
+static uint32_t behind_run(const struct flight *flight, uint32_t index)
+{
+    uint32_t last = index, next;
+
+    while ((next = further(flight, last)) != last)
+        last = next;
+    for (; index != last; index = next) {
+        next = further(flight, index);
+        flight_at(flight, index)->newer = place_of(flight, flight_at(flight, last));
     }
-    return NULL;
+    return last + 1;
 }
 
 /*
@@ -335,12 +365,11 @@ static void report(struct flight *flight, const struct sack_block *block, uint32
         i++; /* has only part of it */
     while (i < flight->count) {
         struct flight_record *record = flight_at(flight, i);
-        const struct sack_block *reported = find_reported(flight, record);
 
         if (flight_after(flight_end(record), block->right))
             return;
-        if (reported != NULL) {
-            i = find(flight, reported->right);
+        if ((record->marks & FLIGHT_ARRIVED) != 0) {
+            i = behind_run(flight, i);
             continue;
         }
         arrive(flight, record, now_us, sample);
@@ -369,21 +398,14 @@ static bool is_sane(const struct flight *flight, const struct sack_block *block)
 static void report_all(struct flight *flight, const struct sack_block *blocks, int count,
                        uint32_t now_us, struct flight_sample *sample)
 {
-    struct sack_block sane[PACKET_SACK_MAX];
-    int sane_count = 0;
-
     for (int i = 0; i < count; i++) {
         if (is_sane(flight, &blocks[i]))
-            sane[sane_count++] = blocks[i];
+            report(flight, &blocks[i], now_us, sample);
     }
-    for (int i = 0; i < sane_count; i++)
-        report(flight, &sane[i], now_us, sample);
-    for (int i = 0; i < sane_count; i++) {
-        flight->reported[i] = sane[i];
-        if (flight_after(sane[i].right, flight->highest))
-            flight->highest = sane[i].right;
+    for (int i = 0; i < count; i++) {
+        if (is_sane(flight, &blocks[i]) && flight_after(blocks[i].right, flight->highest))
+            flight->highest = blocks[i].right;
     }
-    flight->reported_count = sane_count;
 }
 
 void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *blocks, int count,
@@ -414,16 +436,21 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
 
 /* --- Losing ---------------------------------------------------------------------------------- */
 
+static void mark_lost(struct flight *flight, struct flight_record *record)
+{
+    record->marks |= FLIGHT_LOST;
+    if (flight->lost == 0 || flight_after(flight->lost_from, record->seq))
+        flight->lost_from = record->seq;
+    flight->lost += record->len;
+}
+
 void flight_lose(struct flight *flight, struct flight_record *record)
 {
     if (!is_on_the_way(record))
         return;
     order_remove(flight, record);
-    record->marks |= FLIGHT_LOST;
-    if (flight->lost == 0 || flight_after(flight->lost_from, record->seq))
-        flight->lost_from = record->seq;
     flight->pipe -= record->len;
-    flight->lost += record->len;
+    mark_lost(flight, record);
 }
 
 struct flight_record *flight_first_lost(struct flight *flight, uint32_t *index)
@@ -447,15 +474,17 @@ void flight_lose_all(struct flight *flight, bool forget, uint32_t now_us)
     for (uint32_t i = 0; i < flight->count; i++) {
         struct flight_record *record = flight_at(flight, i);
 
-        if (forget && (record->marks & FLIGHT_ARRIVED) != 0) {
-            flight_missing(flight, record);
-            record->marks |= FLIGHT_COUNTED;
+        if ((record->marks & FLIGHT_ARRIVED) == 0) {
+            if ((record->marks & FLIGHT_RESENT) == 0 || record->sent_us != now_us)
+                flight_lose(flight, record);
+        } else if (forget) {
+            record->marks = (uint8_t)((record->marks & ~FLIGHT_ARRIVED) | FLIGHT_COUNTED);
+            record->newer = 0;
+            flight->arrived -= record->len;
+            flight->arrived_count--;
+            mark_lost(flight, record);
         }
-        if ((record->marks & FLIGHT_RESENT) == 0 || record->sent_us != now_us)
-            flight_lose(flight, record);
     }
-    if (forget)
-        flight->reported_count = 0;
 }
 
 /* Neighbours have mostly been sent one after the other: each is looked for from the last one on. */
@@ -540,7 +569,6 @@ int flight_lose_long(struct flight *flight, uint32_t len_max)
     cut.pipe = flight->pipe;
     cut.lost = flight->lost;
     cut.lost_from = flight->lost_from;
-    cut.reported_count = 0;
     cut_records(flight, cut.records, len_max);
     order_cut(flight, &cut, len_max);
     for (uint32_t i = 0; i < cut.count; i++)

@@ -36,8 +36,9 @@ struct flight_record {
     uint32_t seq;
     uint16_t len;          /* SYN and FIN count */
     uint8_t marks;         /* enum flight_marks */
-    uint16_t older;        /* those sent before and after it, while it is on the way: places in */
-    uint16_t newer;        /* the ring, from 1; 0 = none */
+    uint32_t older;        /* those sent before and after it, while it is on the way: places in */
+    uint32_t newer;        /* the ring, from 1; 0 = none. Arrived: newer is one behind it that has
+                              arrived with all between them */
     uint32_t sent_us;      /* the last time */
     uint32_t delivered;    /* struct flight's, when it was sent */
     uint32_t delivered_us; /* likewise */
@@ -50,8 +51,8 @@ struct flight {
     uint32_t capacity; /* a power of two, or 0 */
     uint32_t head;     /* index of the oldest */
     uint32_t count;
-    uint16_t oldest; /* on the way, as flight_record.older */
-    uint16_t newest;
+    uint32_t oldest; /* on the way, as flight_record.older */
+    uint32_t newest;
 
     uint32_t pipe;    /* bytes believed to be on the way: neither arrived nor lost */
     uint32_t arrived; /* bytes reported by SACK */
@@ -59,8 +60,6 @@ struct flight {
     uint32_t arrived_count;
     uint32_t highest;   /* one behind the last byte that is known to have arrived */
     uint32_t lost_from; /* nothing before this is lost */
-    struct sack_block reported[PACKET_SACK_MAX]; /* of the acknowledgment before */
-    int reported_count;
 
     uint32_t delivered;     /* bytes that have arrived, ever */
     uint32_t delivered_us;  /* when that last grew */
