@@ -20,8 +20,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* More records than lwIP queues segments (TCP_SND_QUEUELEN): a bound, not a limit that is met. */
-#define FLIGHT_RECORDS_MAX 32768
+/*
+ * More records than the longest queue (TCP_SND_BUF) makes pieces (flight_piece()) at the smallest
+ * MTU: a bound, not a limit that is met.
+ */
+#define FLIGHT_RECORDS_MAX 65536
 
 enum flight_marks {
     FLIGHT_ARRIVED = 1 << 0, /* reported by SACK */

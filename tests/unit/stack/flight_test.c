@@ -445,6 +445,29 @@ static void test_lose_long(void **state)
     flight_fini(&flight);
 }
 
+/* The longest queue at the smallest MTU: 16 MiB in pieces of at most 536 bytes. */
+static void test_lose_the_longest(void **state)
+{
+    const uint32_t len = 1380, count = 16 * 1024 * 1024 / len;
+    struct flight flight = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(flight_reserve(&flight), 0);
+        flight_sent(&flight, BASE + i * len, len, i);
+    }
+    assert_int_equal(flight_lose_long(&flight, 536), 0);
+    check(&flight);
+    assert_int_equal(flight.count, count * 3);
+    assert_int_equal(flight.lost, count * len);
+    for (uint32_t i = 0; i < flight.count; i++)
+        assert_int_equal(flight_at(&flight, i)->len, 460);
+    flight_sent(&flight, BASE, 460, count);
+    flight_lose_all(&flight, true, count + 1);
+    check(&flight);
+    flight_fini(&flight);
+}
+
 /* More pieces than there may be: nothing changes. */
 static void test_lose_long_is_bounded(void **state)
 {
@@ -467,7 +490,7 @@ int main(void)
         cmocka_unit_test(test_other_borders),    cmocka_unit_test(test_false_reports),
         cmocka_unit_test(test_duplicates),       cmocka_unit_test(test_delivery_rate),
         cmocka_unit_test(test_random),           cmocka_unit_test(test_growing_reports),
-        cmocka_unit_test(test_repeated_reports),
+        cmocka_unit_test(test_repeated_reports), cmocka_unit_test(test_lose_the_longest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
