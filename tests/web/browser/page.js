@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { after, before } from 'node:test';
+import { after, afterEach, before } from 'node:test';
 
 const installed = createRequire(new URL('../../../.deps/node/package.json', import.meta.url));
 const { chromium } = installed('playwright-core');
@@ -20,10 +20,16 @@ const FLAGS = [
 ];
 
 let browser;
-let opened = [];
+const opened = [];
+/** Those that the next test does not need: while a page is open it goes on asking and drawing. */
+const closable = [];
 
 before(async () => {
   browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+});
+
+afterEach(async () => {
+  for (const page of closable.splice(0)) await page.context().close();
 });
 
 after(async () => {
@@ -34,9 +40,10 @@ after(async () => {
 
 /**
  * Opens the page, signed in with a token (null = none is given), and waits until it shows that it is
- * live. prepare(page) comes before. options: those of a browser context, as {viewport, colorScheme}.
+ * live. prepare(page) comes before. It is closed with the test, or with the browser if it is lasting.
+ * options: those of a browser context, as {viewport, colorScheme}.
  */
-export async function openPage({ as = token, prepare, live = 'Live', ...options } = {}) {
+export async function openPage({ as = token, prepare, live = 'Live', lasting = false, ...options } = {}) {
   const context = await browser.newContext({
     viewport: DESKTOP,
     permissions: ['clipboard-read', 'clipboard-write'],
@@ -52,6 +59,7 @@ export async function openPage({ as = token, prepare, live = 'Live', ...options 
     if (message.type() === 'error' && !isAnswer) page.errors.push(message.text());
   });
   opened.push(page);
+  if (!lasting) closable.push(page);
   await prepare?.(page);
   await page.goto(url);
   if (as !== null) {

@@ -12,7 +12,7 @@ import { call, checkAccessible, openPage, row, shoot, tunnel } from './page.js';
 let watching;
 
 test('what works is shown, live, and in words', async () => {
-  const page = await openPage();
+  const page = await openPage({ lasting: true });
   watching = page;
   await page.getByText('All 5 ready').waitFor();
   await row(page, 'web').getByText('Ready', { exact: true }).waitFor();
@@ -42,11 +42,13 @@ test('a change from elsewhere appears without reloading', async () => {
 });
 
 test('a service that does not answer makes the page stale, and it recovers by itself', async () => {
-  const page = await openPage();
+  const page = await openPage({ prepare: (page) => page.clock.install() });
   await page.route('**/v1/**', (route) => route.abort());
+  await page.clock.fastForward(10_000); // longer than an answer may take, and than until it is asked for
   await page.getByText('Stale', { exact: true }).waitFor();
   await page.getByText('The service does not answer').or(page.getByText('Failed to fetch')).first().waitFor();
   await page.unroute('**/v1/**');
+  await page.clock.fastForward(20_000); // longer than it ever waits to ask again
   await page.getByText('Stale', { exact: true }).waitFor({ state: 'detached' });
 });
 
