@@ -10,6 +10,7 @@
 struct api;
 struct event_base;
 struct handover;
+struct inherited;
 struct retired;
 struct service;
 struct store;
@@ -44,10 +45,16 @@ void handover_free(struct handover *handover);
  */
 bool handover_is_done(const struct handover *handover);
 /*
- * Whether the newer program died when there was no way back, and nobody goes on: the loop was
- * broken for it. Nothing is to be unwound: sockets may be another's all the same.
+ * Whether a newer program had taken over, and is gone: nobody goes on. The loop was broken for it.
+ * Nothing is to be unwound: sockets may be another's all the same.
  */
 bool handover_is_lost(const struct handover *handover);
+/*
+ * Whether the newer program died before it was ready, and this one is to go on with what it had:
+ * the loop was broken for it. That is done by beginning anew with what is in *kept, which is the
+ * caller's (cli/resume.h); again nothing is to be unwound.
+ */
+bool handover_is_back(struct handover *handover, struct inherited **kept);
 
 /*
  * The program is told to end. True: it ends by itself, soon, because a newer one has what it had,

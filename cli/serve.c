@@ -5,6 +5,7 @@
 #include "cli/handover.h"
 #include "cli/loop.h"
 #include "cli/notify.h"
+#include "cli/resume.h"
 #include "cli/takeover.h"
 #include "cli/upgrade.h"
 #include "engine/log.h"
@@ -42,6 +43,7 @@ struct serve {
     struct api *api;
     struct retired *retired;
     struct takeover *takeover; /* while it starts, or NULL */
+    struct inherited *resumed; /* while it starts: what it had before, or NULL (cli/resume.h) */
     struct handover *handover; /* NULL = nobody can take over */
     struct upgrade *upgrade;
 };
@@ -165,6 +167,12 @@ static int read_config(const struct options *options, struct serve_config *confi
 
 /* --- Life cycle ------------------------------------------------------------------------------- */
 
+/* What was there before this program, or NULL. */
+static struct inherited *inherited_of(const struct serve *serve)
+{
+    return serve->takeover ? takeover_inherited(serve->takeover) : serve->resumed;
+}
+
 static void start_notify(struct serve *serve)
 {
     int error = notify_new(serve->base, &serve->notify);
@@ -179,7 +187,7 @@ static void tell_ready(const struct serve *serve, const struct serve_config *con
     log_info("manytun %s is ready, %u workers, data in %s", MANYTUN_VERSION, workers,
              config->data.directory);
     snprintf(status, sizeof(status), "version %s, %u workers", MANYTUN_VERSION, workers);
-    if (serve->takeover)
+    if (inherited_of(serve))
         notify_successor(serve->notify, status);
     else
         notify_ready(serve->notify, status);
@@ -205,27 +213,37 @@ static int load_declared(struct serve *serve, const struct serve_config *config)
     serve->hangup = evsignal_new(serve->base, SIGHUP, on_hangup, serve);
     if (!serve->hangup || evsignal_add(serve->hangup, NULL) < 0)
         return -1;
-    return declared_load(serve->declared) < 0 && config->config && !config->take_over ? -1 : 0;
+    return declared_load(serve->declared) < 0 && config->config && !inherited_of(serve) ? -1 : 0;
+}
+
+static int open_store(struct serve *serve, const struct serve_config *config, char error[256])
+{
+    const char *directory = config->data.directory;
+    const char *key_file = data_key_file(&config->data);
+    int lock[INHERITED_FDS_MAX];
+    if (!inherited_of(serve))
+        return store_open_with_key(directory, key_file, &serve->store, error);
+    inherited_take(inherited_of(serve), INHERITED_LOCK, "", lock);
+    int result = serve->resumed
+                     ? store_open_again(directory, key_file, lock[0], &serve->store, error)
+                     : store_open_locked(directory, key_file, lock[0], &serve->store, error);
+    if (result < 0 && lock[0] >= 0)
+        close(lock[0]);
+    return result;
 }
 
 /* 0, or -1 explained in the log. */
 static int open_data(struct serve *serve, const struct serve_config *config)
 {
-    const char *directory = config->data.directory;
-    const char *key_file = data_key_file(&config->data);
     char error[256];
-    int lock[INHERITED_FDS_MAX];
-    int result;
-    if (!config->take_over) {
-        result = store_open_with_key(directory, key_file, &serve->store, error);
-    } else if (takeover_begin(serve->base, directory, &serve->takeover, error) < 0) {
-        result = -1;
-    } else {
-        inherited_take(takeover_inherited(serve->takeover), INHERITED_LOCK, "", lock);
-        result = store_open_locked(directory, key_file, lock[0], &serve->store, error);
-        if (result < 0 && lock[0] >= 0)
-            close(lock[0]);
-    }
+    int result = resume_find(&serve->resumed);
+    if (result < 0)
+        snprintf(error, sizeof(error), "what this program had cannot be found: %s",
+                 strerror(-result));
+    else if (config->take_over && !serve->resumed)
+        result = takeover_begin(serve->base, config->data.directory, &serve->takeover, error);
+    if (result == 0)
+        result = open_store(serve, config, error);
     if (result < 0)
         log_error("%s", error);
     return result < 0 ? -1 : 0;
@@ -256,7 +274,7 @@ static bool wait_for_workers(struct serve *serve)
     return alive;
 }
 
-/* The last moment at which the older program can go on; from here on it is on us. */
+/* From here on the older program serves nobody, until we do, or have died. */
 static int take_over(struct serve *serve, const struct serve_config *config)
 {
     char error[256];
@@ -287,7 +305,7 @@ static int start_service(struct serve *serve, const struct serve_config *config)
 {
     char error[256];
     struct problem problem = {0};
-    struct inherited *inherited = serve->takeover ? takeover_inherited(serve->takeover) : NULL;
+    struct inherited *inherited = inherited_of(serve);
     int result = retired_new(serve->base, config->retire_seconds, &serve->retired);
     if (!result)
         result = service_new(serve->base, serve->supervisor, serve->store, &serve->service);
@@ -345,13 +363,21 @@ static int start(struct serve *serve, const struct serve_config *config)
         log_error("cannot start: %s", strerror(-result));
         return -1;
     }
-    if ((serve->takeover && take_over(serve, config) < 0) || start_service(serve, config) < 0)
+    if (serve->takeover && take_over(serve, config) < 0)
+        return -1;
+    if (serve->resumed && !wait_for_workers(serve)) /* who take the connections of those before */
+        log_error("the workers do not start: the connections that there were are lost");
+    if (start_service(serve, config) < 0)
         return -1;
     await_successor(serve, config);
     tell_ready(serve, config);
     /* Only now, so that a service manager knows of this one before the older one ends. */
+    if (serve->takeover)
+        takeover_tell_ready(serve->takeover);
     takeover_free(serve->takeover);
     serve->takeover = NULL;
+    inherited_free(serve->resumed);
+    serve->resumed = NULL;
     return 0;
 }
 
@@ -359,7 +385,7 @@ static void stop(struct serve *serve)
 {
     upgrade_free(serve->upgrade);
     handover_free(serve->handover);
-    takeover_free(serve->takeover);
+    inherited_free(serve->resumed);
     api_free(serve->api);
     if (serve->hangup)
         event_free(serve->hangup);
@@ -388,8 +414,15 @@ int serve_command(const struct options *options)
                                    .drain_seconds = config.drain_seconds};
         status = loop_run(serve.base, &loop) < 0 || handover_is_lost(serve.handover) ? 1 : 0;
     }
-    if (handover_is_done(serve.handover) || handover_is_lost(serve.handover))
-        _exit(status); /* sockets, workers and database are another's: nothing is to be unwound */
+    struct inherited *kept;
+    if (handover_is_back(serve.handover, &kept)) {
+        int error = resume_execute(config.arguments, kept, serve.notify);
+        log_error("this program cannot go on: %s", strerror(-error));
+        _exit(1);
+    }
+    /* Sockets, workers and database are another's: nothing is to be unwound. */
+    if (serve.takeover || handover_is_done(serve.handover) || handover_is_lost(serve.handover))
+        _exit(status);
     stop(&serve);
     return status;
 }

@@ -221,6 +221,12 @@ enum takeover_outcome takeover_take(struct takeover *takeover, char error[256])
     return outlives(takeover) ? TAKEOVER_ALONE : TAKEOVER_REFUSED;
 }
 
+void takeover_tell_ready(struct takeover *takeover)
+{
+    if (!takeover->failed) /* else there is nobody to hear it */
+        handoff_send(takeover->channel, HANDOFF_READY);
+}
+
 void takeover_free(struct takeover *takeover)
 {
     if (!takeover)

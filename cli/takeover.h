@@ -4,8 +4,11 @@
  *   takeover_begin()   the older program goes on, frozen; its descriptors are here, too
  *   takeover_take()    the older program has stopped, or has died
  *
+ *   takeover_tell_ready()   the older program may end
+ *
  * Until takeover_take() has been called, takeover_free() (or our death) leaves the older program as
- * it was. Both run the loop until they have an answer, and are for the start of the program.
+ * it was, and until takeover_tell_ready() our death makes it take everything back. The first two
+ * run the loop until they have an answer, and are for the start of the program.
  *
  * An older program that dies once its descriptors are here is no reason to end: nobody would go on.
  * One that is told to end meanwhile refuses, and is not gone on from: it shuts its sockets down.
@@ -39,6 +42,8 @@ int takeover_begin(struct event_base *base, const char *directory, struct takeov
                    char error[256]);
 /* error is set when it is not TAKEOVER_DONE. */
 enum takeover_outcome takeover_take(struct takeover *takeover, char error[256]);
+/* Everything is restored: from here on the older program does not go on. */
+void takeover_tell_ready(struct takeover *takeover);
 /* NULL is allowed. */
 void takeover_free(struct takeover *takeover);
 

@@ -34,7 +34,8 @@
  * In a takeover, the older worker is told to hand its tunnels over (without a bridge where there
  * could not be one: then their connections end), and then to retire: it closes
  * its duplicates of the listeners, says RETIRED, and ends by itself when no connection is left. The
- * newer one adopts a tunnel with the other end of its bridge (bridge.h).
+ * newer one adopts a tunnel with the other end of its bridge (bridge.h). Both may be said once
+ * more, when the newer one is lost and another comes in its place.
  */
 #ifndef MANYTUN_ENGINE_MESSAGES_H
 #define MANYTUN_ENGINE_MESSAGES_H

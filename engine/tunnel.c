@@ -419,6 +419,7 @@ void tunnel_free(struct tunnel *tunnel)
     if (tunnel->timer)
         event_free(tunnel->timer);
     spec_tunnel_fini(&tunnel->spec);
+    free(tunnel->introduced);
     free(tunnel->peers);
     free(tunnel);
 }

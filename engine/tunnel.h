@@ -75,6 +75,9 @@ void tunnel_free(struct tunnel *tunnel);
  * Gives peers and sockets up to the newer worker at the other end of bridge, a SOCK_SEQPACKET
  * socket that is taken over, also when this fails. Keys are wiped. Open connections go on through
  * it. -1 = there is none: then nothing goes on, and severed() is called. 0, -ENOMEM or -ENOTCONN.
+ *
+ * Once more with another bridge: the newer worker was lost, and there is one in its place, which is
+ * told the same of the peers. When nothing went on before, nothing does.
  */
 int tunnel_hand_over(struct tunnel *tunnel, int bridge);
 /*

@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 struct bridge;
+struct bridge_peer;
 
 /* What a worker before this one had counted. */
 struct totals {
@@ -34,9 +35,11 @@ struct tunnel {
     struct udp *udp;
     struct wg_device *device;
     struct stack *stack;
-    struct tap_list taps; /* who captures */
-    struct bridge *older; /* to the worker before this one, or NULL */
-    struct bridge *newer; /* to the worker after this one, or NULL */
+    struct tap_list taps;           /* who captures */
+    struct bridge *older;           /* to the worker before this one, or NULL */
+    struct bridge *newer;           /* to the worker after this one, or NULL */
+    struct bridge_peer *introduced; /* whom that one is told of; NULL = the tunnel is ours */
+    size_t introduced_count;
     struct wg_peer **peers;
     size_t peers_count;
     size_t peers_room;

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A peer whose handshake is younger has a session. */
 #define SESSION_SECONDS 180
@@ -164,32 +165,77 @@ static size_t list_peers(const struct tunnel *tunnel, struct bridge_peer *out)
     return count;
 }
 
+/* Without their device there is nobody to ask any more, and the newer worker may be lost. */
+static int remember_peers(struct tunnel *tunnel)
+{
+    tunnel->introduced = calloc(tunnel->peers_count + 1, sizeof(*tunnel->introduced));
+    if (!tunnel->introduced)
+        return -ENOMEM;
+    tunnel->introduced_count = list_peers(tunnel, tunnel->introduced);
+    return 0;
+}
+
 static int introduce(struct tunnel *tunnel)
 {
     uint8_t ports[BRIDGE_PORT_BYTES];
-    struct bridge_peer *peers = calloc(tunnel->peers_count + 1, sizeof(*peers));
+    const size_t count = tunnel->introduced_count;
+    struct bridge_peer *peers = calloc(count + 1, sizeof(*peers));
     if (!peers)
         return -ENOMEM;
+    memcpy(peers, tunnel->introduced, count * sizeof(*peers));
     stack_used_ports(tunnel->stack, ports);
-    return bridge_introduce(tunnel->newer, peers, list_peers(tunnel, peers), ports);
+    return bridge_introduce(tunnel->newer, peers, count, ports);
 }
 
-int tunnel_hand_over(struct tunnel *tunnel, int fd)
+/* In place of the bridge there is, if any. */
+static int build_bridge(struct tunnel *tunnel, int fd)
 {
-    int error = -ENOTCONN;
-    if (fd >= 0)
-        error = bridge_new(event_get_base(tunnel->timer), fd, &newer_ops, tunnel, &tunnel->newer);
-    if (!error)
-        error = introduce(tunnel);
+    bridge_free(tunnel->newer);
+    tunnel->newer = NULL;
+    if (fd < 0)
+        return -ENOTCONN;
+    int error = bridge_new(event_get_base(tunnel->timer), fd, &newer_ops, tunnel, &tunnel->newer);
+    return error ? error : introduce(tunnel);
+}
+
+static void give_up_sockets(struct tunnel *tunnel)
+{
     tunnel_publish(tunnel);
     udp_flush(tunnel->udp);
     tap_free_all(&tunnel->taps);
     tunnel_peers_free(tunnel);
     udp_free(tunnel->udp);
     tunnel->udp = NULL;
+}
+
+/* What was severed has no connection left, and needs no bridge. */
+static int hand_over_again(struct tunnel *tunnel, int fd)
+{
     if (tunnel->newer)
-        stack_resume(tunnel->stack); /* it may have waited for the sockets */
-    else
+        return build_bridge(tunnel, fd);
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
+static int hand_over_first(struct tunnel *tunnel, int fd)
+{
+    int error = remember_peers(tunnel);
+    if (!error)
+        error = build_bridge(tunnel, fd);
+    else if (fd >= 0)
+        close(fd);
+    give_up_sockets(tunnel);
+    return error;
+}
+
+int tunnel_hand_over(struct tunnel *tunnel, int fd)
+{
+    const bool was_severed = !tunnel->udp && !tunnel->newer;
+    int error = tunnel->udp ? hand_over_first(tunnel, fd) : hand_over_again(tunnel, fd);
+    if (tunnel->newer)
+        stack_resume(tunnel->stack); /* it may have waited for the sockets, or a full bridge */
+    else if (!was_severed)
         sever(tunnel);
     tunnel_touch(tunnel);
     return error;

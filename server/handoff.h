@@ -8,10 +8,13 @@
  *                                       ALL      that was all; from here on nothing changes
  *   TAKE     everything is prepared     ITEM     bridges, and workers that have retired
  *                                       DONE     the older one does nothing any more
+ *   READY    everything is restored
  *
  * Until TAKE either side may close the channel, and the older program goes on as if nothing had
- * happened. The two may be of different versions: the numbers here stay what they are, and a change
- * of meaning changes HANDOFF_VERSION.
+ * happened; until READY it takes all of it back when the newer one dies. The two may be of
+ * different versions: the numbers here stay what they are, and a change of meaning changes
+ * HANDOFF_VERSION. Who does not know READY hangs up when it is said, and does not say it before it
+ * hangs up.
  */
 #ifndef MANYTUN_SERVER_HANDOFF_H
 #define MANYTUN_SERVER_HANDOFF_H
@@ -30,6 +33,7 @@ enum handoff_type {
     HANDOFF_ALL = 4,
     HANDOFF_TAKE = 5,
     HANDOFF_DONE = 6,
+    HANDOFF_READY = 7,
 };
 
 /* Each as channel_send(). */
@@ -37,7 +41,7 @@ int handoff_send_hello(struct channel *channel);
 int handoff_send_refused(struct channel *channel, const char *reason);
 int handoff_send_item(struct channel *channel, enum inherited_kind kind, const char *name,
                       const int fds[INHERITED_FDS_MAX]);
-/* ALL, TAKE and DONE have nothing but their type. */
+/* ALL, TAKE, DONE and READY have nothing but their type. */
 int handoff_send(struct channel *channel, enum handoff_type type);
 
 /* 0; -EPROTONOSUPPORT (another version) or -EPROTO. */

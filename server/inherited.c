@@ -2,8 +2,11 @@
 #include "server/inherited.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct inherited {
@@ -104,4 +107,72 @@ bool inherited_take(struct inherited *inherited, enum inherited_kind kind, const
             item->fds[k] = -1;
     }
     return found;
+}
+
+/* --- Across execve() -------------------------------------------------------------------------- */
+
+static int set_flags(const struct inherited_item *item, int flags)
+{
+    for (int k = 0; k < INHERITED_FDS_MAX; k++) {
+        if (item->fds[k] >= 0 && fcntl(item->fds[k], F_SETFD, flags) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int write_items(const struct inherited *inherited, int fd)
+{
+    const char *bytes = (const char *)inherited->items;
+    const size_t len = inherited->count * sizeof(inherited->items[0]);
+    for (size_t at = 0; at < len;) {
+        ssize_t written = write(fd, bytes + at, len - at);
+        if (written <= 0)
+            return written < 0 ? -errno : -EIO;
+        at += (size_t)written;
+    }
+    return 0;
+}
+
+int inherited_keep(const struct inherited *inherited)
+{
+    int fd = memfd_create("manytun-inherited", 0);
+    if (fd < 0)
+        return -errno;
+    int error = write_items(inherited, fd);
+    for (size_t i = 0; i < inherited->count && !error; i++)
+        error = set_flags(&inherited->items[i], 0);
+    if (error) {
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+/* One that is not right is not added, and nothing of it is closed: it may be anybody's. */
+static int read_item(struct inherited *inherited, int fd, size_t index)
+{
+    struct inherited_item item;
+    ssize_t len = pread(fd, &item, sizeof(item), (off_t)(index * sizeof(item)));
+    if (len != (ssize_t)sizeof(item) || item.name[INHERITED_NAME_MAX] != '\0')
+        return -EPROTO;
+    if (set_flags(&item, FD_CLOEXEC) < 0)
+        return -EPROTO;
+    return inherited_add(inherited, &item);
+}
+
+int inherited_find_kept(int fd, struct inherited **out)
+{
+    struct stat file;
+    struct inherited *inherited = NULL;
+    int error = fstat(fd, &file) < 0 ? -errno : inherited_new(&inherited);
+    if (!error && (!S_ISREG(file.st_mode) || file.st_size % (off_t)sizeof(struct inherited_item)))
+        error = -EPROTO;
+    for (size_t i = 0; !error && i < (size_t)file.st_size / sizeof(struct inherited_item); i++)
+        error = read_item(inherited, fd, i);
+    close(fd);
+    if (error)
+        inherited_free(inherited);
+    else
+        *out = inherited;
+    return error;
 }

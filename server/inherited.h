@@ -41,6 +41,14 @@ int inherited_add(struct inherited *inherited, struct inherited_item *item);
 /* Whether there is an item of that name to be taken. */
 bool inherited_has(struct inherited *inherited, enum inherited_kind kind, const char *name);
 /*
+ * For this process after execve(): writes all that there is into a file without a name, whose
+ * descriptor is returned, and lets it and what it names stay open. Or -errno.
+ */
+int inherited_keep(const struct inherited *inherited);
+/* The other side of it: fd is closed. 0, -EPROTO (it is no such file), -ENOMEM or -errno. */
+int inherited_find_kept(int fd, struct inherited **out);
+
+/*
  * Takes an item out; its descriptors are the caller's then. name NULL = any. False: there is none,
  * and fds are -1. inherited NULL = there is nothing.
  */

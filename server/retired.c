@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct worker {
@@ -81,6 +82,8 @@ static void on_ended(evutil_socket_t fd, short events, void *arg)
     (void)events;
     struct worker *worker = arg;
     struct retired *retired = worker->owner;
+    siginfo_t end;
+    waitid(P_PIDFD, (id_t)worker->process, &end, WEXITED | WNOHANG); /* it may be our child still */
     remove_worker(worker);
     log_info("a worker of the former program has ended, %u are left", retired->count);
 }

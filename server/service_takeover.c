@@ -68,17 +68,20 @@ void service_retire(struct service *service, void (*done)(void *ctx), void *ctx)
     supervisor_retire(service->supervisor, done, ctx);
 }
 
+void service_retire_again(struct service *service, void (*done)(void *ctx), void *ctx)
+{
+    supervisor_retire(service->supervisor, done, ctx);
+}
+
 int service_offer_bridges(struct service *service, service_offer *offer, void *ctx)
 {
     int error = 0;
     for (size_t i = 0; i < service->tunnels.count && error == 0; i++) {
         const struct service_tunnel *tunnel = service->tunnels.entries[i].object;
-        int bridge = tunnel->supervised ? supervisor_take_bridge(tunnel->supervised) : -1;
+        int bridge = tunnel->supervised ? supervisor_bridge(tunnel->supervised) : -1;
         const int fds[INHERITED_FDS_MAX] = {bridge, -1};
-        if (bridge < 0)
-            continue;
-        error = offer(ctx, INHERITED_BRIDGE, tunnel->spec.name, fds);
-        close(bridge);
+        if (bridge >= 0)
+            error = offer(ctx, INHERITED_BRIDGE, tunnel->spec.name, fds);
     }
     return error;
 }

@@ -24,7 +24,9 @@ int service_offer_sockets(struct service *service, service_offer *offer, void *c
  * must end without freeing it, because that would end what others have now.
  */
 void service_retire(struct service *service, void (*done)(void *ctx), void *ctx);
-/* After that: the bridges, and the workers with what they count, for service_adopt_counts(). 0 or
+/* After that, when the successor was lost: the same for another one, with other bridges. */
+void service_retire_again(struct service *service, void (*done)(void *ctx), void *ctx);
+/* After either: the bridges, and the workers with what they count, for service_adopt_counts(). 0 or
  * what offer returned. */
 int service_offer_bridges(struct service *service, service_offer *offer, void *ctx);
 int service_offer_workers(struct service *service, service_offer *offer, void *ctx);

@@ -251,6 +251,8 @@ static void hand_over(struct supervised_tunnel *tunnel)
                      NULL, fds);
     if (pair[0] >= 0)
         descriptor_close(pair[0]);
+    if (tunnel->bridge >= 0)
+        close(tunnel->bridge);
     tunnel->bridge = pair[1];
 }
 
@@ -261,7 +263,8 @@ void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), v
     supervisor->drain.ctx = ctx;
     supervisor->drain.left = supervisor->workers_count;
     supervisor->retiring = true;
-    supervisor->retire_late = evtimer_new(supervisor->base, on_retire_late, supervisor);
+    if (!supervisor->retire_late)
+        supervisor->retire_late = evtimer_new(supervisor->base, on_retire_late, supervisor);
     if (supervisor->retire_late)
         evtimer_add(supervisor->retire_late, &wait);
     for (unsigned i = 0; i < supervisor->workers_count; i++) {
@@ -272,11 +275,9 @@ void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), v
     }
 }
 
-int supervisor_take_bridge(struct supervised_tunnel *tunnel)
+int supervisor_bridge(const struct supervised_tunnel *tunnel)
 {
-    int bridge = tunnel->bridge;
-    tunnel->bridge = -1;
-    return bridge;
+    return tunnel->bridge;
 }
 
 int supervisor_share_worker(const struct supervisor *supervisor, unsigned index, int fds[2],

@@ -64,11 +64,14 @@ void supervisor_watch(struct supervisor *supervisor, const struct supervisor_wat
 /*
  * Takeover, the older side: every tunnel gets a bridge, every worker retires; done is called once,
  * when all have, or are gone (maybe before this returns). A worker that takes too long is killed.
- * There is no way back.
+ * There is no way back; but when the newer side is lost, this once more makes other bridges.
  */
 void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx);
-/* The other end of a tunnel's bridge, for the newer side, who closes it; -1 = there is none. */
-int supervisor_take_bridge(struct supervised_tunnel *tunnel);
+/*
+ * The other end of a tunnel's bridge, for the newer side; borrowed, -1 = there is none. It stays
+ * open, so that the newer side's death is not the end of the connections.
+ */
+int supervisor_bridge(const struct supervised_tunnel *tunnel);
 /* As worker_link_share(), for the worker of that number. */
 int supervisor_share_worker(const struct supervisor *supervisor, unsigned index, int fds[2],
                             pid_t *pid);

@@ -62,7 +62,7 @@ struct worker_link {
     bool draining;
     bool retiring;
     bool drained;        /* drained() was called */
-    bool doomed;         /* UP, but killed: it has missed a command */
+    bool doomed;         /* UP, but it has missed a command, or its channel is closed */
     pid_t pid;           /* 0 = no process */
     uint64_t started_at; /* monotonic.h */
     unsigned failures;   /* in a row */
@@ -229,6 +229,7 @@ static void on_closed(void *ctx, int error)
     struct worker_link *link = ctx;
     if (error)
         log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name, "channel: %s", strerror(-error));
+    link->doomed = true;
     bool ends_by_itself = link->retiring && link->drained;
     if (link->pid > 0 && !ends_by_itself) /* not reaped yet, so the number is still its own */
         kill(link->pid, SIGKILL);
@@ -440,6 +441,7 @@ void worker_link_drain(struct worker_link *link)
 void worker_link_retire(struct worker_link *link)
 {
     link->retiring = true;
+    link->drained = false;
     end_with(link, MESSAGE_RETIRE);
 }
 

@@ -78,7 +78,7 @@ void worker_link_reap(struct worker_link *link);
 /* Lets the worker accept nobody any more, and finish what it has. drained() may come before this
  * returns. */
 void worker_link_drain(struct worker_link *link);
-/* Lets the worker go on alone, until it has no connection left. As above. */
+/* Lets the worker go on alone, until it has no connection left. As above, each time it is said. */
 void worker_link_retire(struct worker_link *link);
 /*
  * What another process needs to look after a worker that has retired: duplicates of its channel,

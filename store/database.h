@@ -20,6 +20,7 @@ struct store {
     char *directory;
     char *key_file;
     int lock;                    /* descriptor of the lock file */
+    bool opened_again;           /* store_open_again() */
     unsigned depth;              /* of store_begin() */
     int failure;                 /* what the last failed call returned … */
     char error[STORE_ERROR_MAX]; /* … and why */

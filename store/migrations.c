@@ -251,6 +251,11 @@ int store_migrate(struct store *store, const char *path, const struct store_migr
     int rc = read_version(store, &version);
     if (rc < 0)
         return rc;
+    if (version > migrations->count && store->opened_again) {
+        log_warn("the database has schema %d, which a newer program has made (known up to %d)",
+                 version, migrations->count);
+        return 0;
+    }
     if (version < 0 || version > migrations->count) {
         snprintf(store->error, sizeof(store->error),
                  "was written by a newer version of this program (schema %d, known up to %d): "

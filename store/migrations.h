@@ -19,7 +19,8 @@ extern const struct store_migrations store_migrations;
 /*
  * Applies what is missing; each version is one transaction. Before an existing database is
  * changed, a copy of it is written to <path>.v<version>.backup (0600). A database that is newer
- * than the table is left alone: -EPROTO. 0 or a negative errno with a sentence in store->error.
+ * than the table is left alone: -EPROTO, or 0 in a store that is opened again. 0 or a negative
+ * errno with a sentence in store->error.
  */
 int store_migrate(struct store *store, const char *path, const struct store_migrations *migrations);
 

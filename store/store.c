@@ -155,8 +155,8 @@ static int open_database(struct store *store, const char *path, char error[256])
     return rc;
 }
 
-static int open_store(const char *directory, const char *key_file, int lock, struct store **out,
-                      char error[256])
+static int open_store(const char *directory, const char *key_file, int lock, bool again,
+                      struct store **out, char error[256])
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s/manytun.db", directory) >= (int)sizeof(path))
@@ -165,6 +165,7 @@ static int open_store(const char *directory, const char *key_file, int lock, str
     if (store == NULL)
         return explain(error, -ENOMEM, "cannot open the database", path);
     store->lock = -1;
+    store->opened_again = again;
     int rc = make_directory(directory, error);
     if (rc == 0 && lock < 0)
         rc = take_lock(store, directory, error);
@@ -186,19 +187,25 @@ static int open_store(const char *directory, const char *key_file, int lock, str
 
 int store_open(const char *directory, struct store **out, char error[256])
 {
-    return open_store(directory, NULL, -1, out, error);
+    return open_store(directory, NULL, -1, false, out, error);
 }
 
 int store_open_with_key(const char *directory, const char *key_file, struct store **out,
                         char error[256])
 {
-    return open_store(directory, key_file, -1, out, error);
+    return open_store(directory, key_file, -1, false, out, error);
 }
 
 int store_open_locked(const char *directory, const char *key_file, int lock, struct store **out,
                       char error[256])
 {
-    return open_store(directory, key_file, lock, out, error);
+    return open_store(directory, key_file, lock, false, out, error);
+}
+
+int store_open_again(const char *directory, const char *key_file, int lock, struct store **out,
+                     char error[256])
+{
+    return open_store(directory, key_file, lock, true, out, error);
 }
 
 int store_lock_fd(const struct store *store)

@@ -49,6 +49,12 @@ int store_open_with_key(const char *directory, const char *key_file, struct stor
  */
 int store_open_locked(const char *directory, const char *key_file, int lock, struct store **out,
                       char error[256]);
+/*
+ * The same, for a program that had the database open, and goes on: also when a newer one that was
+ * about to take over has brought the schema to a version that this one does not know.
+ */
+int store_open_again(const char *directory, const char *key_file, int lock, struct store **out,
+                     char error[256]);
 /* The descriptor that holds the lock, borrowed: whoever has a duplicate holds it, too. */
 int store_lock_fd(const struct store *store);
 void store_close(struct store *store);

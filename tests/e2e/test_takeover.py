@@ -1,5 +1,6 @@
 """A newer program takes over: listeners, sessions and open connections go on."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -247,6 +248,8 @@ class Newer:
     """A newer program that speaks the protocol as far as the test wants (server/handoff.h)."""
 
     HELLO, REFUSED, ITEM, ALL, TAKE, DONE = 1, 2, 3, 4, 5, 6
+    BRIDGE = 5  # the kind of an item
+    BRIDGE_HELLO, BRIDGE_PORTS = 1, 3  # frames (engine/bridge.h)
 
     def __init__(self, service):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -277,6 +280,76 @@ class Newer:
             kind, _, fds = self.receive()
             for fd in fds:
                 os.close(fd)
+
+
+def be_newer(service, so_far, told, may_die):
+    """Takes over up to this message, as a process of its own that then dies."""
+    newer = Newer(service)
+    newer.send(Newer.HELLO, struct.pack("=I", 1))
+    newer.receive_until(Newer.ALL)
+    newer.send(Newer.TAKE)
+    kind, bridges = None, []
+    while so_far == Newer.DONE and kind != Newer.DONE:
+        kind, body, fds = newer.receive()
+        if kind == Newer.ITEM and body[0] == Newer.BRIDGE:
+            bridges += [socket.socket(fileno=fd) for fd in fds]
+    for bridge in bridges:  # what is only said once was said to who dies
+        bridge.setblocking(True)
+        assert bridge.recv(65536)[0] == Newer.BRIDGE_HELLO
+        assert bridge.recv(65536)[0] == Newer.BRIDGE_PORTS
+    told.set()
+    may_die.wait()
+    os._exit(1)  # pylint: disable=protected-access
+
+
+class Dying:
+    """Such a process. It has come that far when it is entered, and is dead when it is left."""
+
+    def __init__(self, service, so_far):
+        fork = multiprocessing.get_context("fork")
+        self._may_die = fork.Event()
+        self._told = fork.Event()
+        self._process = fork.Process(target=be_newer,
+                                     args=(service, so_far, self._told, self._may_die))
+
+    def __enter__(self):
+        self._process.start()
+        assert self._told.wait(10)
+        return self
+
+    def __exit__(self, *_):
+        self._may_die.set()
+        self._process.join()
+
+
+def wait_until_back(service, seen=""):
+    """It goes on as the same process."""
+    wait.until(lambda: "is ready" in service.log[len(seen):], "it has begun anew")
+    wait.until(service.is_ready, "and is ready")
+
+
+@pytest.mark.parametrize("so_far", [Newer.TAKE, Newer.DONE])
+def test_newer_program_dies_with_everything(service, echoing, nginx, far_host, so_far):
+    """Where there was no way back once: the older one takes it all back, and no connection is lost."""
+    web = service.forward((far_host, 80))
+    pid, workers = service.pid, service.workers()
+    with echoing.connect() as connection:
+        assert echoes(connection)
+        seen = service.log
+        with Dying(service, so_far):
+            pass
+        wait_until_back(service, seen)
+        assert service.pid == pid
+        assert echoes(connection)
+        with echoing.connect() as another:
+            assert echoes(another)
+        assert service.get("forwards", echoing.name)["status"]["connections_total"] == 2
+        assert service.call("PATCH", f"/v1/forwards/{web.name}", {"idle_timeout_seconds": 77}
+                            )[0] == 200
+        service.take_over()
+        assert echoes(connection)
+    wait.until(lambda: not any(map(manytun.alive, workers)), "the first workers have ended")
+    assert service.get("forwards", web.name)["idle_timeout_seconds"] == 77
 
 
 def test_another_version_is_refused(service, echoing):

@@ -280,9 +280,9 @@ void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), v
     fake.drained_ctx = ctx;
 }
 
-int supervisor_take_bridge(struct supervised_tunnel *tunnel)
+int supervisor_bridge(const struct supervised_tunnel *tunnel)
 {
-    return dup(tunnel->duplicates[0]); /* any descriptor of its own */
+    return tunnel->duplicates[0]; /* any descriptor */
 }
 
 const void *supervisor_worker_segment(const struct supervisor *supervisor, unsigned index, int *fd)

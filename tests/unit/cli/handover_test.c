@@ -5,6 +5,7 @@
 #include "server/retired.h"
 #include "tests/unit/api/http_world.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -191,6 +192,20 @@ static void who_hangs_with_everything_is_not_waited_for(void **state)
     close(fd);
 }
 
+/* Neither does it end, nor has it said READY: an older version does not. */
+static void who_hangs_up_and_lives_has_taken_over(void **state)
+{
+    (void)state;
+    int fd = come();
+    say(fd, HANDOFF_HELLO, HANDOFF_VERSION);
+    say(fd, HANDOFF_TAKE, 0);
+    fake.drained(fake.drained_ctx);
+    close(fd);
+    assert_true(run_ms(10000));
+    assert_true(handover_is_done(handover));
+    assert_false(handover_is_lost(handover));
+}
+
 /* However often, and in whichever state: it ends after the linger. */
 static void an_end_is_not_waited_for_either(void **state)
 {
@@ -208,30 +223,61 @@ static void an_end_is_not_waited_for_either(void **state)
     close(fd);
 }
 
-static void who_dies_without_a_way_back_is_missed(void **state)
+/* Whether the program is to go on with what it had, among which this is. */
+static bool is_back_with(enum inherited_kind kind)
+{
+    struct inherited *kept;
+    int fds[INHERITED_FDS_MAX];
+    if (!handover_is_back(handover, &kept))
+        return false;
+    bool has = inherited_take(kept, kind, NULL, fds);
+    assert_false(handover_is_done(handover));
+    for (int i = 0; i < INHERITED_FDS_MAX; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    inherited_free(kept);
+    return has;
+}
+
+/* Its workers have begun to retire, and finish that. */
+static void who_dies_before_it_has_everything_is_done_without(void **state)
 {
     (void)state;
     int fd = come();
     say(fd, HANDOFF_HELLO, HANDOFF_VERSION);
     say(fd, HANDOFF_TAKE, 0);
     close(fd);
-    assert_true(run_ms(1000));
-    assert_true(handover_is_lost(handover));
-    assert_false(handover_is_done(handover));
+    assert_false(run_ms(3 * WAIT_MS));
+    fake.drained(fake.drained_ctx);
+    assert_false(handover_is_lost(handover));
+    assert_true(is_back_with(INHERITED_LOCK));
     assert_false(handover_stop(handover));
-    fake.drained(fake.drained_ctx); /* too late */
-    assert_true(handover_is_lost(handover));
 }
 
-/* After the hand-over, too: a service manager is to know that nobody is there. */
-static void who_dies_with_everything_is_missed(void **state)
+static void an_end_while_everything_comes_back_is_the_end(void **state)
 {
     (void)state;
+    int fd = come();
+    say(fd, HANDOFF_HELLO, HANDOFF_VERSION);
+    say(fd, HANDOFF_TAKE, 0);
+    close(fd);
+    turn();
+    assert_true(handover_stop(handover));
+    assert_true(handover_is_done(handover));
+    assert_false(handover_is_lost(handover)); /* as it was told */
+    fake.drained(fake.drained_ctx);           /* too late */
+    assert_false(is_back_with(INHERITED_LOCK));
+}
+
+/* A newer program that is a process of its own, has everything, and waits for its end. */
+static pid_t start_newer(bool says_ready)
+{
     int news[2];
     char byte;
     assert_int_equal(pipe(news), 0);
     pid_t newer = fork();
-    if (newer == 0) { /* the loop is the parent's: this one only connects, and waits for its end */
+    if (newer == 0) { /* the loop is the parent's */
         int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", fx.directory, HANDOFF_SOCKET);
@@ -239,24 +285,58 @@ static void who_dies_with_everything_is_missed(void **state)
             uint32_t len, offset;
             uint16_t type, fds;
             uint32_t version;
-        } hello = {4, 0, HANDOFF_HELLO, 0, HANDOFF_VERSION}, take = {0, 0, HANDOFF_TAKE, 0, 0};
+        } hello = {4, 0, HANDOFF_HELLO, 0, HANDOFF_VERSION}, take = {0, 0, HANDOFF_TAKE, 0, 0},
+          ready = {0, 0, HANDOFF_READY, 0, 0};
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
             send(fd, &hello, 16, 0) == 16 && send(fd, &take, 12, 0) == 12 &&
-            write(news[1], "x", 1) == 1)
+            write(news[1], "x", 1) == 1) {
+            struct pollfd given = {.fd = fd, .events = POLLIN};
+            char frame[512];
+            while (poll(&given, 1, 10000) == 1 && recv(fd, frame, sizeof(frame), 0) > 8 &&
+                   frame[8] != HANDOFF_DONE)
+                ;
+            if (says_ready)
+                send(fd, &ready, 12, 0);
             pause();
+        }
         _exit(1);
     }
     assert_int_equal(read(news[0], &byte, 1), 1);
     while (fake.drained == NULL)
         turn();
     fake.drained(fake.drained_ctx);
+    close(news[0]);
+    close(news[1]);
+    return newer;
+}
+
+static void who_dies_with_everything_is_done_without(void **state)
+{
+    (void)state;
+    pid_t newer = start_newer(false);
+    fake.drained = NULL;
+    kill(newer, SIGKILL);
+    while (fake.drained == NULL) /* its workers retire once more */
+        turn();
+    fake.drained(fake.drained_ctx);
+    assert_false(handover_is_lost(handover));
+    assert_true(is_back_with(INHERITED_API));
+    waitpid(newer, NULL, 0);
+}
+
+/* It may have been told to; a service manager is to know that nobody is there. */
+static void who_ends_after_it_was_ready_is_missed(void **state)
+{
+    (void)state;
+    pid_t newer = start_newer(true);
+    fake.drained = NULL;
+    assert_false(run_ms(WAIT_MS / 2));
     kill(newer, SIGKILL);
     assert_true(run_ms(10000));
+    assert_null(fake.drained);
     assert_true(handover_is_done(handover));
     assert_true(handover_is_lost(handover));
     waitpid(newer, NULL, 0);
-    close(news[0]);
-    close(news[1]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_handover, tear_down_handover)
@@ -270,8 +350,11 @@ int main(void)
         TEST(who_takes_too_long_is_given_up),
         TEST(an_end_before_it_is_the_end),
         TEST(an_end_after_it_shuts_nothing),
-        TEST(who_dies_without_a_way_back_is_missed),
-        TEST(who_dies_with_everything_is_missed),
+        TEST(who_dies_before_it_has_everything_is_done_without),
+        TEST(an_end_while_everything_comes_back_is_the_end),
+        TEST(who_dies_with_everything_is_done_without),
+        TEST(who_ends_after_it_was_ready_is_missed),
+        TEST(who_hangs_up_and_lives_has_taken_over),
         TEST(who_hangs_with_everything_is_not_waited_for),
         TEST(an_end_is_not_waited_for_either),
     };

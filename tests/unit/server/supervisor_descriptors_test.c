@@ -26,7 +26,7 @@ static void retires_without_descriptors(void **state)
     supervisor_retire(f->supervisor, note_drained, &done);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     run_until(f, is_drained, &done);
-    assert_int_equal(supervisor_take_bridge(tunnel), -1);
+    assert_int_equal(supervisor_bridge(tunnel), -1);
     run_until(f, all_down, NULL); /* none has anything left */
     assert_int_equal(recv(client, &byte, 1, 0), -1);
     assert_int_equal(errno, ECONNRESET);
