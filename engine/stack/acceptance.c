@@ -34,6 +34,18 @@ static enum acceptance of_reset(const struct tcp_pcb *pcb, const struct segment 
     return segment->seq - pcb->rcv_nxt <= pcb->rcv_wnd ? ACCEPTANCE_CHALLENGE : ACCEPTANCE_DROP;
 }
 
+/*
+ * What a peer sends again begins no further back than a window that it was given, and what
+ * it sends when it has filled the present one, or has probed it, is no further ahead than a segment
+ * behind that.
+ */
+static bool is_near(const struct tcp_pcb *pcb, const struct segment *segment)
+{
+    const uint32_t behind = TCP_WND_MAX(pcb);
+
+    return segment->seq - (pcb->rcv_nxt - behind) <= behind + pcb->rcv_wnd + UINT16_MAX;
+}
+
 /* Only the first len bytes are left, and no FIN. */
 static void cut(struct segment *segment, size_t len)
 {
@@ -76,6 +88,8 @@ enum acceptance acceptance_of_seq(struct acceptance_state *state, const struct t
         return of_reset(pcb, segment);
     if ((segment->flags & PACKET_SYN) != 0)
         return ACCEPTANCE_CHALLENGE; /* RFC 5961, 4.2 */
+    if (!is_near(pcb, segment))
+        return ACCEPTANCE_CHALLENGE;
     if (len == 0)
         return ACCEPTANCE_TAKE;
     if (TCP_SEQ_GT(segment->seq, pcb->rcv_nxt)) {

@@ -3,7 +3,9 @@
  * (RFC 9293, 3.10.7.4; RFC 5961).
  *
  * lwIP takes data and FINs whatever they acknowledge, also without acknowledging anything, so
- * that who guesses a sequence number in the window can put bytes into a stream. And what comes
+ * that who guesses a sequence number in the window can put bytes into a stream. It takes
+ * acknowledgments and windows whatever their sequence numbers, so that who guesses what is on the
+ * way can have it forgotten before it has arrived. And what comes
  * behind a hole and ends beyond the window, or covers a FIN that came before it, may not reach lwIP
  * when the hole is filled: what is left of the window would become negative, which to it is 4 GiB.
  *

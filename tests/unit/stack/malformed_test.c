@@ -159,6 +159,68 @@ static void test_odd_segments(void **state)
     }
 }
 
+/* Whether what a segment acknowledges, with this sequence number, counts as acknowledged. */
+static bool is_acknowledged(int64_t seq, size_t data, uint16_t window)
+{
+    struct scene scene;
+    struct craft segment;
+    size_t again = 0;
+
+    begin(&scene, AF_INET);
+    segment = craft_segment(&scene.peer, PACKET_ACK, stream, data);
+    segment.seq += (uint32_t)seq;
+    segment.ack += 500;
+    segment.window = window;
+    send_and_flush(&scene, &segment);
+    craft_peer_clear(&scene.peer);
+    for (int i = 0; i < 20; i++) {
+        scene.peer.now += 50 * MILLISECOND;
+        stack_expire(scene.peer.stack);
+    }
+    for (size_t i = 0; i < scene.peer.log_count; i++)
+        again += scene.peer.log[i].data_len;
+    assert_true(again == 0 || again >= 500);
+    check_alive(&scene, 0);
+    finish(&scene);
+    return again == 0;
+}
+
+/*
+ * Who does not know which sequence number is expected cannot have what is on the way forgotten, nor
+ * close the window for it (RFC 9293, 3.10.7.4, first).
+ */
+static void test_foreign_acknowledgments(void **state)
+{
+    static const struct {
+        int64_t seq;
+        size_t data;
+        bool is_taken;
+    } table[] = {
+        {0, 0, true},
+        {-1, 0, true},     /* a keep-alive probe */
+        {-60000, 0, true}, /* overtaken by what was sent after it */
+        {-60000, 1, true}, /* sent again */
+        {65536, 0, true},  /* with the window filled */
+        {65537, 0, true},  /* and probed */
+        {65536 + 65536, 0, false},
+        {0x02000000, 0, false},
+        {0x40000000, 0, false},
+        {0x7fffffff, 0, false},
+        {-0x02000000, 0, false},
+        {-0x02000000, 1, false},
+        {-0x40000000, 0, false},
+        {-0x40000000, 1000, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if (is_acknowledged(table[i].seq, table[i].data, 65535) != table[i].is_taken)
+            fail_msg("row %zu", i);
+        if (!table[i].is_taken)
+            assert_false(is_acknowledged(table[i].seq, table[i].data, 0));
+    }
+}
+
 /* Two ends that do not agree about their numbers do not answer each other for ever. */
 static void test_challenges_are_limited(void **state)
 {
@@ -479,6 +541,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_segments),
+        cmocka_unit_test(test_foreign_acknowledgments),
         cmocka_unit_test(test_challenges_are_limited),
         cmocka_unit_test(test_odd_options),
         cmocka_unit_test(test_overlaps),
