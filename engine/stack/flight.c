@@ -413,6 +413,8 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
 {
     *sample = (struct flight_sample){.prior_pipe = flight->pipe};
     sample->duplicate = is_duplicate(ack, blocks, count);
+    if (sample->duplicate)
+        sample->twice = blocks[0].right;
     if (flight->count == 0)
         return;
     if (flight->delivered == 0 && flight->arrived_count == 0)

@@ -79,6 +79,7 @@ struct flight_sample {
     uint32_t needless;   /* retransmissions that cannot have been what arrived: it was too soon */
     bool reordered;      /* a segment that was sent once arrived behind later ones */
     bool duplicate;      /* the peer got something twice (D-SACK, RFC 2883) */
+    uint32_t twice;      /* up to there */
 
     /* The newest segment of them all, if any was delivered. */
     uint32_t sent_us;

@@ -401,11 +401,17 @@ void sender_output(struct sender *sender, struct swap *swap)
 
 /* --- Recovery -------------------------------------------------------------------------------- */
 
+static void mark_beginning(struct sender *sender, const struct tcp_pcb *pcb)
+{
+    sender->begin = pcb->lastack;
+    sender->point = pcb->snd_nxt;
+}
+
 static void begin_recovery(struct sender *sender, const struct tcp_pcb *pcb, uint32_t prior_pipe,
                            uint64_t now_us)
 {
     sender->state = SENDER_RECOVERY;
-    sender->point = pcb->snd_nxt;
+    mark_beginning(sender, pcb);
     sender->undo_left = 0;
     sender->probing = false;
     sender->partial = false;
@@ -435,6 +441,13 @@ static void undo(struct sender *sender, uint64_t now_us)
     sender->doubted = false;
 }
 
+/* Whether the peer got something twice that the last recovery may have sent again. */
+static bool is_of_recovery(const struct sender *sender, const struct flight_sample *sample)
+{
+    return sample->duplicate && flight_after(sample->twice, sender->begin) &&
+           !flight_after(sample->twice, sender->point);
+}
+
 /*
  * When every retransmission was for something that had arrived it was reordering, or a timeout that
  * came too soon. It shows in an acknowledgment that comes too soon to be for the retransmission (as
@@ -448,7 +461,7 @@ static void note_needless(struct sender *sender, const struct flight_sample *sam
     sender->proved += needless;
     if (sample->duplicate && sender->proved > 0)
         sender->proved--;
-    else if (sample->duplicate)
+    else if (is_of_recovery(sender, sample))
         needless++;
     if (needless == 0 || sender->undo_left == 0)
         return;
@@ -686,7 +699,7 @@ static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
         sender->undo_left = 1;
     sender->doubted = sender->has_sack && sender->state == SENDER_OPEN && pcb->nrtx <= 1;
     sender->state = SENDER_LOSS;
-    sender->point = pcb->snd_nxt;
+    mark_beginning(sender, pcb);
     sender->probing = false;
     sender->probe_ns = 0;
     sender->reorder_ns = 0;

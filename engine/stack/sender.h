@@ -59,6 +59,7 @@ struct sender {
     uint64_t pace_ns;      /* when there is more to send */
 
     uint32_t point;     /* recovery ends, or ended last, when this is acknowledged */
+    uint32_t begin;     /* nothing before this was sent again in it */
     uint32_t undo_left; /* retransmissions since it began that were not proved needless */
     uint32_t proved;    /* of those that were, by time: the peer may still report them */
     uint32_t probe_end; /* what acknowledges the probe */

@@ -392,6 +392,29 @@ static void test_undo(void **state)
     craft_peer_fini(&peer);
 }
 
+/* The path had doubled segment 0. That segment 4 was sent again was not needless because of it. */
+static void test_no_undo_by_older_duplicates(void **state)
+{
+    static uint8_t data[20 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    acknowledge(&peer, base, 4, 0, 0);
+    acknowledge(&peer, base, 4, 5, 10);
+    assert_int_equal(peer.log_count, 1);
+    acknowledge(&peer, base, 4, 0, 1); /* D-SACK */
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 10, 0, 0);
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_in_range(peer.log_count, 1, 10);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /*
  * A timeout in a recovery, and then, too soon to be for what that sent, what the recovery had sent
  * before arrives. The timeout was needless, the recovery not.
@@ -760,6 +783,7 @@ int main(void)
         cmocka_unit_test(test_no_burst_after_waiting),
         cmocka_unit_test(test_full_segment_with_fin),
         cmocka_unit_test(test_no_undo_of_a_loss),
+        cmocka_unit_test(test_no_undo_by_older_duplicates),
         cmocka_unit_test(test_duplicate_acknowledgments),
         cmocka_unit_test(test_no_duplicates),
         cmocka_unit_test(test_undo),
