@@ -64,7 +64,10 @@ struct congestion {
 struct congestion_control {
     void (*open)(struct congestion *congestion, uint64_t now_us);
     void (*acked)(struct congestion *congestion, const struct congestion_ack *ack);
-    /* The first loss of a window; what follows until recovered() belongs to it. */
+    /*
+     * The first loss of a window, or of what was sent since the last one; what else was on the way
+     * and is lost, too, belongs to it, until recovered().
+     */
     void (*loss)(struct congestion *congestion, uint32_t pipe, uint64_t now_us);
     void (*recovered)(struct congestion *congestion, uint64_t now_us);
     /* The retransmission timer ran out. */

@@ -271,6 +271,8 @@ static void reduce(struct congestion *congestion)
 static void loss(struct congestion *congestion, uint32_t pipe, uint64_t now_us)
 {
     (void)now_us;
+    if (congestion->prr.prior > 0)
+        congestion->window = congestion->threshold; /* where the recovery before is going to */
     reduce(congestion);
     prr_begin(&congestion->prr, pipe);
 }

@@ -73,7 +73,7 @@ static struct flight_record *first(const struct rack *rack, const struct flight 
     return record != NULL && (record->marks & (FLIGHT_ARRIVED | FLIGHT_LOST)) == 0 ? record : NULL;
 }
 
-uint32_t rack_detect(const struct rack *rack, struct flight *flight, const struct rtt *rtt,
+uint32_t rack_detect(struct rack *rack, struct flight *flight, const struct rtt *rtt,
                      bool recovering, uint32_t now_us, uint32_t *wait_us)
 {
     uint32_t limit = rack->rtt_us + reordering_window(rack, flight, rtt, recovering);
@@ -96,6 +96,7 @@ uint32_t rack_detect(const struct rack *rack, struct flight *flight, const struc
             *wait_us = limit - age;
             break;
         }
+        rack->lost_us = record->sent_us;
         flight_lose(flight, record);
     }
     return flight->lost - lost;

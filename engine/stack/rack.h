@@ -21,9 +21,10 @@ struct rack {
     uint32_t sent_us; /* of the segment sent last among those that have arrived */
     uint32_t end;
     uint32_t rtt_us;
-    bool reordering; /* has been seen */
-    uint8_t windows; /* the reordering window, in quarters of the shortest round trip */
-    uint8_t calm;    /* recoveries since the peer last got something twice */
+    bool reordering;  /* has been seen */
+    uint8_t windows;  /* the reordering window, in quarters of the shortest round trip */
+    uint8_t calm;     /* recoveries since the peer last got something twice */
+    uint32_t lost_us; /* when what was lost last had been sent */
 };
 
 /* What an acknowledgment brought; rtt has its sample already. */
@@ -37,7 +38,7 @@ void rack_recovered(struct rack *rack);
  * Marks what is lost by now, and returns how many bytes that are. *wait_us is how long until more
  * may be; 0 = there is nothing to wait for.
  */
-uint32_t rack_detect(const struct rack *rack, struct flight *flight, const struct rtt *rtt,
+uint32_t rack_detect(struct rack *rack, struct flight *flight, const struct rtt *rtt,
                      bool recovering, uint32_t now_us, uint32_t *wait_us);
 
 #endif

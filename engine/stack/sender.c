@@ -401,9 +401,10 @@ void sender_output(struct sender *sender, struct swap *swap)
 
 /* --- Recovery -------------------------------------------------------------------------------- */
 
-static void mark_beginning(struct sender *sender, const struct tcp_pcb *pcb)
+static void mark_beginning(struct sender *sender, const struct tcp_pcb *pcb, uint64_t now_us)
 {
     sender->begin = pcb->lastack;
+    sender->begin_us = (uint32_t)now_us;
     sender->point = pcb->snd_nxt;
 }
 
@@ -411,7 +412,7 @@ static void begin_recovery(struct sender *sender, const struct tcp_pcb *pcb, uin
                            uint64_t now_us)
 {
     sender->state = SENDER_RECOVERY;
-    mark_beginning(sender, pcb);
+    mark_beginning(sender, pcb, now_us);
     sender->undo_left = 0;
     sender->probing = false;
     sender->partial = false;
@@ -504,6 +505,16 @@ static void check_probe(struct sender *sender, const struct tcp_pcb *pcb,
     sender->congestion.control->recovered(&sender->congestion, now_us);
 }
 
+/*
+ * What was sent since the recovery began is lost, too, for the first time or again: one more sign
+ * of congestion, and no more than one per round trip (RFC 5681, 4.3). After a timeout the window is
+ * of one segment, and the threshold stays as it is (RFC 5681, 3.1).
+ */
+static bool is_lost_again(const struct sender *sender)
+{
+    return sender->has_sack && !flight_after(sender->begin_us, sender->rack.lost_us);
+}
+
 /* Marks what is lost, and begins to recover from it. Returns how many bytes. */
 static uint32_t find_lost(struct sender *sender, const struct tcp_pcb *pcb, uint32_t prior_pipe,
                           uint64_t now)
@@ -513,7 +524,8 @@ static uint32_t find_lost(struct sender *sender, const struct tcp_pcb *pcb, uint
                                 sender->state != SENDER_OPEN, to_us32(now), &wait_us);
 
     sender->reorder_ns = wait_us > 0 ? now + UINT64_C(1000) * wait_us : 0;
-    if (lost > 0 && sender->state == SENDER_OPEN)
+    if (lost > 0 && (sender->state == SENDER_OPEN ||
+                     (sender->state == SENDER_RECOVERY && is_lost_again(sender))))
         begin_recovery(sender, pcb, prior_pipe, to_us(now));
     return lost;
 }
@@ -699,7 +711,7 @@ static void timed_out(struct sender *sender, struct tcp_pcb *pcb, uint64_t now)
         sender->undo_left = 1;
     sender->doubted = sender->has_sack && sender->state == SENDER_OPEN && pcb->nrtx <= 1;
     sender->state = SENDER_LOSS;
-    mark_beginning(sender, pcb);
+    mark_beginning(sender, pcb, to_us(now));
     sender->probing = false;
     sender->probe_ns = 0;
     sender->reorder_ns = 0;

@@ -60,6 +60,7 @@ struct sender {
 
     uint32_t point;     /* recovery ends, or ended last, when this is acknowledged */
     uint32_t begin;     /* nothing before this was sent again in it */
+    uint32_t begin_us;  /* when it began, as times in the flight */
     uint32_t undo_left; /* retransmissions since it began that were not proved needless */
     uint32_t proved;    /* of those that were, by time: the peer may still report them */
     uint32_t probe_end; /* what acknowledges the probe */

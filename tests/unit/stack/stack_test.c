@@ -344,6 +344,45 @@ static void test_lost_retransmission(void **state)
     craft_peer_fini(&peer);
 }
 
+/*
+ * A retransmission is lost, too: that is a second sign of congestion (RFC 5681, 4.3), and further
+ * losses of the same round trip are none.
+ */
+static void test_lost_retransmission_counts(void **state)
+{
+    static uint8_t data[30 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base, fresh;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    assert_int_equal(stack_conn_write(end.conn, data, 10 * MSS), 0);
+    for (uint32_t i = 2; i < 10; i++)
+        acknowledge(&peer, base, 0, 2, i + 1);
+    assert_int_equal(sent_times(&peer, base), 1);
+    assert_int_equal(sent_times(&peer, base + MSS), 1);
+    fresh = 10 + (uint32_t)peer.log_count - 2;
+    craft_peer_clear(&peer);
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 0, 2, fresh);
+    assert_int_equal(sent_times(&peer, base), 1);
+    while (fresh < 20) {
+        peer.now += CRAFT_ROUND_TRIP;
+        fresh += (uint32_t)peer.log_count - sent_times(&peer, base) - sent_times(&peer, base + MSS);
+        craft_peer_clear(&peer);
+        acknowledge(&peer, base, fresh, 0, 0);
+    }
+    peer.now += CRAFT_ROUND_TRIP;
+    craft_peer_clear(&peer);
+    acknowledge(&peer, base, 20, 0, 0);
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, data, 20 * MSS), 0);
+    assert_in_range(peer.log_count, 4, 5); /* of ten, 0.7 times 0.7 */
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* The last two are lost: a probe after two round trips finds out, long before the timeout. */
 static void test_tail_probe(void **state)
 {
@@ -369,6 +408,16 @@ static void test_tail_probe(void **state)
     assert_int_equal(peer.log[1].seq, base + 8 * MSS);
     stack_conn_abort(end.conn);
     craft_peer_fini(&peer);
+}
+
+static void wait_for_output(struct craft_peer *peer)
+{
+    uint64_t limit = peer->now + 5 * SECOND;
+
+    while (peer->log_count == 0 && peer->now < limit) {
+        peer->now = stack_deadline(peer->stack);
+        stack_expire(peer->stack);
+    }
 }
 
 /* The peer got segment 0 twice: it was reordered, and the window is as before. */
@@ -443,16 +492,6 @@ static void test_no_undo_of_a_loss(void **state)
     assert_in_range(peer.log_count, 1, 8);
     stack_conn_abort(end.conn);
     craft_peer_fini(&peer);
-}
-
-static void wait_for_output(struct craft_peer *peer)
-{
-    uint64_t limit = peer->now + 5 * SECOND;
-
-    while (peer->log_count == 0 && peer->now < limit) {
-        peer->now = stack_deadline(peer->stack);
-        stack_expire(peer->stack);
-    }
 }
 
 /*
@@ -777,6 +816,7 @@ int main(void)
         cmocka_unit_test(test_timeout_keeps_reports),
         cmocka_unit_test(test_hurry),
         cmocka_unit_test(test_lost_retransmission),
+        cmocka_unit_test(test_lost_retransmission_counts),
         cmocka_unit_test(test_tail_probe),
         cmocka_unit_test(test_lost_syns),
         cmocka_unit_test(test_early_timeout),
