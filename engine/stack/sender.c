@@ -490,16 +490,21 @@ static void check_timeout(struct sender *sender, const struct flight_sample *sam
 }
 
 /*
- * The probe was acknowledged. When it was a retransmission, and the peer does not say that it had
- * the segment, that was lost and the probe has repaired it: still a sign of congestion (7.4).
+ * The probe was acknowledged. When it was a retransmission, and the peer got nothing twice, the
+ * segment was lost and the probe has repaired it: still a sign of congestion (7.4.2). That is known
+ * when more is acknowledged: what acknowledges no more than the probe may be for the first one.
  */
 static void check_probe(struct sender *sender, const struct tcp_pcb *pcb,
                         const struct flight_sample *sample, uint64_t now_us)
 {
+    bool twice = sender->repeats || (sample->duplicate && sample->twice == sender->probe_end);
+
     if (!sender->probing || flight_after(sender->probe_end, pcb->lastack))
         return;
+    if (sender->probe_resent && !twice && sender->probe_end == pcb->lastack)
+        return;
     sender->probing = false;
-    if (!sender->probe_resent || sample->duplicate || sender->state != SENDER_OPEN)
+    if (!sender->probe_resent || twice || sender->state != SENDER_OPEN)
         return;
     sender->congestion.control->loss(&sender->congestion, sample->prior_pipe, now_us);
     sender->congestion.control->recovered(&sender->congestion, now_us);
@@ -558,7 +563,8 @@ void sender_before_input(struct sender *sender, struct swap *swap, const struct 
     if (pcb == NULL)
         return;
     /* What is out of order comes here without its data (receiver.h), and is no duplicate. */
-    if (!sender->had_data && counts_duplicates(sender, pcb) && dupack_is_one(pcb, p))
+    sender->repeats = !sender->had_data && sender->blocks_count == 0 && dupack_is_one(pcb, p);
+    if (sender->repeats && counts_duplicates(sender, pcb))
         sender->blocks_count = dupack_block(flight, to_us32(swap->now), &sender->blocks[0]);
     sender->timer = pcb->rtime;
     pcb->rttest = 0;
@@ -671,7 +677,7 @@ void sender_after_input(struct sender *sender, struct swap *swap)
             pcb->persist_backoff = 0;
         if (pcb->mss != sender->congestion.mss)
             congestion_set_mss(&sender->congestion, pcb->mss);
-        if (sender->flight.count > 0 || sender->blocks_count > 0)
+        if (sender->flight.count > 0 || sender->blocks_count > 0 || sender->probing)
             process(sender, pcb, swap->now);
         if (pcb->unsent != NULL || sender->flight.count > 0)
             sender_output(sender, swap);

@@ -51,6 +51,7 @@ struct sender {
     struct sack_block blocks[PACKET_SACK_MAX]; /* of the segment that is being processed */
     int blocks_count;
     bool had_data; /* that segment, when it was received */
+    bool repeats;  /* it says what the one before has said, and nothing else */
 
     uint64_t sent_ns;      /* when something was last sent, or the window was last looked after */
     uint64_t handshake_ns; /* when our SYN was sent; 0 = not yet, or more than once */

@@ -420,6 +420,64 @@ static void wait_for_output(struct craft_peer *peer)
     }
 }
 
+/* How much is sent at once after a probe, and the answers to it, `told` by the peer. */
+static size_t window_after_probe(void (*told)(struct craft_peer *peer, uint32_t base))
+{
+    static uint8_t data[40 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    size_t count;
+    uint32_t base;
+
+    base = send_ten(&peer, &end);
+    acknowledge(&peer, base, 8, 0, 0);
+    wait_for_output(&peer);
+    assert_int_equal(peer.log[0].seq, base + 9 * MSS);
+    peer.now += CRAFT_ROUND_TRIP;
+    told(&peer, base);
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, "x", 1), 0);
+    assert_int_equal(peer.log_count, 1);
+    peer.now += CRAFT_ROUND_TRIP;
+    craft_peer_clear(&peer);
+    peer.ack = base + 10 * MSS + 1;
+    acknowledge(&peer, peer.ack, 0, 0, 0);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    count = peer.log_count;
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+    return count;
+}
+
+/* The last one was lost, and the probe repaired it. */
+static void tell_once(struct craft_peer *peer, uint32_t base)
+{
+    acknowledge(peer, base, 10, 0, 0);
+}
+
+/* Both came, and the answer to the first one was late. */
+static void tell_twice(struct craft_peer *peer, uint32_t base)
+{
+    acknowledge(peer, base, 10, 0, 0);
+    acknowledge(peer, base, 10, 9, 10); /* D-SACK */
+}
+
+/* The same from a peer that does not tell of duplicates, but acknowledges them. */
+static void tell_again(struct craft_peer *peer, uint32_t base)
+{
+    acknowledge(peer, base, 10, 0, 0);
+    acknowledge(peer, base, 10, 0, 0);
+}
+
+/* What a probe repaired is a sign of congestion, and what it repeated is none (RFC 8985, 7.4.2). */
+static void test_answers_to_a_probe(void **state)
+{
+    (void)state;
+    assert_in_range(window_after_probe(tell_once), 8, 16);
+    assert_in_range(window_after_probe(tell_twice), 18, 30);
+    assert_in_range(window_after_probe(tell_again), 18, 30);
+}
+
 /* The peer got segment 0 twice: it was reordered, and the window is as before. */
 static void test_undo(void **state)
 {
@@ -818,6 +876,7 @@ int main(void)
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_lost_retransmission_counts),
         cmocka_unit_test(test_tail_probe),
+        cmocka_unit_test(test_answers_to_a_probe),
         cmocka_unit_test(test_lost_syns),
         cmocka_unit_test(test_early_timeout),
         cmocka_unit_test(test_no_burst_after_waiting),
