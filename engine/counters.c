@@ -8,26 +8,31 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A writer that died in between leaves an odd version for ever: readers do not wait for it. */
+/* A writer that writes without a pause is not waited for. */
 #define READ_ATTEMPTS 16
 
 /* The words of what is seen of a peer. */
 enum { ENDPOINT_AT = 0, ENDPOINT_WORDS = 3, TIMESTAMP_AT = 3, TIMESTAMP_WORDS = 2 };
+_Static_assert(TIMESTAMP_AT + TIMESTAMP_WORDS == COUNTERS_SEEN_WORDS, "there are no others");
 
+/*
+ * The next version is written beside the present one, which stays whole until then. Who still reads
+ * the one before, whose words these are, sees that it is over (the fence).
+ */
 static void write_words(struct counters_peer *peer, int at, const uint64_t *words, int count)
 {
-    counter *place = &peer->seen[at];
+    const uint64_t version = counter_get(&peer->seen_version);
+    const counter *present = peer->seen[version % 2];
+    counter *next = peer->seen[(version + 1) % 2];
     bool same = true;
     for (int i = 0; i < count; i++)
-        same = same && counter_get(&place[i]) == words[i];
-    uint64_t version = counter_get(&peer->seen_version);
-    if (same && version % 2 == 0)
+        same = same && counter_get(&present[at + i]) == words[i];
+    if (same)
         return;
-    counter_set(&peer->seen_version, version | 1);
     atomic_thread_fence(memory_order_release);
-    for (int i = 0; i < count; i++)
-        counter_set(&place[i], words[i]);
-    atomic_store_explicit(&peer->seen_version, (version | 1) + 1, memory_order_release);
+    for (int i = 0; i < COUNTERS_SEEN_WORDS; i++)
+        counter_set(&next[i], i >= at && i < at + count ? words[i - at] : counter_get(&present[i]));
+    atomic_store_explicit(&peer->seen_version, version + 1, memory_order_release);
 }
 
 static bool read_words(const struct counters_peer *peer, int at, uint64_t *words, int count)
@@ -36,9 +41,9 @@ static bool read_words(const struct counters_peer *peer, int at, uint64_t *words
     for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
         uint64_t before = atomic_load_explicit(version, memory_order_acquire);
         for (int i = 0; i < count; i++)
-            words[i] = counter_get(&peer->seen[at + i]);
+            words[i] = counter_get(&peer->seen[before % 2][at + i]);
         atomic_thread_fence(memory_order_acquire);
-        if (before % 2 == 0 && counter_get(version) == before)
+        if (counter_get(version) == before)
             return true;
     }
     return false;
@@ -53,6 +58,8 @@ void counters_set_endpoint(struct counters_peer *peer, const union inet_sockaddr
         inet_sockaddr_split(endpoint, &address, &port);
         memcpy(words, address.bytes, sizeof(address.bytes));
         words[2] = (uint64_t)address.family << 16 | port;
+        if (address.family == AF_INET6)
+            words[2] |= (uint64_t)endpoint->in6.sin6_scope_id << 32;
     }
     write_words(peer, ENDPOINT_AT, words, ENDPOINT_WORDS);
 }
@@ -67,6 +74,8 @@ bool counters_get_endpoint(const struct counters_peer *peer, union inet_sockaddr
         return false;
     memcpy(address.bytes, words, sizeof(address.bytes));
     inet_sockaddr_make(out, &address, (uint16_t)words[2]);
+    if (address.family == AF_INET6)
+        out->in6.sin6_scope_id = (uint32_t)(words[2] >> 32);
     return true;
 }
 

@@ -21,6 +21,7 @@ union inet_sockaddr;
 #define COUNTERS_DROP_REASONS  24
 #define COUNTERS_STACK_REASONS 8
 #define COUNTERS_STACK_LIMITS  16
+#define COUNTERS_SEEN_WORDS    5
 
 typedef _Atomic uint64_t counter;
 
@@ -59,8 +60,8 @@ struct counters_peer {
     counter last_handshake_at;      /* the same on the clock that never goes back (clock.h) */
     /* Where the peer is, and the newest of its initiations: counters_set_endpoint(), …_timestamp().
      */
-    counter seen_version; /* odd while the words are being written */
-    counter seen[5];      /* address, family and port; timestamp */
+    counter seen_version;                 /* its lowest bit says which of the two is the present */
+    counter seen[2][COUNTERS_SEEN_WORDS]; /* address; zone, family and port; timestamp */
 };
 
 struct counters_worker {
@@ -104,13 +105,14 @@ static inline uint64_t counter_get(const counter *c)
 #define COUNTERS_TIMESTAMP_LEN 12
 
 /*
- * The values of several words: written if they differ, each read as a whole. Before the worker is
- * told of a slot they may be written here, for it to go on from.
+ * The values of several words: written if they differ, each read as a whole, also after a writer
+ * that died while it wrote: then what it had written before. Before the worker is told of a slot
+ * they may be written here, for it to go on from.
  */
 void counters_set_endpoint(struct counters_peer *peer, const union inet_sockaddr *endpoint);
 void counters_set_timestamp(struct counters_peer *peer,
                             const uint8_t timestamp[COUNTERS_TIMESTAMP_LEN]);
-/* False when it is unknown, or when the writer was met at its work time and again. */
+/* False when it is unknown, or when the writer was quicker time and again. */
 bool counters_get_endpoint(const struct counters_peer *peer, union inet_sockaddr *out);
 bool counters_get_timestamp(const struct counters_peer *peer, uint8_t out[COUNTERS_TIMESTAMP_LEN]);
 
