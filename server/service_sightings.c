@@ -105,6 +105,7 @@ static void look(const struct service_tunnel *tunnel, size_t place, struct sight
     if (peer.counters == NULL)
         return;
     sighting_read(out, peer.counters);
+    sighting_keep_timestamp(out, before);
     if (out->heard_unix_ns == 0) /* by this run of the service */
         out->heard_unix_ns = before->heard_unix_ns;
 }

@@ -20,6 +20,12 @@ void sighting_read(struct sighting *sighting, const struct counters_peer *counte
     sighting->heard_unix_ns = counter_get(&counters->last_handshake_unix_ns);
 }
 
+void sighting_keep_timestamp(struct sighting *sighting, const struct sighting *before)
+{
+    if (memcmp(sighting->timestamp, no_timestamp, sizeof(no_timestamp)) == 0)
+        memcpy(sighting->timestamp, before->timestamp, sizeof(sighting->timestamp));
+}
+
 bool sighting_equal(const struct sighting *a, const struct sighting *b)
 {
     return a->heard_unix_ns == b->heard_unix_ns &&
@@ -41,12 +47,19 @@ static uint64_t seconds_of(const uint8_t timestamp[COUNTERS_TIMESTAMP_LEN])
     return seconds;
 }
 
+/* One of the future is of a clock that is wrong, now (as before it is set after a boot) or then. */
+static bool is_fresh(const struct sighting *sighting, uint64_t now_unix_ns)
+{
+    const uint64_t heard = sighting->heard_unix_ns;
+    const uint64_t age = now_unix_ns > heard ? now_unix_ns - heard : heard - now_unix_ns;
+    return age < SIGHTING_FRESH_SECONDS * NS_PER_S;
+}
+
 void sighting_filter(struct sighting *sighting, bool is_defined, uint64_t now_unix_ns)
 {
     if (seconds_of(sighting->timestamp) >
         TAI64_OF_1970 + now_unix_ns / NS_PER_S + SIGHTING_AHEAD_SECONDS)
         memset(sighting->timestamp, 0, sizeof(sighting->timestamp));
-    const bool fresh = sighting->heard_unix_ns + SIGHTING_FRESH_SECONDS * NS_PER_S > now_unix_ns;
-    if (is_defined && !fresh)
+    if (is_defined && !is_fresh(sighting, now_unix_ns))
         sighting->endpoint.sa.sa_family = AF_UNSPEC;
 }

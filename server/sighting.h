@@ -8,8 +8,10 @@
  *     as there may be a session from before; later its definition is the better guess.
  *
  * They are stored with the totals, every SERVICE_TOTALS_MS: a crash of the service loses what is
- * newer, so that an initiation of that time could be sent again once. One whose timestamp is far in
- * the future is not kept: a peer whose clock was wrong is not locked out for ever.
+ * newer, so that an initiation of that time could be sent again once. A timestamp that is far in
+ * the future is not gone by: a peer whose clock was wrong is not locked out for ever. But it stays
+ * stored until there is another, as it may be our clock that is wrong: before it is set after a
+ * boot, all timestamps are of the future.
  *
  * Plain values, judged without clock and state.
  */
@@ -24,7 +26,7 @@
 
 /* How old a handshake may be for a peer that has an endpoint to be looked for where it was. */
 #define SIGHTING_FRESH_SECONDS 180
-/* How far a timestamp may be ahead of our clock to be kept. */
+/* How far a timestamp may be ahead of our clock to be gone by. */
 #define SIGHTING_AHEAD_SECONDS 3600
 
 struct sighting {
@@ -35,6 +37,8 @@ struct sighting {
 
 /* What a worker has seen; counters may be NULL: nothing. */
 void sighting_read(struct sighting *sighting, const struct counters_peer *counters);
+/* Gives it the timestamp of the one before, if it has none: as long as no other was taken. */
+void sighting_keep_timestamp(struct sighting *sighting, const struct sighting *before);
 bool sighting_equal(const struct sighting *a, const struct sighting *b);
 /* Whether there is nothing to keep. */
 bool sighting_is_empty(const struct sighting *sighting);

@@ -67,6 +67,38 @@ static void test_after_a_restart(void **state)
     assert_string_equal(home()->conditions[TUNNEL_HANDSHAKE_FRESH].is.reason, "Idle");
 }
 
+static void note_timestamp(void *ctx, const struct store_sighting *sighting)
+{
+    memcpy(ctx, sighting->timestamp, STORE_TIMESTAMP_LEN);
+}
+
+/*
+ * A timestamp that seems to be of the future is not gone by, and is still stored: it may be our
+ * clock that is wrong, as after the boot of a machine that does not keep the time.
+ */
+static void test_timestamp_of_the_future(void **state)
+{
+    (void)state;
+    static const uint8_t future[COUNTERS_TIMESTAMP_LEN] = {0x40, [2] = 1};
+    uint8_t found[COUNTERS_TIMESTAMP_LEN] = {0};
+    create_tunnel(make_called());
+    call_us();
+    counters_set_timestamp(laptop(), future);
+    for (int i = 0; i < 2; i++) {
+        stop();
+        start();
+        assert_false(counters_get_timestamp(laptop(), found));
+        counter_set(&laptop()->last_handshake_unix_ns, (uint64_t)time(NULL) * 1000000000 + 1);
+    }
+    assert_int_equal(store_load_sightings(fx.store, "home", note_timestamp, found), 0);
+    assert_memory_equal(found, future, sizeof(future));
+    counters_set_timestamp(laptop(), timestamp); /* the peer's clock was wrong */
+    stop();
+    start();
+    assert_true(counters_get_timestamp(laptop(), found));
+    assert_memory_equal(found, timestamp, sizeof(timestamp));
+}
+
 /* A tunnel that cannot be started is changed, and then can. */
 static void test_with_a_change_that_starts_it(void **state)
 {
@@ -111,6 +143,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_after_a_restart),
+        TEST(test_timestamp_of_the_future),
         TEST(test_with_a_change_that_starts_it),
         TEST(test_not_of_another_tunnel),
     };

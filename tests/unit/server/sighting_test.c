@@ -45,6 +45,21 @@ static void test_endpoint(void **state)
     }
 }
 
+/* A handshake of the future tells nothing of how long ago it was; a clock is corrected a little. */
+static void test_clock_that_went_back(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t now;
+        bool kept;
+    } rows[] = {{NOW - 179 * NS_PER_S, true}, {NOW - 180 * NS_PER_S, false}, {NS_PER_S, false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct sighting sighting = make(0);
+        sighting_filter(&sighting, true, rows[i].now);
+        assert_int_equal(sighting.endpoint.sa.sa_family != AF_UNSPEC, rows[i].kept);
+    }
+}
+
 /* A clock that was wrong must not lock a peer out for good. */
 static void test_timestamp(void **state)
 {
@@ -92,6 +107,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoint),
+        cmocka_unit_test(test_clock_that_went_back),
         cmocka_unit_test(test_timestamp),
         cmocka_unit_test(test_reading),
     };
