@@ -32,6 +32,8 @@ struct item {
     bool moved;               /* … another one than before: where the peer was does not matter */
     bool tried;               /* a worker has had it, and may since have seen the peer elsewhere */
     bool inherited;           /* the slot is that of the set before */
+    union inet_sockaddr
+        left; /* where it was when the definition moved it; AF_UNSPEC = it did not */
 };
 
 struct peer_set {
@@ -99,6 +101,11 @@ static struct item *find(const struct peer_set *set, const uint8_t public_key[SP
     return found != NULL ? *found : NULL;
 }
 
+static bool has_socket(const struct peer_set *set, sa_family_t family)
+{
+    return (family == AF_INET && set->ipv4) || (family == AF_INET6 && set->ipv6);
+}
+
 static void classify_endpoint(struct item *item)
 {
     struct inet_addr addr;
@@ -108,7 +115,7 @@ static void classify_endpoint(struct item *item)
     if (inet_addr_parse(host, &addr) != 0)
         item->named = true;
     else
-        item->no_socket = !(addr.family == AF_INET ? item->set->ipv4 : item->set->ipv6);
+        item->no_socket = !has_socket(item->set, addr.family);
 }
 
 /* --- Names ------------------------------------------------------------------------------------ */
@@ -237,9 +244,22 @@ static int begin_name(struct item *item, const struct item *before, bool look_up
     }
     if (same) { /* other sockets: the peer stays where it is if they reach it */
         const union inet_sockaddr used = used_by(before);
-        item->moved = !(used.sa.sa_family == AF_INET ? item->set->ipv4 : item->set->ipv6);
+        item->moved = !has_socket(item->set, used.sa.sa_family);
+        if (has_socket(item->set, before->endpoint.proven.sa.sa_family))
+            item->endpoint.proven = before->endpoint.proven;
     }
     return error ? error : look_up(item);
+}
+
+/* What is known of the same peer from before, as far as its endpoint is still the same. */
+static void follow(struct item *item, const struct item *before)
+{
+    if (spec_peer_same_endpoint(before->spec, item->spec)) {
+        item->tried = before->tried;
+        item->left = before->left;
+    } else if (item->spec->endpoint_host[0] != '\0') {
+        item->left = used_by(before);
+    }
 }
 
 static int fill(struct peer_set *set, const struct spec_tunnel *spec, const struct peer_set *before,
@@ -253,8 +273,8 @@ static int fill(struct peer_set *set, const struct spec_tunnel *spec, const stru
         classify_endpoint(item);
         const struct item *same = find(before, item->spec->public_key);
         take_slot(item, same);
-        item->tried =
-            same != NULL && same->tried && spec_peer_same_endpoint(same->spec, item->spec);
+        if (same != NULL)
+            follow(item, same);
         set->by_key[set->count++] = item;
         if (item->named)
             error = begin_name(item, same, look_up_all);
@@ -309,12 +329,15 @@ void peer_set_discard(struct peer_set *set)
 
 /*
  * Where the worker that has died saw the peer: there it still is, wherever the definition says that
- * it was at first. False when it was nowhere, or when the definition has changed since.
+ * it was at first. False when it was nowhere that a socket reaches, or when the definition has
+ * changed since; so it has, too, when that is where the peer was before the change, of which the
+ * worker may have had no time to write.
  */
 static bool push_last_seen(struct item *item)
 {
     const union inet_sockaddr seen = used_by(item);
-    if (!item->tried || seen.sa.sa_family == AF_UNSPEC)
+    if (!item->tried || !has_socket(item->set, seen.sa.sa_family) ||
+        inet_sockaddr_equal(&seen, &item->left))
         return false;
     push_endpoint(item, &seen);
     return true;
@@ -382,7 +405,7 @@ void peer_set_restore(struct peer_set *set, size_t index, const struct sighting 
         return;
     struct counters_peer *counters = worker_link_fresh_peer(set->owner.link, item->slot);
     counters_set_timestamp(counters, sighting->timestamp);
-    if (sighting->endpoint.sa.sa_family == AF_UNSPEC)
+    if (!has_socket(item->set, sighting->endpoint.sa.sa_family))
         return;
     counters_set_endpoint(counters, &sighting->endpoint);
     item->endpoint.proven = sighting->endpoint; /* in the circle, if there is a name */
