@@ -31,6 +31,7 @@ static const struct {
     [EVENT_TUNNEL_DELETED] = {"tunnel.deleted", "tunnel"},
     [EVENT_TUNNEL_CONDITION] = {"tunnel.condition", "tunnel"},
     [EVENT_TUNNEL_READDRESSED] = {"tunnel.readdressed", "tunnel"},
+    [EVENT_TUNNEL_PEER] = {"tunnel.peer", "tunnel"},
     [EVENT_TUNNEL_FORWARDS] = {"tunnel.forwards", "tunnel"},
     [EVENT_TUNNEL_CAPTURE_STARTED] = {"tunnel.capture_started", "tunnel"},
     [EVENT_TUNNEL_CAPTURE_ENDED] = {"tunnel.capture_ended", "tunnel"},

@@ -48,6 +48,7 @@ enum event_type {
     EVENT_TUNNEL_DELETED,
     EVENT_TUNNEL_CONDITION,
     EVENT_TUNNEL_READDRESSED, /* the name of a peer's endpoint stands for other addresses */
+    EVENT_TUNNEL_PEER,        /* one of several peers answers no longer, or does so again */
     EVENT_TUNNEL_FORWARDS,    /* conditions of many of its forwards, which follow from its own */
     EVENT_TUNNEL_CAPTURE_STARTED,
     EVENT_TUNNEL_CAPTURE_ENDED,

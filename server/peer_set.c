@@ -32,8 +32,8 @@ struct item {
     bool moved;               /* … another one than before: where the peer was does not matter */
     bool tried;               /* a worker has had it, and may since have seen the peer elsewhere */
     bool inherited;           /* the slot is that of the set before */
-    union inet_sockaddr
-        left; /* where it was when the definition moved it; AF_UNSPEC = it did not */
+    enum peer_news last;      /* that there was; PEER_NO_NEWS = none */
+    union inet_sockaddr left; /* where it was when its definition moved it; AF_UNSPEC = nowhere */
 };
 
 struct peer_set {
@@ -256,6 +256,7 @@ static void follow(struct item *item, const struct item *before)
 {
     if (spec_peer_same_endpoint(before->spec, item->spec)) {
         item->tried = before->tried;
+        item->last = before->last;
         item->left = before->left;
     } else if (item->spec->endpoint_host[0] != '\0') {
         item->left = used_by(before);
@@ -411,6 +412,22 @@ void peer_set_restore(struct peer_set *set, size_t index, const struct sighting 
     item->endpoint.proven = sighting->endpoint; /* in the circle, if there is a name */
     item->tried = true;
     item->moved = false;
+}
+
+enum peer_news peer_set_note_handshake(struct peer_set *set, const uint8_t public_key[SPEC_KEY_LEN],
+                                       bool answered)
+{
+    struct item *item = find(set, public_key);
+    if (item == NULL)
+        return PEER_NO_NEWS;
+    const bool was_silent = item->last == PEER_SILENT;
+    if (item->last != PEER_NO_NEWS && answered == !was_silent)
+        return PEER_NO_NEWS;
+    if (answered)
+        item->last = was_silent ? PEER_ANSWERS_AGAIN : PEER_ANSWERS;
+    else
+        item->last = PEER_SILENT;
+    return item->last;
 }
 
 size_t peer_set_count(const struct peer_set *set)

@@ -64,6 +64,18 @@ void peer_set_remove(struct peer_set *set);
  */
 void peer_set_restore(struct peer_set *set, size_t index, const struct sighting *sighting);
 
+/* What of a handshake is news: that its end is another than that of the one before. */
+enum peer_news {
+    PEER_NO_NEWS,
+    PEER_ANSWERS,       /* the first one, by this definition of its endpoint */
+    PEER_ANSWERS_AGAIN, /* after one that was not answered */
+    PEER_SILENT,        /* a series of initiations was not answered */
+};
+
+/* Notes how a handshake with the peer with this key ended, if there is one. */
+enum peer_news peer_set_note_handshake(struct peer_set *set, const uint8_t public_key[SPEC_KEY_LEN],
+                                       bool answered);
+
 /* One peer, in the order of the definition. */
 struct supervised_peer {
     const struct spec_peer *spec;

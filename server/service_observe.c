@@ -15,6 +15,8 @@
 #define WORKER_TEXT 16
 /* How much of a host name an event tells: the addresses are to have room. */
 #define READDRESSED_NAME_MAX 64
+/* Of a tunnel with more peers, one by one is for the log: its events would be all that is kept. */
+#define PEERS_EACH_MAX 32
 
 /* --- Telling ---------------------------------------------------------------------------------- */
 
@@ -271,6 +273,27 @@ static void on_readdressed(void *ctx, const struct spec_tunnel *spec, const stru
                                       .generation = tunnel != NULL ? tunnel->generation : 0});
 }
 
+/* Of a tunnel's only peer its conditions tell. */
+static void on_peer_news(void *ctx, const struct spec_tunnel *spec, const struct spec_peer *peer,
+                         enum peer_news news)
+{
+    struct service *service = ctx;
+    const struct service_tunnel *tunnel = service_index_find(&service->tunnels, spec->name);
+    const bool silent = news == PEER_SILENT;
+    char text[EVENTS_MESSAGE_MAX + 1];
+    if (spec->peers_count < 2 || spec->peers_count > PEERS_EACH_MAX)
+        return;
+    snprintf(text, sizeof(text), "peer %s: %s", peer->name,
+             silent ? "handshakes are not answered" : "handshakes are answered again");
+    service_emit(service,
+                 &(struct event_fact){.type = EVENT_TUNNEL_PEER,
+                                      .name = spec->name,
+                                      .reason = silent ? "NoAnswer" : "AnswersAgain",
+                                      .message = text,
+                                      .actor = EVENTS_ACTOR_SYSTEM,
+                                      .generation = tunnel != NULL ? tunnel->generation : 0});
+}
+
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd;
@@ -285,8 +308,11 @@ int service_sweep_start(struct service *service)
 {
     const struct timeval interval = {.tv_sec = SERVICE_SWEEP_MS / 1000,
                                      .tv_usec = SERVICE_SWEEP_MS % 1000 * 1000L};
-    service->watcher = (struct supervisor_watcher){
-        .up = on_worker_up, .down = on_worker_down, .readdressed = on_readdressed, .ctx = service};
+    service->watcher = (struct supervisor_watcher){.up = on_worker_up,
+                                                   .down = on_worker_down,
+                                                   .readdressed = on_readdressed,
+                                                   .peer_news = on_peer_news,
+                                                   .ctx = service};
     supervisor_watch(service->supervisor, &service->watcher);
     service->sweep = event_new(service->base, -1, EV_PERSIST, on_sweep, service);
     if (service->sweep == NULL)

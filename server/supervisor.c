@@ -156,17 +156,16 @@ void supervisor_watch(struct supervisor *supervisor, const struct supervisor_wat
     supervisor->watcher = watcher;
 }
 
-/* What a worker tells of a peer is news once; what repeats itself as long as there is traffic is
- * not. */
-static enum log_level peer_event_level(uint32_t event, const struct counters_peer *counters)
+/* What repeats itself as long as there is traffic is not for everyone. */
+static enum log_level peer_event_level(uint32_t event, enum peer_news news)
 {
-    if (event == WG_EVENT_ENDPOINT_CHANGED)
-        return LOG_LEVEL_INFO;
-    if (counters == NULL)
-        return LOG_LEVEL_DEBUG;
-    if (event == WG_EVENT_HANDSHAKE_DONE)
-        return counter_get(&counters->handshakes) > 1 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
-    return counter_get(&counters->handshakes_given_up) > 1 ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    static const enum log_level levels[] = {
+        [PEER_NO_NEWS] = LOG_LEVEL_DEBUG,
+        [PEER_ANSWERS] = LOG_LEVEL_INFO,
+        [PEER_ANSWERS_AGAIN] = LOG_LEVEL_INFO,
+        [PEER_SILENT] = LOG_LEVEL_WARN,
+    };
+    return event == WG_EVENT_ENDPOINT_CHANGED ? LOG_LEVEL_INFO : levels[news];
 }
 
 static void on_tunnel_event(void *ctx, struct worker_link *link,
@@ -180,12 +179,19 @@ static void on_tunnel_event(void *ctx, struct worker_link *link,
     struct supervisor *supervisor = ctx;
     struct worker *worker = &supervisor->workers[worker_link_index(link)];
     const struct supervised_tunnel *tunnel = worker->by_slot[event->slot];
+    const struct supervisor_watcher *watcher = supervisor->watcher;
+    enum peer_news news = PEER_NO_NEWS;
     struct supervised_peer peer;
     if (!tunnel || event->event >= sizeof(texts) / sizeof(texts[0]) ||
         !peer_set_find(tunnel->peers, event->public_key, &peer)) /* removed meanwhile */
         return;
-    log_about(peer_event_level(event->event, peer.counters), LOG_TUNNEL, tunnel->spec->name,
-              "peer %s: %s", peer.spec->name, texts[event->event]);
+    if (event->event != WG_EVENT_ENDPOINT_CHANGED)
+        news = peer_set_note_handshake(tunnel->peers, event->public_key,
+                                       event->event == WG_EVENT_HANDSHAKE_DONE);
+    log_about(peer_event_level(event->event, news), LOG_TUNNEL, tunnel->spec->name, "peer %s: %s",
+              peer.spec->name, texts[event->event]);
+    if (watcher && (news == PEER_SILENT || news == PEER_ANSWERS_AGAIN))
+        watcher->peer_news(watcher->ctx, tunnel->spec, peer.spec, news);
 }
 
 /* --- Draining --------------------------------------------------------------------------------- */

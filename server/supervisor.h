@@ -50,14 +50,17 @@ void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), vo
 
 /*
  * Tells of workers: up() when one was told all that it is to do, down() when its process has ended;
- * and of a peer whose name has come to stand for other addresses than before: readdressed(). Called
- * from the loop. The watcher is borrowed until another one, or NULL, takes its place.
+ * of a peer whose name has come to stand for other addresses than before: readdressed(); and of one
+ * that answers no longer, or does so again: peer_news(). Called from the loop. The watcher is
+ * borrowed until another one, or NULL, takes its place.
  */
 struct supervisor_watcher {
     void (*up)(void *ctx, unsigned worker, int pid);
     void (*down)(void *ctx, unsigned worker, const struct worker_end *end);
     void (*readdressed)(void *ctx, const struct spec_tunnel *tunnel, const struct spec_peer *peer,
                         const struct resolved *resolved);
+    void (*peer_news)(void *ctx, const struct spec_tunnel *tunnel, const struct spec_peer *peer,
+                      enum peer_news news);
     void *ctx;
 };
 void supervisor_watch(struct supervisor *supervisor, const struct supervisor_watcher *watcher);

@@ -450,6 +450,33 @@ static void test_other_addresses(void **state)
     assert_non_null(strstr(told.message, "aaa is [2001:db8::7]:51820 now"));
 }
 
+/* Each of several; of one alone the conditions tell, and of very many the log. */
+static void test_peers_that_are_silent(void **state)
+{
+    (void)state;
+    static struct spec_peer peers[33] = {{.name = "a"}, {.name = "b"}};
+    static const struct {
+        size_t peers;
+        enum peer_news news;
+        const char *told;
+    } cases[] = {
+        {1, PEER_SILENT, ""},
+        {2, PEER_SILENT, "tunnel.peer home NoAnswer;"},
+        {2, PEER_ANSWERS_AGAIN, "tunnel.peer home AnswersAgain;"},
+        {32, PEER_SILENT, "tunnel.peer home NoAnswer;"},
+        {33, PEER_SILENT, ""},
+    };
+    make_objects();
+    news();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct spec_tunnel spec = home->spec;
+        spec.peers = peers;
+        spec.peers_count = cases[i].peers;
+        fake.watcher->peer_news(fake.watcher->ctx, &spec, &peers[1], cases[i].news);
+        assert_string_equal(news(), cases[i].told);
+    }
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -464,6 +491,7 @@ int main(void)
         TEST(test_follower_that_is_disabled),
         TEST(test_name_that_cannot_be_looked_up),
         TEST(test_other_addresses),
+        TEST(test_peers_that_are_silent),
         TEST(test_target),
         TEST(test_start),
         TEST(test_ready_when),

@@ -348,6 +348,35 @@ static void what_is_restored_outlives_an_early_change(void **state)
     assert_told("192.0.2.9", true);
 }
 
+static enum peer_news note(bool answered)
+{
+    return peer_set_note_handshake(fx.set, fx.peer.public_key, answered);
+}
+
+/* Each time that it ends otherwise than before, however often that was. */
+static void what_becomes_of_handshakes_is_news_once(void **state)
+{
+    (void)state;
+    static const uint8_t nobody[SPEC_KEY_LEN] = {9};
+    make_set("192.0.2.1", ipv4_only);
+    assert_int_equal(peer_set_note_handshake(fx.set, nobody, true), PEER_NO_NEWS);
+    assert_int_equal(note(true), PEER_ANSWERS);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(note(true), PEER_NO_NEWS);
+        assert_int_equal(note(false), PEER_SILENT);
+        assert_int_equal(note(false), PEER_NO_NEWS);
+        change("192.0.2.1", ipv4_only); /* of something else */
+        assert_int_equal(note(false), PEER_NO_NEWS);
+        assert_int_equal(note(true), PEER_ANSWERS_AGAIN);
+    }
+    change("192.0.2.2", ipv4_only);
+    assert_int_equal(note(true), PEER_ANSWERS);
+    change("192.0.2.3", ipv4_only);
+    assert_int_equal(note(false), PEER_SILENT);
+    change("192.0.2.4", ipv4_only);
+    assert_int_equal(note(false), PEER_SILENT);
+}
+
 int main(void)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -361,6 +390,7 @@ int main(void)
         TEST(a_peer_that_gets_a_name_is_not_looked_for_where_it_was),
         TEST(a_peer_that_is_to_call_us_is_looked_for_where_it_was),
         TEST(what_is_restored_outlives_an_early_change),
+        TEST(what_becomes_of_handshakes_is_news_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
