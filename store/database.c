@@ -50,14 +50,54 @@ int store_exec(struct store *store, const char *sql)
     return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store, sql);
 }
 
+/* NULL also while it is lent to somebody else. */
+static sqlite3_stmt *borrow(struct store *store, const char *sql)
+{
+    for (size_t i = 0; i < store->statements_count; i++) {
+        struct store_statement *kept = &store->statements[i];
+        if (!kept->lent && strcmp(sqlite3_sql(kept->stmt), sql) == 0) {
+            kept->lent = true;
+            return kept->stmt;
+        }
+    }
+    return NULL;
+}
+
 sqlite3_stmt *store_prepare(struct store *store, const char *sql)
 {
-    sqlite3_stmt *stmt = NULL;
-    if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK) {
+    sqlite3_stmt *stmt = borrow(store, sql);
+    if (stmt != NULL)
+        return stmt;
+    if (sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) !=
+        SQLITE_OK) {
         store_fail(store, sql);
         return NULL;
     }
+    if (store->statements_count < STORE_STATEMENTS_MAX)
+        store->statements[store->statements_count++] =
+            (struct store_statement){.stmt = stmt, .lent = true};
     return stmt;
+}
+
+void store_finish(struct store *store, sqlite3_stmt *stmt)
+{
+    if (stmt == NULL)
+        return;
+    for (size_t i = 0; i < store->statements_count; i++) {
+        if (store->statements[i].stmt != stmt)
+            continue;
+        sqlite3_reset(stmt);
+        sqlite3_clear_bindings(stmt);
+        store->statements[i].lent = false;
+        return;
+    }
+    sqlite3_finalize(stmt);
+}
+
+void store_forget_statements(struct store *store)
+{
+    while (store->statements_count > 0)
+        sqlite3_finalize(store->statements[--store->statements_count].stmt);
 }
 
 bool store_bind_text(sqlite3_stmt *stmt, int index, const char *text)
@@ -151,9 +191,17 @@ int store_run(struct store *store, sqlite3_stmt *stmt)
     return rc > 0 ? 0 : rc;
 }
 
+static int run_once(struct store *store, const char *sql)
+{
+    sqlite3_stmt *stmt = store_prepare(store, sql);
+    int rc = stmt != NULL ? store_run(store, stmt) : store->failure;
+    store_finish(store, stmt);
+    return rc;
+}
+
 int store_begin(struct store *store)
 {
-    int rc = store_exec(store, store->depth == 0 ? "BEGIN IMMEDIATE" : "SAVEPOINT inner_part");
+    int rc = run_once(store, store->depth == 0 ? "BEGIN IMMEDIATE" : "SAVEPOINT inner_part");
     if (rc == 0)
         store->depth++;
     return rc;
@@ -173,7 +221,7 @@ int store_end(struct store *store, int rc)
 {
     store->depth--;
     if (rc == 0)
-        rc = store_exec(store, store->depth == 0 ? "COMMIT" : "RELEASE inner_part");
+        rc = run_once(store, store->depth == 0 ? "COMMIT" : "RELEASE inner_part");
     if (rc < 0)
         roll_back(store);
     return rc;
@@ -189,6 +237,6 @@ int store_run_rows(struct store *store, const char *sql, const char *doing, stor
     rc = stmt != NULL ? 0 : store->failure;
     for (size_t i = 0; i < count && rc == 0; i++)
         rc = bind(stmt, rows, i) ? store_run(store, stmt) : store_fail(store, doing);
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return store_end(store, rc);
 }

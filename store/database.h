@@ -11,11 +11,20 @@
 #include <stddef.h>
 
 #define STORE_ERROR_MAX 256
+/* More than there are different statements; what does not fit is prepared each time. */
+#define STORE_STATEMENTS_MAX 64
 
 struct vault;
 
+struct store_statement {
+    sqlite3_stmt *stmt;
+    bool lent; /* from store_prepare() to store_finish() */
+};
+
 struct store {
     sqlite3 *db;
+    struct store_statement statements[STORE_STATEMENTS_MAX];
+    size_t statements_count;
     struct vault *vault; /* seals every secret; see secrets.h */
     char *directory;
     char *key_file;
@@ -34,8 +43,16 @@ int store_fail_damaged(struct store *store, const char *what);
 /* Runs statements without parameters or results. 0 or what store_fail() returns. */
 int store_exec(struct store *store, const char *sql);
 
-/* A prepared statement, which the caller finalizes, or NULL with the failure noted. */
+/*
+ * A prepared statement, or NULL with the failure noted. It is kept for the next one who asks for
+ * the same: a change of thousands of objects runs few different statements, and to parse one costs
+ * more than to run it.
+ */
 sqlite3_stmt *store_prepare(struct store *store, const char *sql);
+/* Gives it back; what was bound is forgotten. NULL is allowed. */
+void store_finish(struct store *store, sqlite3_stmt *stmt);
+/* Before the database is closed; no statement is lent any more. */
+void store_forget_statements(struct store *store);
 
 /* Parameters count from 1. What is bound is borrowed until the statement is reset or finalized. */
 bool store_bind_text(sqlite3_stmt *stmt, int index, const char *text);

@@ -14,7 +14,7 @@ static int read_number(struct store *store, const char *sql, uint64_t *out)
     int rc = store_step(store, stmt);
     if (rc == 1)
         *out = (uint64_t)sqlite3_column_int64(stmt, 0);
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc == 1 ? 0 : -EIO;
 }
 

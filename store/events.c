@@ -17,7 +17,7 @@ static int trim(struct store *store, uint64_t last, uint64_t kept)
     int rc = store_bind_integer(stmt, 1, (int64_t)(last - kept))
                  ? store_run(store, stmt)
                  : store_fail(store, "removing old events");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -42,7 +42,7 @@ static int insert_row(struct store *store, const struct store_event *event, uint
         return store->failure;
     int rc = bind_event(stmt, event, skipped) ? store_run(store, stmt)
                                               : store_fail(store, "storing an event");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -70,7 +70,7 @@ int store_event_span(struct store *store, uint64_t *first, uint64_t *last)
         *first = (uint64_t)sqlite3_column_int64(stmt, 0);
         *last = (uint64_t)sqlite3_column_int64(stmt, 1);
     }
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc == 1 ? 0 : -EIO;
 }
 
@@ -103,6 +103,6 @@ int store_load_events(struct store *store, uint64_t after, store_each_event *eac
         };
         rc = each(ctx, &event);
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc < 0 ? rc : 0;
 }

@@ -27,7 +27,7 @@ static int insert_row(struct store *store, const struct store_forward *forward,
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a forward");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -47,7 +47,7 @@ static int update_row(struct store *store, const struct store_forward *forward,
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "changing a forward");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     if (rc == 0 && sqlite3_changes(store->db) == 0)
         rc = -ENOENT;
     return rc;
@@ -102,7 +102,7 @@ int store_delete_forward(struct store *store, const char *name)
         return store->failure;
     int rc = store_bind_text(stmt, 1, name) ? store_run(store, stmt)
                                             : store_fail(store, "deleting a forward");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     if (rc == 0 && sqlite3_changes(store->db) == 0)
         rc = -ENOENT;
     return rc;
@@ -118,7 +118,7 @@ int store_set_bound_port(struct store *store, const char *forward, uint16_t port
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a port");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     if (rc == 0 && sqlite3_changes(store->db) == 0)
         rc = -ENOENT;
     return rc;
@@ -181,6 +181,6 @@ int store_load_forwards(struct store *store, int (*each)(void *ctx, struct store
     int rc = 0;
     while (rc == 0 && (rc = store_step(store, row)) == 1)
         rc = load_row(row, each, unreadable, ctx);
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc;
 }

@@ -169,7 +169,7 @@ static int read_version(struct store *store, int *out)
     int rc = store_step(store, stmt);
     if (rc == 1)
         *out = sqlite3_column_int(stmt, 0);
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc == 1 ? 0 : -EIO;
 }
 
@@ -201,7 +201,7 @@ static int copy_database(struct store *store, const char *path)
         return store->failure;
     int rc = store_bind_text(stmt, 1, path) ? store_run(store, stmt)
                                             : store_fail(store, "backing up the database");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 

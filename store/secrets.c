@@ -51,7 +51,7 @@ static int read_state(struct store *store, struct state *out)
         if (!store_column_blob(row, 0, out->key_id, sizeof(out->key_id)))
             rc = store_fail_damaged(store, "the table vault");
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc < 0 ? rc : 0;
 }
 
@@ -64,7 +64,7 @@ static int ask(struct store *store, const char *sql)
     int rc = store_step(store, row);
     if (rc == 1)
         rc = sqlite3_column_int(row, 0) != 0;
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc;
 }
 
@@ -170,7 +170,7 @@ static int run_with_id(struct store *store, const char *sql, const struct vault 
     int rc = store_bind_blob(stmt, 1, vault_id(vault), VAULT_ID_LEN)
                  ? store_run(store, stmt)
                  : store_fail(store, "sealing the secrets");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 

@@ -49,6 +49,6 @@ int store_load_sightings(struct store *store, const char *tunnel,
             each(ctx, &sighting);
         rc = 0;
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc;
 }

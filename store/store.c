@@ -89,7 +89,7 @@ static int enter_wal(struct store *store)
     int rc = store_step(store, stmt);
     const char *mode = rc == 1 ? store_column_text(stmt, 0) : NULL;
     bool wal = mode != NULL && strcmp(mode, "wal") == 0;
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     if (rc >= 0 && !wal) {
         snprintf(store->error, sizeof(store->error),
                  "the file system does not support a write-ahead log");
@@ -129,7 +129,7 @@ static int check_pages(struct store *store)
         rc = verdict != NULL && strcmp(verdict, "ok") == 0
                  ? 0
                  : store_fail_damaged(store, verdict != NULL ? verdict : "no verdict");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -217,6 +217,7 @@ void store_close(struct store *store)
 {
     if (store == NULL)
         return;
+    store_forget_statements(store);
     sqlite3_close(store->db);
     secrets_lock(store);
     /* Last: whoever waits for the lock may open the database. */

@@ -31,7 +31,7 @@ static int run_with(struct store *store, const char *sql, uint64_t first, uint64
         return store->failure;
     bool bound = store_bind_uint64(stmt, 1, first) && store_bind_uint64(stmt, 2, second);
     int rc = bound ? store_run(store, stmt) : store_fail(store, "storing timestamps");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -66,7 +66,7 @@ int store_find_timestamps(struct store *store, const char *tunnel, struct store_
         out->after_ns = store_column_uint64(row, 0);
         out->until_ns = store_column_uint64(row, 1);
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     if (rc < 0)
         return rc;
     return rc == 1 ? 0 : -ENOENT;

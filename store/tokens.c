@@ -23,7 +23,7 @@ int store_insert_token(struct store *store, const struct store_token *token)
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a token");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -34,7 +34,7 @@ int store_delete_token(struct store *store, const char *name)
         return store->failure;
     int rc = store_bind_text(stmt, 1, name) ? store_run(store, stmt)
                                             : store_fail(store, "deleting a token");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     if (rc == 0 && sqlite3_changes(store->db) == 0)
         rc = -ENOENT;
     return rc;
@@ -48,7 +48,7 @@ int store_count_tokens(struct store *store, size_t *out)
     int rc = store_step(store, stmt);
     if (rc == 1)
         *out = (size_t)sqlite3_column_int64(stmt, 0);
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc == 1 ? 0 : -EIO;
 }
 
@@ -89,6 +89,6 @@ int store_load_tokens(struct store *store, int (*each)(void *ctx, const struct s
         if (rc < 0)
             break;
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc;
 }

@@ -50,7 +50,7 @@ static int delete_peer(struct store *store, const char *sql, const char *tunnel,
     int rc = store_bind_text(stmt, 1, tunnel) && store_bind_blob(stmt, 2, public_key, SPEC_KEY_LEN)
                  ? store_run(store, stmt)
                  : store_fail(store, "forgetting a peer");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -104,7 +104,7 @@ int store_load_tunnel_totals(struct store *store,
         if (totals.tunnel != NULL)
             each(ctx, &totals);
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc;
 }
 
@@ -130,7 +130,7 @@ int store_load_peer_totals(struct store *store,
         if (totals.tunnel != NULL && store_column_blob(row, 1, public_key, sizeof(public_key)))
             each(ctx, &totals);
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc;
 }
 
@@ -155,6 +155,6 @@ int store_load_forward_totals(struct store *store,
         if (totals.forward != NULL)
             each(ctx, &totals);
     }
-    sqlite3_finalize(row);
+    store_finish(store, row);
     return rc;
 }

@@ -30,7 +30,7 @@ static int insert_definition(struct store *store, const struct store_tunnel *tun
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a tunnel");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -49,7 +49,7 @@ static int insert_private_key(struct store *store, const struct spec_tunnel *spe
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "storing a private key");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -75,7 +75,7 @@ static int insert_preshared_keys(struct store *store, const struct spec_tunnel *
         else
             rc = store_fail(store, "storing a preshared key");
     }
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -120,7 +120,7 @@ static int update_definition(struct store *store, const struct store_tunnel *tun
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "changing a tunnel");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     if (rc == 0 && sqlite3_changes(store->db) == 0)
         rc = -ENOENT;
     return rc;
@@ -138,7 +138,7 @@ static int update_origin(struct store *store, const struct store_tunnel *tunnel)
         rc = store_run(store, stmt);
     else
         rc = store_fail(store, "changing a tunnel");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -151,7 +151,7 @@ static int delete_rows(struct store *store, const char *sql, const char *tunnel)
     int rc = store_bind_text(stmt, 1, tunnel)
                  ? store_run(store, stmt)
                  : store_fail(store, "deleting what belongs to a tunnel");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     return rc;
 }
 
@@ -208,7 +208,7 @@ int store_delete_tunnel(struct store *store, const char *name)
         return store->failure;
     int rc = store_bind_text(stmt, 1, name) ? store_run(store, stmt)
                                             : store_fail(store, "deleting a tunnel");
-    sqlite3_finalize(stmt);
+    store_finish(store, stmt);
     if (rc == 0 && sqlite3_changes(store->db) == 0)
         rc = -ENOENT;
     return rc;
@@ -381,7 +381,7 @@ int store_load_tunnels(struct store *store, int (*each)(void *ctx, struct store_
     int rc = row != NULL && secrets != NULL ? 0 : store->failure;
     while (rc == 0 && (rc = store_step(store, row)) == 1)
         rc = load_row(store, row, secrets, each, unreadable, ctx);
-    sqlite3_finalize(secrets);
-    sqlite3_finalize(row);
+    store_finish(store, secrets);
+    store_finish(store, row);
     return rc;
 }
