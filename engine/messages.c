@@ -40,9 +40,11 @@ int message_read(const struct channel_message *message, void *fixed, size_t len)
 
 static int read_json(const struct channel_message *message, size_t from, cJSON **json)
 {
-    struct json_error error;
+    struct json_error error = {0};
     *json = json_read((const char *)message->body + from, message->len - from, &error);
-    return *json ? 0 : -EPROTO;
+    if (!*json)
+        return error.no_memory ? -ENOMEM : -EPROTO;
+    return 0;
 }
 
 int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json)

@@ -14,8 +14,8 @@
  *   FORWARD_REMOVE  slot
  *   PEER_ENDPOINT   peer_endpoint            DRAINED
  *   PEER_COUNTERS   peer_counters            PEER_REMOVED    slot
- *   PEER_REMOVE     slot
- *   DRAIN
+ *   PEER_REMOVE     slot                     TUNNEL_RESULT   result
+ *   DRAIN                                    FORWARD_RESULT  result
  *   TUNNEL_HAND_OVER slot, bridge           RETIRED
  *   TUNNEL_ADOPT     slot, bridge
  *   RETIRE
@@ -27,6 +27,10 @@
  * peers that stay as they are, and the keys of those that go: what it costs does not depend on how
  * many there are. Either has descriptors only when they are others than before. A peer's slot comes
  * after the tunnel has the peer, and goes after the peer has.
+ *
+ * What a worker has no memory or no descriptors for it leaves out, and says so with a RESULT. Then
+ * control tells it again, whole: an ADD that is answered in any case, and changes what is there
+ * already. Of the forwards of a tunnel that is absent nothing is said; they come after it.
  *
  * DRAIN ends accepting: clients in the backlogs are taken, then the listeners are shut down for
  * every duplicate of them. DRAINED comes once, when no connection is left and all is counted.
@@ -47,7 +51,7 @@
 #include <cjson/cJSON.h>
 
 /* Changes with every change of this file or of spec.h's JSON. */
-#define MESSAGES_VERSION 8
+#define MESSAGES_VERSION 9
 
 enum message_type {
     MESSAGE_HELLO = 1,
@@ -72,6 +76,8 @@ enum message_type {
     MESSAGE_RETIRED,
     MESSAGE_TUNNEL_CAPTURE,
     MESSAGE_TUNNEL_TIMESTAMPS,
+    MESSAGE_TUNNEL_RESULT,
+    MESSAGE_FORWARD_RESULT,
 };
 
 struct message_hello {
@@ -94,7 +100,7 @@ struct message_tunnel_timestamps {
 struct message_tunnel_add {
     uint64_t timestamps_after, timestamps_until; /* as in message_tunnel_timestamps */
     uint32_t slot;
-    uint32_t zero; /* JSON of the tunnel follows; descriptors: outer UDP, IPv4 and IPv6 */
+    uint32_t again; /* 0 or 1. JSON of the tunnel follows; descriptors: outer UDP, IPv4 and IPv6 */
 };
 
 struct message_tunnel_update {
@@ -104,7 +110,8 @@ struct message_tunnel_update {
 
 struct message_forward_add {
     uint32_t slot;
-    uint32_t tunnel_slot; /* JSON of the forward follows; descriptor 0: its listener */
+    uint32_t tunnel_slot;
+    uint32_t again; /* 0 or 1. JSON of the forward follows; descriptor 0: its listener */
 };
 
 /* A looked-up name: where a peer is, or, when it is offered, may be (wg_peer_offer_endpoint). */
@@ -135,13 +142,23 @@ struct message_tunnel_event {
     uint8_t public_key[SPEC_KEY_LEN];
 };
 
+/* Of a command that could not be carried out wholly, and of an ADD that came again. */
+struct message_result {
+    uint32_t slot;
+    uint32_t error;  /* errno; 0 = the worker has all of the object */
+    uint32_t absent; /* of a tunnel, 0 or 1: the worker has nothing of it */
+};
+
 /* Sends a fixed part of len bytes, followed by json (may be NULL) printed. As channel_lend(). */
 int message_send(struct channel *channel, enum message_type type, const void *fixed, size_t len,
                  const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
 
 /* Copies the fixed part of a message that has nothing else. 0 or -EPROTO. */
 int message_read(const struct channel_message *message, void *fixed, size_t len);
-/* The same, and the JSON behind it, which the caller frees. 0 or -EPROTO. */
+/*
+ * The same, and the JSON behind it, which the caller frees. 0, -EPROTO, or -ENOMEM: then only the
+ * rest is there.
+ */
 int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json);
 
 /* A TUNNEL_UPDATE. *keys is in the message. As message_read_json(). */

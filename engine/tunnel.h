@@ -68,6 +68,9 @@ struct tunnel_change {
  * 0, -ENOMEM, or what stack_new() and wg_peer_add() say; then what could be changed was.
  */
 int tunnel_update(struct tunnel *tunnel, const struct tunnel_change *change);
+/* Removes those of the peers that there are; once it is handed over there are none. */
+void tunnel_forget_peers(struct tunnel *tunnel, const uint8_t (*public_keys)[WG_KEY_LEN],
+                         size_t count);
 /* Aborts the connections of the stack, then sends what is batched. NULL is allowed. */
 void tunnel_free(struct tunnel *tunnel);
 
@@ -111,7 +114,8 @@ void tunnel_limit_timestamps(struct tunnel *tunnel, uint64_t after_unix_ns, uint
 
 /*
  * From now on the peer is counted there too, on top of what is there; of its initiations none is
- * taken that is not later than the timestamp there. -ENOENT: no such peer.
+ * taken that is not later than the timestamp there. Nothing happens when it is counted there
+ * already. -ENOENT: no such peer.
  */
 int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN],
                       struct counters_peer *counters);

@@ -58,6 +58,8 @@ int tunnel_count_peer(struct tunnel *tunnel, const uint8_t public_key[WG_KEY_LEN
     if (!wg)
         return -ENOENT;
     struct peer *peer = wg_peer_ctx(wg);
+    if (peer->counters == counters) /* what is there is its own: not to be counted twice */
+        return 0;
     peer->counters = counters;
     peer->rx_bytes = counter_get(&counters->rx_bytes);
     peer->tx_bytes = counter_get(&counters->tx_bytes);
@@ -167,13 +169,19 @@ static int set_peer(struct tunnel *tunnel, const struct spec_peer *spec)
     return error;
 }
 
-int tunnel_peers_change(struct tunnel *tunnel, const struct tunnel_change *change)
+void tunnel_forget_peers(struct tunnel *tunnel, const uint8_t (*public_keys)[WG_KEY_LEN],
+                         size_t count)
 {
-    for (size_t i = 0; i < change->gone_count; i++) {
-        struct wg_peer *wg = wg_peer_find(tunnel->device, change->gone[i]);
+    for (size_t i = 0; i < count; i++) {
+        struct wg_peer *wg = tunnel_find_peer(tunnel, public_keys[i]);
         if (wg)
             remove_peer(tunnel, wg);
     }
+}
+
+int tunnel_peers_change(struct tunnel *tunnel, const struct tunnel_change *change)
+{
+    tunnel_forget_peers(tunnel, change->gone, change->gone_count);
     /* In between: the new key's public key may have been a peer's, and the old one's may become. */
     wg_device_set_private_key(tunnel->device, change->spec->private_key);
     int first = 0;

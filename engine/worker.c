@@ -4,7 +4,7 @@
  *
  * What control says is trusted to be meant, not to be right: a message that cannot be understood
  * ends the worker, and control starts another. A definition that cannot be carried out (memory,
- * descriptors) is logged and left out; the others go on.
+ * descriptors) is left out, of which control is told, who tries it again; the others go on.
  */
 #include "engine/worker.h"
 
@@ -59,6 +59,17 @@ static bool is_given(const struct channel_message *message)
 
 /* --- Tunnels ---------------------------------------------------------------------------------- */
 
+static int answer_tunnel(struct worker *worker, uint32_t slot, int error)
+{
+    const struct message_result result = {
+        .slot = slot,
+        .error = (uint32_t)-error,
+        .absent = worker->tunnels[slot].tunnel == NULL,
+    };
+    return message_send(worker->channel, MESSAGE_TUNNEL_RESULT, &result, sizeof(result), NULL,
+                        NULL);
+}
+
 static void on_tunnel_event(void *ctx, const uint8_t public_key[WG_KEY_LEN], enum wg_event event)
 {
     const struct tunnel_slot *slot = ctx;
@@ -99,87 +110,129 @@ static const struct tunnel_ops tunnel_ops = {
     .gone = on_forward_gone,
 };
 
-static int start_tunnel(struct worker *worker, const struct message_tunnel_add *add,
-                        const cJSON *json, struct channel_message *message)
+/* What is wrong with it is control's fault. 0, -EPROTO or -ENOMEM. */
+static int read_tunnel(const cJSON *json, struct spec_tunnel *spec)
 {
-    const uint32_t index = add->slot;
-    struct spec_tunnel spec;
     struct spec_errors errors = {0};
-    int error = spec_tunnel_from_json(json, &spec, &errors);
-    if (error)
-        return error == -EINVAL ? -EPROTO : error;
-    struct tunnel_slot *slot = &worker->tunnels[index];
-    *slot = (struct tunnel_slot){.worker = worker, .slot = index};
-    struct tunnel_config config = {
+    int error = spec_tunnel_from_json(json, spec, &errors);
+    return error == -EINVAL ? -EPROTO : error;
+}
+
+static int start_tunnel(struct tunnel_slot *slot, const struct message_tunnel_add *add,
+                        const struct spec_tunnel *spec, struct channel_message *message)
+{
+    struct worker *worker = slot->worker;
+    const struct tunnel_config config = {
         .base = worker->base,
         .turn = &worker->turn,
-        .spec = &spec,
+        .spec = spec,
         .sockets = {message->fds[0], message->fds[1]},
         .timestamps_after = add->timestamps_after,
         .timestamps_until = add->timestamps_until,
-        .counters = &worker->counters->tunnels[index],
+        .counters = &worker->counters->tunnels[slot->slot],
         .worker_counters = &worker->counters->worker,
         .ops = &tunnel_ops,
         .ctx = slot,
     };
+    if (message->fds_lost)
+        return -EMFILE;
     message->fds[0] = message->fds[1] = -1;
-    error = message->fds_lost ? -EMFILE : tunnel_new(&config, &slot->tunnel);
-    if (error) {
-        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be started: %s",
-                  strerror(-error));
-        slot->tunnel = NULL;
+    return tunnel_new(&config, &slot->tunnel);
+}
+
+/* Where its sockets were lost it stays at those that it has. */
+static int change_tunnel(struct tunnel *tunnel, struct tunnel_change *change,
+                         struct channel_message *message)
+{
+    for (int i = 0; i < 2; i++) {
+        change->sockets[i] = message->fds[i];
+        message->fds[i] = -1;
     }
+    int error = tunnel_update(tunnel, change);
+    return message->fds_lost ? -EMFILE : error;
+}
+
+/* The same thing once more is not worth a line. */
+static enum log_level failure_level(bool again)
+{
+    return again ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR;
+}
+
+static int make_tunnel(struct tunnel_slot *slot, const struct message_tunnel_add *add,
+                       const cJSON *json, struct channel_message *message)
+{
+    struct spec_tunnel spec;
+    struct tunnel_change change = {.spec = &spec};
+    int error = read_tunnel(json, &spec);
+    if (error)
+        return error;
+    if (slot->tunnel) {
+        tunnel_limit_timestamps(slot->tunnel, add->timestamps_after, add->timestamps_until);
+        error = change_tunnel(slot->tunnel, &change, message);
+    } else {
+        error = start_tunnel(slot, add, &spec, message);
+    }
+    if (error)
+        log_about(failure_level(add->again), LOG_TUNNEL, spec.name, "cannot be started wholly: %s",
+                  strerror(-error));
     spec_tunnel_fini(&spec);
-    return 0;
+    return error;
 }
 
 static int tunnel_add(struct worker *worker, struct channel_message *message)
 {
     struct message_tunnel_add add;
-    cJSON *json;
+    cJSON *json = NULL;
     int error = message_read_json(message, &add, sizeof(add), &json);
-    if (error)
-        return error;
-    error = -EPROTO;
-    if (add.slot < COUNTERS_TUNNELS_MAX && !worker->tunnels[add.slot].tunnel)
-        error = start_tunnel(worker, &add, json, message);
+    if (error == -EPROTO || add.slot >= COUNTERS_TUNNELS_MAX) {
+        json_free(json);
+        return -EPROTO;
+    }
+    struct tunnel_slot *slot = &worker->tunnels[add.slot];
+    slot->worker = worker;
+    slot->slot = add.slot;
+    if (!error)
+        error = make_tunnel(slot, &add, json, message);
     json_free(json);
+    if (error == -EPROTO)
+        return error;
+    return error || add.again ? answer_tunnel(worker, add.slot, error) : 0;
+}
+
+/* Peers that are gone go in any case: their counters are going to be another's. */
+static int update_tunnel(struct tunnel_slot *slot, const cJSON *json, struct tunnel_change *change,
+                         struct channel_message *message)
+{
+    struct spec_tunnel spec;
+    int error = json ? read_tunnel(json, &spec) : -ENOMEM;
+    if (error) {
+        tunnel_forget_peers(slot->tunnel, change->gone, change->gone_count);
+        return error;
+    }
+    change->spec = &spec;
+    error = change_tunnel(slot->tunnel, change, message);
+    if (error)
+        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be changed wholly: %s",
+                  strerror(-error));
+    spec_tunnel_fini(&spec);
     return error;
 }
 
 static int tunnel_change(struct worker *worker, struct channel_message *message)
 {
     struct message_tunnel_update update;
-    const uint8_t(*gone)[SPEC_KEY_LEN];
-    cJSON *json;
-    int error = message_read_update(message, &update, &gone, &json);
-    if (error)
-        return error;
-    struct spec_tunnel spec = {0};
-    struct spec_errors errors = {0};
-    error =
-        update.slot < COUNTERS_TUNNELS_MAX ? spec_tunnel_from_json(json, &spec, &errors) : -EPROTO;
-    json_free(json);
-    if (error)
-        return error == -EINVAL ? -EPROTO : error;
-    struct tunnel *tunnel = worker->tunnels[update.slot].tunnel;
-    if (tunnel) { /* else it could not be started, which was logged */
-        const struct tunnel_change change = {
-            .spec = &spec,
-            .gone = gone,
-            .gone_count = update.gone,
-            .sockets = {message->fds[0], message->fds[1]},
-        };
-        message->fds[0] = message->fds[1] = -1;
-        int failure = tunnel_update(tunnel, &change);
-        if (message->fds_lost) /* it stays at the sockets that it has */
-            failure = -EMFILE;
-        if (failure)
-            log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be changed wholly: %s",
-                      strerror(-failure));
+    struct tunnel_change change = {0};
+    cJSON *json = NULL;
+    int error = message_read_update(message, &update, &change.gone, &json);
+    if (error == -EPROTO || update.slot >= COUNTERS_TUNNELS_MAX) {
+        json_free(json);
+        return -EPROTO;
     }
-    spec_tunnel_fini(&spec);
-    return 0;
+    struct tunnel_slot *slot = &worker->tunnels[update.slot];
+    change.gone_count = update.gone;
+    error = slot->tunnel ? update_tunnel(slot, json, &change, message) : 0; /* as in an ADD */
+    json_free(json);
+    return error && error != -EPROTO ? answer_tunnel(worker, update.slot, error) : error;
 }
 
 static int tunnel_remove(struct worker *worker, struct channel_message *message)
@@ -189,7 +242,7 @@ static int tunnel_remove(struct worker *worker, struct channel_message *message)
     if (error || remove.slot >= COUNTERS_TUNNELS_MAX)
         return -EPROTO;
     tunnel_free(worker->tunnels[remove.slot].tunnel);
-    worker->tunnels[remove.slot].tunnel = NULL;
+    worker->tunnels[remove.slot] = (struct tunnel_slot){0};
     memset(&worker->counters->tunnels[remove.slot], 0, sizeof(struct counters_tunnel));
     return message_send(worker->channel, MESSAGE_TUNNEL_REMOVED, &remove, sizeof(remove), NULL,
                         NULL);
@@ -243,73 +296,94 @@ static int peer_remove(struct worker *worker, struct channel_message *message)
 
 /* --- Forwards --------------------------------------------------------------------------------- */
 
-static int start_forward(struct worker *worker, const struct message_forward_add *add,
-                         const cJSON *json, struct channel_message *message)
+static int answer_forward(struct worker *worker, uint32_t slot, int error)
 {
-    struct tunnel *tunnel = worker->tunnels[add->tunnel_slot].tunnel;
-    struct spec_forward spec;
-    struct spec_errors errors = {0};
-    int error = spec_forward_from_json(json, &spec, &errors);
-    if (error)
-        return error == -EINVAL ? -EPROTO : error;
-    if (!tunnel) /* it could not be started, which was logged */
-        return 0;
-    struct listener_config config = {
+    const struct message_result result = {.slot = slot, .error = (uint32_t)-error};
+    return message_send(worker->channel, MESSAGE_FORWARD_RESULT, &result, sizeof(result), NULL,
+                        NULL);
+}
+
+static int start_forward(struct worker *worker, const struct message_forward_add *add,
+                         const struct spec_forward *spec, struct channel_message *message)
+{
+    const struct listener_config config = {
         .base = worker->base,
         .turn = &worker->turn,
-        .tunnel = tunnel,
+        .tunnel = worker->tunnels[add->tunnel_slot].tunnel,
         .fd = message->fds[0],
         .counters = &worker->counters->forwards[add->slot],
         .worker_counters = &worker->counters->worker,
     };
+    if (message->fds_lost)
+        return -EMFILE;
     message->fds[0] = -1;
-    error =
-        message->fds_lost ? -EMFILE : listener_new(&config, &spec, &worker->listeners[add->slot]);
+    return listener_new(&config, spec, &worker->listeners[add->slot]);
+}
+
+/* In place of a listener that was lost nothing is left: control has shut the one before down. */
+static int change_forward(struct listener *listener, const struct spec_forward *spec,
+                          struct channel_message *message)
+{
+    int fd = message->fds[0];
+    message->fds[0] = -1;
+    if (message->fds_lost)
+        listener_retire(listener);
+    int error = listener_update(listener, spec, fd);
+    return message->fds_lost ? -EMFILE : error;
+}
+
+/* Starts a forward, or changes the one that is there. add is NULL when only the latter is meant. */
+static int make_forward(struct worker *worker, uint32_t slot, const struct message_forward_add *add,
+                        const cJSON *json, struct channel_message *message)
+{
+    struct spec_forward spec;
+    struct spec_errors errors = {0};
+    int error = json ? spec_forward_from_json(json, &spec, &errors) : -ENOMEM;
     if (error)
-        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, spec.name, "cannot be started: %s",
+        return error == -EINVAL ? -EPROTO : error;
+    if (worker->listeners[slot])
+        error = change_forward(worker->listeners[slot], &spec, message);
+    else if (add)
+        error = start_forward(worker, add, &spec, message);
+    if (error)
+        log_about(failure_level(add && add->again), LOG_FORWARD, spec.name, "cannot listen: %s",
                   strerror(-error));
-    return 0;
+    return error;
 }
 
 static int forward_add(struct worker *worker, struct channel_message *message)
 {
     struct message_forward_add add;
-    cJSON *json;
+    cJSON *json = NULL;
     int error = message_read_json(message, &add, sizeof(add), &json);
-    if (error)
-        return error;
-    error = -EPROTO;
-    if (add.slot < COUNTERS_FORWARDS_MAX && add.tunnel_slot < COUNTERS_TUNNELS_MAX &&
-        !worker->listeners[add.slot] && is_given(message))
-        error = start_forward(worker, &add, json, message);
+    if (error == -EPROTO || add.slot >= COUNTERS_FORWARDS_MAX ||
+        add.tunnel_slot >= COUNTERS_TUNNELS_MAX || !is_given(message)) {
+        json_free(json);
+        return -EPROTO;
+    }
+    error = 0;
+    if (worker->tunnels[add.tunnel_slot].tunnel) /* else it comes once more, after its tunnel */
+        error = make_forward(worker, add.slot, &add, json, message);
     json_free(json);
-    return error;
+    if (error == -EPROTO)
+        return error;
+    return error || add.again ? answer_forward(worker, add.slot, error) : 0;
 }
 
 static int forward_change(struct worker *worker, struct channel_message *message)
 {
     struct message_slot update;
-    cJSON *json;
+    cJSON *json = NULL;
     int error = message_read_json(message, &update, sizeof(update), &json);
-    if (error)
-        return error;
-    struct spec_forward spec;
-    struct spec_errors errors = {0};
-    error = update.slot < COUNTERS_FORWARDS_MAX ? spec_forward_from_json(json, &spec, &errors)
-                                                : -EPROTO;
+    if (error == -EPROTO || update.slot >= COUNTERS_FORWARDS_MAX) {
+        json_free(json);
+        return -EPROTO;
+    }
+    error = 0;
+    if (worker->listeners[update.slot]) /* else an ADD with all of this comes */
+        error = make_forward(worker, update.slot, NULL, json, message);
     json_free(json);
-    if (error)
-        return error == -EINVAL ? -EPROTO : error;
-    struct listener *listener = worker->listeners[update.slot];
-    if (!listener) /* it could not be started, which was logged */
-        return 0;
-    error = listener_update(listener, &spec, message->fds[0]);
-    message->fds[0] = -1;
-    if (message->fds_lost)
-        error = -EMFILE;
-    if (error)
-        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, spec.name, "cannot listen: %s", strerror(-error));
-    return 0;
+    return error && error != -EPROTO ? answer_forward(worker, update.slot, error) : error;
 }
 
 static int forward_remove(struct worker *worker, struct channel_message *message)

@@ -86,6 +86,19 @@ static struct verdict not_started(int error)
     return say(CONDITION_FALSE, failure->reason, failure->message);
 }
 
+/* Of what is bound, and more than its worker could take. */
+static struct verdict not_taken(int error)
+{
+    static const char reason[] = "WorkerExhausted";
+    if (error == EMFILE)
+        return say(CONDITION_FALSE, reason,
+                   "its worker has no descriptors left for all of it: raise the limit of open "
+                   "files (LimitNOFILE= of the unit), or end connections; it is tried again");
+    return say(CONDITION_FALSE, reason,
+               "its worker has no memory left for all of it: give the service more, or end "
+               "connections; it is tried again");
+}
+
 /* --- Peers ------------------------------------------------------------------------------------ */
 
 static bool is_fresh(uint64_t since_ns, uint64_t now_ns)
@@ -237,8 +250,12 @@ void tunnel_facts_judge(const struct tunnel_facts *facts, struct verdict out[TUN
 {
     const struct verdict waits = say(CONDITION_UNKNOWN, "NotBound", "the tunnel is not bound");
     const struct verdict down = say(CONDITION_UNKNOWN, "WorkerDown", "the worker does not run");
-    out[TUNNEL_BOUND] =
-        facts->started ? say(CONDITION_TRUE, "Bound", "") : not_started(facts->start_error);
+    if (!facts->started)
+        out[TUNNEL_BOUND] = not_started(facts->start_error);
+    else if (facts->worker_error != 0)
+        out[TUNNEL_BOUND] = not_taken(facts->worker_error);
+    else
+        out[TUNNEL_BOUND] = say(CONDITION_TRUE, "Bound", "");
     out[TUNNEL_WORKER_ALIVE] = waits;
     out[TUNNEL_ENDPOINT_RESOLVED] = waits;
     out[TUNNEL_HANDSHAKE_FRESH] = waits;
@@ -290,6 +307,9 @@ static struct verdict judge_tunnel_of(const struct forward_facts *facts)
     if (!facts->tunnel_up)
         return say(CONDITION_FALSE, "TunnelNotReady",
                    "it listens, but its tunnel is not up: connections wait");
+    if (facts->tunnel_incomplete)
+        return say(CONDITION_FALSE, "TunnelNotReady",
+                   "its worker has not all of its tunnel: see the tunnel");
     if (facts->peers_out_of_reach)
         return say(CONDITION_FALSE, "TunnelNotReady",
                    "its tunnel's peers cannot be reached: see the tunnel");
@@ -307,8 +327,12 @@ void forward_facts_judge(const struct forward_facts *facts, struct verdict out[F
         out[FORWARD_READY] = out[FORWARD_LISTENING];
         return;
     }
-    out[FORWARD_LISTENING] = facts->start_error == 0 ? say(CONDITION_TRUE, "Listening", "")
-                                                     : not_started(facts->start_error);
+    if (facts->start_error != 0)
+        out[FORWARD_LISTENING] = not_started(facts->start_error);
+    else if (facts->worker_error != 0)
+        out[FORWARD_LISTENING] = not_taken(facts->worker_error);
+    else
+        out[FORWARD_LISTENING] = say(CONDITION_TRUE, "Listening", "");
     out[FORWARD_TUNNEL_READY] = judge_tunnel_of(facts);
     out[FORWARD_TARGET_REACHABLE] = judge_target(facts);
     out[FORWARD_READY] = out[FORWARD_LISTENING];

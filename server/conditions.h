@@ -4,7 +4,7 @@
  * An object has several conditions, each True, False or Unknown, with a reason. Ready is derived
  * from the others:
  *
- *   tunnel   Bound             its outer sockets are bound
+ *   tunnel   Bound             its outer sockets are bound, and its worker has all of it
  *            WorkerAlive       the process that carries it runs
  *            EndpointResolved  every peer's endpoint that is a name was looked up, and there is a
  *                              socket for it
@@ -13,13 +13,15 @@
  *                              not called yet is waited for, which are no errors
  *            Ready             Bound and WorkerAlive, and not every peer is out of reach
  *
- *   forward  Listening         its listener is bound
+ *   forward  Listening         its listener is bound, and its worker has all of it
  *            TunnelReady       what its tunnel's Ready says
  *            TargetReachable   what came of the last attempt to reach the target
  *            Ready             Listening and TunnelReady: it can take connections
  *
  * A forward's TunnelReady, and its Ready where that follows from it, repeat the tunnel's: of many
  * forwards, one event tells.
+ *
+ * Of a worker that does not run it is not asked what it has: the next one is told everything.
  *
  * Times of facts are of the clock that never goes back (monotonic.h): that the wall clock is set
  * changes no verdict. Judging has no state and no clock: a verdict follows from the facts alone.
@@ -131,13 +133,16 @@ struct tunnel_facts {
     bool started;    /* bound, and given to a worker */
     int start_error; /* errno: why not */
     bool worker_alive;
+    int worker_error; /* errno: why its worker has not all of it; 0 = it has */
     const struct peers_summary *peers;
 };
 
 struct forward_facts {
     bool enabled;
     int start_error;          /* errno: why it does not listen */
+    int worker_error;         /* errno: why its worker has not all of it; 0 = it has */
     bool tunnel_up;           /* a worker that is alive has the tunnel and this forward */
+    bool tunnel_incomplete;   /* … but not all of the tunnel */
     bool peers_out_of_reach;  /* peers_summary_out_of_reach() of the tunnel */
     uint64_t target_since_ns; /* from which on the target is what it is */
     uint64_t last_connect_ns; /* the last dial that succeeded; 0 = none */

@@ -106,6 +106,8 @@ static void observe_tunnel(struct service *service, struct service_tunnel *tunne
         .start_error = tunnel->start_error,
         .worker_alive =
             tunnel->supervised != NULL && supervisor_tunnel_worker_alive(tunnel->supervised),
+        .worker_error =
+            tunnel->supervised != NULL ? supervisor_tunnel_failure(tunnel->supervised) : 0,
         .peers = &peers,
     };
     tunnel_facts_judge(&facts, verdicts);
@@ -167,7 +169,10 @@ static void observe_forward(struct service *service, struct service_forward *for
     const struct forward_facts facts = {
         .enabled = forward->spec.enabled,
         .start_error = forward->start_error,
+        .worker_error =
+            forward->supervised != NULL ? supervisor_forward_failure(forward->supervised) : 0,
         .tunnel_up = carried && carrier != NULL && supervisor_tunnel_worker_alive(carrier),
+        .tunnel_incomplete = carrier != NULL && supervisor_tunnel_failure(carrier) != 0,
         .peers_out_of_reach = forward->tunnel->out_of_reach,
         .target_since_ns = forward->target_since_ns,
         .last_connect_ns = counter_get(&counters->last_connect_at),

@@ -11,6 +11,7 @@
 #include "engine/wg/device.h"
 #include "server/peer_set.h"
 #include "server/resolver.h"
+#include "server/retelling.h"
 #include "server/tunnel_update.h"
 #include "server/worker_link.h"
 
@@ -34,6 +35,7 @@ struct supervised_forward {
     int listener;
     uint32_t slot;
     bool told; /* else the worker does not know of it */
+    struct retelling_item retelling;
     struct {
         cJSON *json; /* what the worker is to be told, NULL = nothing */
         int listener;
@@ -49,7 +51,9 @@ struct supervised_tunnel {
     uint32_t slot;
     uint64_t timestamps_after, timestamps_until; /* unix time in ns */
     struct peer_set *peers;
-    bool told;  /* else the worker does not know of it */
+    bool told;   /* else the worker does not know of it */
+    bool absent; /* its worker has nothing of it, nor of its forwards */
+    struct retelling_item retelling;
     int bridge; /* the newer side's end, -1 = none */
     struct {
         cJSON *json; /* of a tunnel that no worker was told of, NULL = there is nothing to tell */
@@ -64,6 +68,8 @@ struct supervised_tunnel {
 struct worker {
     struct worker_link *link;
     struct supervised_tunnel *by_slot[COUNTERS_TUNNELS_MAX];
+    struct supervised_forward *forward_by_slot[COUNTERS_FORWARDS_MAX];
+    struct retelling retelling;
     unsigned tunnels_count;
     TAILQ_HEAD(, supervised_tunnel) tunnels;
 };
@@ -86,18 +92,28 @@ struct supervisor {
 
 /* --- Telling a worker ------------------------------------------------------------------------- */
 
-/* json is freed; without it (memory ran out) the forward does not work. */
-static void push_forward(const struct supervised_forward *forward, cJSON *json)
+/* Sends an ADD, whose json is freed; NULL = memory ran out. False: it is told later. */
+static bool push(struct worker *worker, struct retelling_item *item, enum message_type type,
+                 const void *add, size_t len, cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {
-    struct message_forward_add add = {.slot = forward->slot, .tunnel_slot = forward->tunnel->slot};
-    const int fds[CHANNEL_FDS_MAX] = {forward->listener, -1};
-    if (!json) {
-        log_about(LOG_LEVEL_ERROR, LOG_FORWARD, forward->spec->name, "out of memory");
-        return;
-    }
-    worker_link_send(forward->tunnel->worker->link, MESSAGE_FORWARD_ADD, &add, sizeof(add), json,
-                     fds);
+    int error = json ? worker_link_try_send(worker->link, type, add, len, json, fds) : -ENOMEM;
     json_free(json);
+    if (!error || error == -ENOTCONN)
+        return true;
+    retelling_failed(&worker->retelling, item, -error);
+    return false;
+}
+
+static void push_forward(struct supervised_forward *forward, cJSON *json)
+{
+    const struct message_forward_add add = {
+        .slot = forward->slot,
+        .tunnel_slot = forward->tunnel->slot,
+        .again = forward->retelling.error != 0,
+    };
+    const int fds[CHANNEL_FDS_MAX] = {forward->listener, -1};
+    push(forward->tunnel->worker, &forward->retelling, MESSAGE_FORWARD_ADD, &add, sizeof(add), json,
+         fds);
 }
 
 /* What a new worker's timestamps are later than: also than those of the one before it. */
@@ -108,22 +124,36 @@ static uint64_t timestamps_after(const struct supervised_tunnel *tunnel)
     return sent > tunnel->timestamps_after ? sent : tunnel->timestamps_after;
 }
 
-/* As push_forward(). */
-static void push_tunnel(const struct supervised_tunnel *tunnel, cJSON *json)
+static void push_tunnel(struct supervised_tunnel *tunnel, cJSON *json)
 {
-    struct message_tunnel_add add = {
+    const struct message_tunnel_add add = {
         .timestamps_after = timestamps_after(tunnel),
         .timestamps_until = tunnel->timestamps_until,
         .slot = tunnel->slot,
+        .again = tunnel->retelling.error != 0,
     };
-    if (!json) {
-        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec->name, "out of memory");
-        return;
-    }
-    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
-                     tunnel->sockets);
-    json_free(json);
+    if (!push(tunnel->worker, &tunnel->retelling, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
+              tunnel->sockets) &&
+        !add.again)
+        tunnel->absent = true;
     peer_set_tell(tunnel->peers);
+}
+
+static void push_forwards(struct supervised_tunnel *tunnel)
+{
+    struct supervised_forward *forward;
+    TAILQ_FOREACH(forward, &tunnel->forwards, link)
+    push_forward(forward, spec_forward_to_json(forward->spec));
+}
+
+static void forget_failures(struct supervised_tunnel *tunnel)
+{
+    struct retelling *retelling = &tunnel->worker->retelling;
+    struct supervised_forward *forward;
+    retelling_forget(retelling, &tunnel->retelling);
+    TAILQ_FOREACH(forward, &tunnel->forwards, link)
+    retelling_forget(retelling, &forward->retelling);
+    tunnel->absent = false;
 }
 
 static void on_up(void *ctx, struct worker_link *link)
@@ -133,10 +163,9 @@ static void on_up(void *ctx, struct worker_link *link)
     struct supervised_tunnel *tunnel;
     TAILQ_FOREACH(tunnel, &worker->tunnels, link)
     {
+        forget_failures(tunnel);
         push_tunnel(tunnel, spec_tunnel_to_json(tunnel->spec, SPEC_COMPLETE));
-        struct supervised_forward *forward;
-        TAILQ_FOREACH(forward, &tunnel->forwards, link)
-        push_forward(forward, spec_forward_to_json(forward->spec));
+        push_forwards(tunnel);
     }
     const struct supervisor_watcher *watcher = supervisor->watcher;
     if (watcher)
@@ -149,6 +178,58 @@ static void on_down(void *ctx, struct worker_link *link, const struct worker_end
     const struct supervisor_watcher *watcher = supervisor->watcher;
     if (watcher)
         watcher->down(watcher->ctx, worker_link_index(link), end);
+}
+
+/* Who accepts nobody any more, or has handed over, is told of nothing. */
+static bool is_ending(const struct supervisor *supervisor)
+{
+    return supervisor->drain.done != NULL;
+}
+
+static void tell_tunnel_again(struct retelling_item *item)
+{
+    struct supervised_tunnel *tunnel =
+        (struct supervised_tunnel *)((char *)item - offsetof(struct supervised_tunnel, retelling));
+    if (!is_ending(tunnel->supervisor))
+        push_tunnel(tunnel, spec_tunnel_to_json(tunnel->spec, SPEC_COMPLETE));
+}
+
+static void tell_forward_again(struct retelling_item *item)
+{
+    struct supervised_forward *forward =
+        (struct supervised_forward *)((char *)item -
+                                      offsetof(struct supervised_forward, retelling));
+    if (!is_ending(forward->tunnel->supervisor))
+        push_forward(forward, spec_forward_to_json(forward->spec));
+}
+
+static void note_result(struct retelling *retelling, struct retelling_item *item,
+                        const struct message_result *result)
+{
+    if (result->error != 0)
+        retelling_failed(retelling, item, (int)result->error);
+    else
+        retelling_succeeded(retelling, item);
+}
+
+static void on_tunnel_result(struct supervised_tunnel *tunnel, const struct message_result *result)
+{
+    const bool was_absent = tunnel->absent;
+    tunnel->absent = result->absent != 0;
+    note_result(&tunnel->worker->retelling, &tunnel->retelling, result);
+    if (was_absent && !tunnel->absent && !is_ending(tunnel->supervisor))
+        push_forwards(tunnel);
+}
+
+static void on_result(void *ctx, struct worker_link *link, enum worker_slot_kind kind,
+                      const struct message_result *result)
+{
+    struct supervisor *supervisor = ctx;
+    struct worker *worker = &supervisor->workers[worker_link_index(link)];
+    if (kind == WORKER_SLOT_TUNNEL)
+        on_tunnel_result(worker->by_slot[result->slot], result);
+    else
+        note_result(&worker->retelling, &worker->forward_by_slot[result->slot]->retelling, result);
 }
 
 void supervisor_watch(struct supervisor *supervisor, const struct supervisor_watcher *watcher)
@@ -313,7 +394,7 @@ int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t
     struct message_tunnel_capture message = {.max_bytes = max_bytes, .tunnel_slot = tunnel->slot};
     const int fds[CHANNEL_FDS_MAX] = {fd, -1};
     int error = worker_link_try_send(tunnel->worker->link, MESSAGE_TUNNEL_CAPTURE, &message,
-                                     sizeof(message), fds);
+                                     sizeof(message), NULL, fds);
     descriptor_close(fd);
     return error;
 }
@@ -321,6 +402,7 @@ int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t
 static const struct worker_link_ops link_ops = {
     .up = on_up,
     .down = on_down,
+    .result = on_result,
     .tunnel_event = on_tunnel_event,
     .drained = on_drained,
 };
@@ -384,6 +466,7 @@ int supervisor_reserve_tunnel(struct supervisor *supervisor, const struct spec_t
     tunnel->timestamps_until = UINT64_MAX;
     tunnel->worker = worker;
     tunnel->spec = place;
+    tunnel->retelling.tell = tell_tunnel_again;
     tunnel->sockets[0] = sockets[0];
     tunnel->sockets[1] = sockets[1];
     TAILQ_INIT(&tunnel->forwards);
@@ -485,6 +568,7 @@ void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
     TAILQ_REMOVE(&worker->tunnels, tunnel, link);
     worker->tunnels_count--;
     worker->by_slot[tunnel->slot] = NULL;
+    retelling_forget(&worker->retelling, &tunnel->retelling);
     if (!tunnel->told) {
         free_untold(tunnel);
         return;
@@ -517,6 +601,11 @@ unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel)
     return worker_link_index(tunnel->worker->link);
 }
 
+int supervisor_tunnel_failure(const struct supervised_tunnel *tunnel)
+{
+    return supervisor_tunnel_worker_alive(tunnel) ? tunnel->retelling.error : 0;
+}
+
 bool supervisor_tunnel_worker_alive(const struct supervised_tunnel *tunnel)
 {
     return worker_link_is_up(tunnel->worker->link);
@@ -540,9 +629,11 @@ int supervisor_reserve_forward(struct supervised_tunnel *tunnel, const struct sp
     }
     forward->tunnel = tunnel;
     forward->spec = place;
+    forward->retelling.tell = tell_forward_again;
     forward->listener = listener;
     forward->prepared.json = json;
     TAILQ_INSERT_TAIL(&tunnel->forwards, forward, link);
+    tunnel->worker->forward_by_slot[forward->slot] = forward;
     *out = forward;
     return 0;
 }
@@ -580,14 +671,22 @@ void supervisor_forget_forward(struct supervised_forward *forward)
 
 void supervisor_remove_forward(struct supervised_forward *forward)
 {
-    struct worker_link *link = forward->tunnel->worker->link;
+    struct worker *worker = forward->tunnel->worker;
+    struct worker_link *link = worker->link;
     TAILQ_REMOVE(&forward->tunnel->forwards, forward, link);
+    worker->forward_by_slot[forward->slot] = NULL;
+    retelling_forget(&worker->retelling, &forward->retelling);
     supervisor_forget_forward(forward);
     if (forward->told)
         worker_link_slot_remove(link, WORKER_SLOT_FORWARD, forward->slot);
     else
         worker_link_slot_put(link, WORKER_SLOT_FORWARD, forward->slot);
     free(forward);
+}
+
+int supervisor_forward_failure(const struct supervised_forward *forward)
+{
+    return worker_link_is_up(forward->tunnel->worker->link) ? forward->retelling.error : 0;
 }
 
 const struct counters_forward *supervisor_forward_counters(const struct supervised_forward *forward)
@@ -621,10 +720,14 @@ static int start_workers(struct supervisor *supervisor, unsigned count, const ch
     for (unsigned i = 0; i < count; i++) {
         struct worker *worker = &supervisor->workers[i];
         TAILQ_INIT(&worker->tunnels);
-        int error =
-            worker_link_new(supervisor->base, i, program, &link_ops, supervisor, &worker->link);
-        if (error)
+        int error = retelling_init(&worker->retelling, supervisor->base);
+        if (!error)
+            error =
+                worker_link_new(supervisor->base, i, program, &link_ops, supervisor, &worker->link);
+        if (error) {
+            retelling_fini(&worker->retelling);
             return error;
+        }
         supervisor->workers_count++;
     }
     return 0;
@@ -659,8 +762,10 @@ void supervisor_free(struct supervisor *supervisor)
 {
     if (!supervisor)
         return;
-    for (unsigned i = 0; i < supervisor->workers_count; i++)
+    for (unsigned i = 0; i < supervisor->workers_count; i++) {
         worker_link_free(supervisor->workers[i].link);
+        retelling_fini(&supervisor->workers[i].retelling);
+    }
     if (supervisor->child_ended)
         event_free(supervisor->child_ended);
     resolver_free(supervisor->resolver);

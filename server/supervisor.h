@@ -5,6 +5,8 @@
  * definitions and descriptors, and when a worker dies starts it again with back-off and pushes all
  * of that again: the same listeners, so that no client is refused meanwhile.
  *
+ * What a worker could not do for want of memory or descriptors it is told again, until it has.
+ *
  * Nothing here waits for a worker. An addition and an update have two steps, so that a change of
  * many objects can be made as one: reserving and preparing do all that can fail, and the worker
  * hears nothing of it; telling it cannot fail.
@@ -152,6 +154,9 @@ supervisor_forward_counters(const struct supervised_forward *forward);
 size_t supervisor_peers(const struct supervised_tunnel *tunnel);
 void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
                      struct supervised_peer *out);
+/* errno: why the worker has not all of it, to be told again; 0 = it has, or does not run. */
+int supervisor_tunnel_failure(const struct supervised_tunnel *tunnel);
+int supervisor_forward_failure(const struct supervised_forward *forward);
 /* The worker that carries the tunnel: its number and whether it is alive. */
 unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel);
 bool supervisor_tunnel_worker_alive(const struct supervised_tunnel *tunnel);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -203,6 +204,19 @@ static int on_tunnel_event(struct worker_link *link, const struct channel_messag
     return 0;
 }
 
+static int on_result(struct worker_link *link, enum worker_slot_kind kind,
+                     const struct channel_message *message)
+{
+    struct message_result result;
+    const struct slots *slots = &link->slots[kind];
+    int error = message_read(message, &result, sizeof(result));
+    if (error || result.slot >= slots->capacity || result.error > INT_MAX)
+        return -EPROTO;
+    if (slots->state[result.slot] == SLOT_USED)
+        link->ops->result(link->ctx, link, kind, &result);
+    return 0;
+}
+
 static int on_message(void *ctx, struct channel_message *message)
 {
     struct worker_link *link = ctx;
@@ -214,6 +228,10 @@ static int on_message(void *ctx, struct channel_message *message)
         if (message->type == slot_kinds[kind].removed)
             return on_removed(link, kind, message);
     }
+    if (message->type == MESSAGE_TUNNEL_RESULT)
+        return on_result(link, WORKER_SLOT_TUNNEL, message);
+    if (message->type == MESSAGE_FORWARD_RESULT)
+        return on_result(link, WORKER_SLOT_FORWARD, message);
     if (message->type == MESSAGE_TUNNEL_EVENT)
         return on_tunnel_event(link, message);
     if ((message->type == MESSAGE_DRAINED && link->draining) ||
@@ -238,20 +256,18 @@ static void on_closed(void *ctx, int error)
 static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
 
 int worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
-                         size_t len, const int fds[CHANNEL_FDS_MAX])
+                         size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {
     if (link->state != UP || link->doomed)
         return -ENOTCONN;
-    return message_send(link->channel, type, fixed, len, NULL, fds);
+    return message_send(link->channel, type, fixed, len, json, fds);
 }
 
 void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
                       size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {
-    if (link->state != UP || link->doomed)
-        return;
-    int error = message_send(link->channel, type, fixed, len, json, fds);
-    if (error) {
+    int error = worker_link_try_send(link, type, fixed, len, json, fds);
+    if (error && error != -ENOTCONN) {
         /* It has missed a command; a new one is told everything. */
         log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name,
                   "cannot be told what to do: %s; it is started again", strerror(-error));

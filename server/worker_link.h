@@ -37,24 +37,27 @@ struct worker_end {
     unsigned wait_ms;
 };
 
+enum worker_slot_kind {
+    WORKER_SLOT_TUNNEL,
+    WORKER_SLOT_FORWARD,
+    WORKER_SLOT_PEER,
+    WORKER_SLOT_KINDS
+};
+
 struct worker_link_ops {
     /* The worker knows nothing yet: push everything that belongs to it. */
     void (*up)(void *ctx, struct worker_link *link);
     /* Its process has ended. */
     void (*down)(void *ctx, struct worker_link *link, const struct worker_end *end);
+    /* What became of a tunnel or a forward. */
+    void (*result)(void *ctx, struct worker_link *link, enum worker_slot_kind kind,
+                   const struct message_result *result);
     /* A fact about a peer. */
     void (*tunnel_event)(void *ctx, struct worker_link *link,
                          const struct message_tunnel_event *event);
     /* After worker_link_drain(), once: it has no connection left, or no process. After
      * worker_link_retire(), once: it has retired, or has no process. */
     void (*drained)(void *ctx, struct worker_link *link);
-};
-
-enum worker_slot_kind {
-    WORKER_SLOT_TUNNEL,
-    WORKER_SLOT_FORWARD,
-    WORKER_SLOT_PEER,
-    WORKER_SLOT_KINDS
 };
 
 /* Spawns the worker. program is executed with the arguments "worker" INDEX LOG-LEVEL LOG-FORMAT. 0
@@ -96,10 +99,10 @@ void worker_link_give_up(struct worker_link *link);
  */
 void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
                       size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
-/* The same for what the worker may miss: nothing happens to it. 0, -ENOTCONN (it is not up) or as
- * message_send(). */
+/* The same for what the worker may miss, or be told later: nothing happens to it. 0, -ENOTCONN (it
+ * is not up) or as message_send(). */
 int worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
-                         size_t len, const int fds[CHANNEL_FDS_MAX]);
+                         size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
 
 /* Takes a free slot, whose counters are zero. 0 or -ENOSPC. */
 int worker_link_slot_get(struct worker_link *link, enum worker_slot_kind kind, uint32_t *slot);

@@ -104,9 +104,7 @@ int listener_new(const struct listener_config *config, const struct spec_forward
 
 static int move_to(struct listener *listener, int fd)
 {
-    event_del(&listener->readable);
-    event_del(&listener->resume);
-    close(listener->fd);
+    listener_retire(listener);
     listener->fd = fd;
     event_assign(&listener->readable, listener->group.base, fd, EV_READ | EV_PERSIST, on_readable,
                  listener);

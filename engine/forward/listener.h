@@ -45,7 +45,10 @@ int listener_update(struct listener *listener, const struct spec_forward *spec, 
  * shut down. Open connections go on.
  */
 void listener_drain(struct listener *listener);
-/* Stops accepting here only: the socket, which others have, stays open. Connections go on. */
+/*
+ * Stops accepting here only, until listener_update() brings a socket: this one, which others have,
+ * stays open. Connections go on.
+ */
 void listener_retire(struct listener *listener);
 struct tunnel *listener_tunnel(const struct listener *listener);
 /* Of its forward. */

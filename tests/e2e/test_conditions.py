@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 
 from support import servers, wait
@@ -133,6 +134,26 @@ def test_target_that_belongs_to_no_peer(service, tunnel):
     becomes(service, "forwards", "web", "TargetReachable", ("False", "NoRoute"), timeout=5)
     message = service.get("forwards", "web")["status"]["conditions"][-1]["message"]
     assert message.startswith("no peer's allowed IPs contain the target")
+
+
+def test_worker_without_descriptors(service, tunnel, serve, far_host):
+    """What its worker has no descriptors left for is not ready, and comes when there are some."""
+    worker = service.workers()[service.get("tunnels", tunnel["name"])["status"]["worker"]]
+    limit = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, limit[1]))
+    forward = service.forward((far_host, serve(servers.echo).port), tunnel=tunnel["name"],
+                              name="web")
+    becomes(service, "forwards", "web", "Ready", ("False", "WorkerExhausted"))
+    assert problems(service) == {("web", "Listening"): "WorkerExhausted"}
+    message = service.get("forwards", "web")["status"]["conditions"][0]["message"]
+    assert "LimitNOFILE" in message
+    with forward.connect() as connection:  # it waits in the backlog
+        connection.sendall(b"x")
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, limit)
+        assert connection.recv(1) == b"x"
+    becomes(service, "forwards", "web", "Ready", ("True", "Listening"))
+    assert not problems(service)
+    assert worker in service.workers()
 
 
 def test_peers_are_told_apart(scene, service, account):

@@ -25,6 +25,7 @@ struct supervised_tunnel {
     int prepared[2]; /* of an update with other sockets */
     bool moved;
     bool told;
+    int failure; /* errno, as its worker has said */
     struct counters_tunnel counters;
     uint64_t timestamps_after, timestamps_until;
 };
@@ -33,6 +34,7 @@ struct supervised_forward {
     int duplicate;
     int prepared; /* of an update, -1 = the same */
     bool told;
+    int failure; /* as a tunnel's */
     struct counters_forward counters;
 };
 
@@ -353,6 +355,16 @@ unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel)
 {
     (void)tunnel;
     return 0;
+}
+
+int supervisor_tunnel_failure(const struct supervised_tunnel *tunnel)
+{
+    return tunnel->failure;
+}
+
+int supervisor_forward_failure(const struct supervised_forward *forward)
+{
+    return forward->failure;
 }
 
 bool supervisor_tunnel_worker_alive(const struct supervised_tunnel *tunnel)

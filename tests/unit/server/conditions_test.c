@@ -139,7 +139,7 @@ static void test_peers(void **state)
 static const struct {
     const char *what;
     bool started;
-    int start_error;
+    int error; /* of its start, or else of its worker */
     bool worker_dead;
     size_t peers_count;
     struct peer_facts peers[3];
@@ -172,6 +172,24 @@ static const struct {
      {ANSWERS},
      {"False/WorkerDown", "True/Bound", "False/WorkerDown", "True/Resolved", "Unknown/WorkerDown"},
      NULL},
+    {"a worker without descriptors",
+     true,
+     EMFILE,
+     false,
+     1,
+     {IDLE},
+     {"False/WorkerExhausted", "False/WorkerExhausted", "True/Running", "True/Resolved",
+      "Unknown/Idle"},
+     NULL},
+    {"a worker without memory for a peer",
+     true,
+     ENOMEM,
+     false,
+     1,
+     {SILENT},
+     {"False/WorkerExhausted", "False/WorkerExhausted", "True/Running", "True/Resolved",
+      "False/NoAnswer"},
+     "a"},
     {"a peer that has to call",
      true,
      0,
@@ -310,8 +328,9 @@ static void test_tunnels(void **state)
             peers_summary_add(&summary, names[peer], &tunnels[i].peers[peer], NOW);
         const struct tunnel_facts facts = {
             .started = tunnels[i].started,
-            .start_error = tunnels[i].start_error,
+            .start_error = tunnels[i].started ? 0 : tunnels[i].error,
             .worker_alive = !tunnels[i].worker_dead,
+            .worker_error = tunnels[i].started ? tunnels[i].error : 0,
             .peers = &summary,
         };
         tunnel_facts_judge(&facts, verdicts);
@@ -342,6 +361,12 @@ static const struct {
     {"a right that is missing",
      {.enabled = true, .start_error = EACCES, .tunnel_up = true},
      {"False/PermissionDenied", "False/PermissionDenied", "True/TunnelReady", "Unknown/NotTried"}},
+    {"a worker without descriptors",
+     {.enabled = true, .tunnel_up = true, .worker_error = EMFILE},
+     {"False/WorkerExhausted", "False/WorkerExhausted", "True/TunnelReady", "Unknown/NotTried"}},
+    {"a worker without memory for its tunnel",
+     {.enabled = true, .tunnel_up = true, .tunnel_incomplete = true},
+     {"False/TunnelNotReady", "True/Listening", "False/TunnelNotReady", "Unknown/NotTried"}},
     {"its tunnel is down",
      {.enabled = true},
      {"False/TunnelNotReady", "True/Listening", "False/TunnelNotReady", "Unknown/NotTried"}},

@@ -115,6 +115,32 @@ static void test_worker_that_dies(void **state)
     assert_non_null(strstr(news(), "worker.died 0 Exited;"));
 }
 
+/* What its worker cannot take is not ready, until it can. */
+static void test_worker_that_has_not_all(void **state)
+{
+    (void)state;
+    make_objects();
+    web->supervised->failure = EMFILE;
+    service_sweep(fx.service);
+    assert_true(service_tunnel_is_ready(home));
+    assert_false(service_forward_is_ready(web));
+    assert_string_equal(news(), "forward.condition web WorkerExhausted;"
+                                "forward.condition web WorkerExhausted;");
+    web->supervised->failure = 0;
+    home->supervised->failure = ENOMEM;
+    service_sweep(fx.service);
+    assert_false(service_tunnel_is_ready(home) || service_forward_is_ready(web));
+    assert_string_equal(news(), "tunnel.condition home WorkerExhausted;"
+                                "tunnel.condition home WorkerExhausted;"
+                                "forward.condition web Listening;"
+                                "forward.condition web TunnelNotReady;"
+                                "forward.condition web TunnelNotReady;");
+    home->supervised->failure = 0;
+    service_sweep(fx.service);
+    assert_true(service_tunnel_is_ready(home) && service_forward_is_ready(web));
+    news();
+}
+
 static void test_peer_that_does_not_answer(void **state)
 {
     (void)state;
@@ -484,6 +510,7 @@ int main(void)
     log_set_level(LOG_LEVEL_OFF);
     const struct CMUnitTest tests[] = {
         TEST(test_worker_that_dies),
+        TEST(test_worker_that_has_not_all),
         TEST(test_peer_that_does_not_answer),
         TEST(test_followers_of_a_dead_worker),
         TEST(test_followers_with_long_names),
