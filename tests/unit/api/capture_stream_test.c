@@ -2,70 +2,22 @@
  * /v1/tunnels/{name}/capture: what its clients are sent, when it ends, and what they cannot do to
  * the server. The tunnel's worker is the test itself.
  */
-#include "tests/unit/api/http_world.h"
+#include "tests/unit/api/stream_world.h"
 
 #include "api/listener.h"
 #include "server/capture.h"
 
-#include <poll.h>
-
-#define BYTES_MAX (8 << 20)
-
-/* --- A client --------------------------------------------------------------------------------- */
-
-struct stream {
-    int fd;
-    char *bytes; /* head and body, which is chunked */
-    size_t len;
-    bool closed; /* by the server */
-};
-
-static void turn(struct stream *stream)
-{
-    struct pollfd readable = {.fd = stream->fd, .events = POLLIN};
-    event_base_loop(fx.base, EVLOOP_NONBLOCK);
-    if (poll(&readable, 1, 1) <= 0)
-        return;
-    assert_true(stream->len < BYTES_MAX);
-    ssize_t len = recv(stream->fd, stream->bytes + stream->len, BYTES_MAX - stream->len, 0);
-    if (len > 0)
-        stream->len += (size_t)len;
-    else if (len == 0 || errno != EAGAIN)
-        stream->closed = true;
-}
-
-static bool has(const struct stream *stream, const char *text)
-{
-    return memmem(stream->bytes, stream->len, text, strlen(text)) != NULL;
-}
-
-static void await(struct stream *stream, const char *text)
-{
-    while (!has(stream, text)) {
-        if (stream->closed)
-            fail_msg("\"%s\" did not come", text);
-        turn(stream);
-    }
-}
-
 /* The last chunk: the client knows that nothing is missing. */
 static void await_end(struct stream *stream)
 {
-    await(stream, "\r\n0\r\n\r\n");
+    stream_await(stream, "\r\n0\r\n\r\n");
 }
 
 static struct stream request_stream(const char *query)
 {
-    struct stream stream = {.fd = connect_tcp(), .bytes = malloc(BYTES_MAX)};
-    char request[512];
-    int len = snprintf(request, sizeof(request),
-                       "GET /v1/tunnels/home/capture%s HTTP/1.1\r\nHost: localhost\r\n"
-                       "Authorization: Bearer %s\r\n\r\n",
-                       query, fx.token);
-    assert_non_null(stream.bytes);
-    assert_int_equal(evutil_make_socket_nonblocking(stream.fd), 0);
-    assert_int_equal(send(stream.fd, request, (size_t)len, MSG_NOSIGNAL), len);
-    return stream;
+    char target[64];
+    snprintf(target, sizeof(target), "/v1/tunnels/home/capture%s", query);
+    return stream_request(target, "");
 }
 
 /* Comes back when the file header has come. */
@@ -74,19 +26,13 @@ static struct stream open_stream(const char *query)
     struct stream stream = request_stream(query);
     uint8_t header[PCAP_FILE_HEADER];
     pcap_file_header(header);
-    await(&stream, "\r\n\r\n18\r\n");
-    while (memmem(stream.bytes, stream.len, header, sizeof(header)) == NULL)
-        turn(&stream);
-    assert_memory_equal(stream.bytes, "HTTP/1.1 200 ", 13);
-    assert_true(has(&stream, "\r\nContent-Type: application/vnd.tcpdump.pcap\r\n"));
-    assert_true(has(&stream, "\r\nCache-Control: no-store\r\n"));
+    stream_await(&stream, "\r\n\r\n18\r\n");
+    while (stream_find(&stream, header, sizeof(header)) == NULL)
+        stream_turn(&stream);
+    assert_memory_equal(stream.text, "HTTP/1.1 200 ", 13);
+    assert_true(stream_has(&stream, "\r\nContent-Type: application/vnd.tcpdump.pcap\r\n"));
+    assert_true(stream_has(&stream, "\r\nCache-Control: no-store\r\n"));
     return stream;
-}
-
-static void close_stream(struct stream *stream)
-{
-    close(stream->fd);
-    free(stream->bytes);
 }
 
 /* --- The worker ------------------------------------------------------------------------------- */
@@ -115,7 +61,7 @@ static bool is_stopped(void)
 static void await_stop(struct stream *stream)
 {
     while (!is_stopped())
-        turn(stream);
+        stream_turn(stream);
 }
 
 static struct api_limits limits;
@@ -147,16 +93,16 @@ static void test_packets_come_as_they_pass(void **state)
     struct stream stream = open_stream("");
     assert_int_equal(fake.tap_bytes, 64 << 20);
     send_text("one");
-    await(&stream, "\r\n3\r\none\r\n");
+    stream_await(&stream, "\r\n3\r\none\r\n");
     send_text("another");
-    await(&stream, "\r\n7\r\nanother\r\n");
+    stream_await(&stream, "\r\n7\r\nanother\r\n");
     struct answer metrics = call("GET", "/metrics", "", "");
     assert_non_null(strstr(metrics.text, "\nmanytun_captures 1\n"));
     free_answer(&metrics);
     close(fake.tap); /* the tunnel is gone */
     fake.tap = -1;
     await_end(&stream);
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 static void test_parameters(void **state)
@@ -175,7 +121,7 @@ static void test_parameters(void **state)
     }
     struct stream stream = open_stream("?seconds=3600&max_bytes=1073741824");
     assert_int_equal(fake.tap_bytes, 1 << 30);
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 static void test_who_is_refused(void **state)
@@ -212,13 +158,13 @@ static void test_it_ends_in_time(void **state)
     (void)state;
     struct stream stream = open_stream("?seconds=1");
     await_stop(&stream);
-    assert_false(has(&stream, "\r\n0\r\n\r\n"));
+    assert_false(stream_has(&stream, "\r\n0\r\n\r\n"));
     send_text("the rest");
     close(fake.tap);
     fake.tap = -1;
     await_end(&stream);
-    assert_true(has(&stream, "the rest"));
-    close_stream(&stream);
+    assert_true(stream_has(&stream, "the rest"));
+    stream_close(&stream);
 }
 
 /* One that is stuck does not hold the client. */
@@ -227,7 +173,7 @@ static void test_a_worker_that_does_not_end(void **state)
     (void)state;
     struct stream stream = open_stream("?seconds=1");
     await_end(&stream);
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 static void test_captures_are_few_and_free_when_clients_leave(void **state)
@@ -237,20 +183,20 @@ static void test_captures_are_few_and_free_when_clients_leave(void **state)
     int first = fake.tap;
     struct stream two = open_stream("");
     expect_problem("GET", "/v1/tunnels/home/capture", "", "", 503, "exhausted");
-    close_stream(&one);
+    stream_close(&one);
     struct stream three = {.closed = true};
     while (three.closed) { /* until the server has seen the end */
         three = request_stream("");
-        await(&three, "\r\n\r\n");
-        three.closed = memcmp(three.bytes, "HTTP/1.1 200 ", 13) != 0;
+        stream_await(&three, "\r\n\r\n");
+        three.closed = memcmp(three.text, "HTTP/1.1 200 ", 13) != 0;
         if (three.closed)
-            close_stream(&three);
+            stream_close(&three);
     }
     char byte;
     assert_int_equal(recv(first, &byte, 1, 0), 0);
     close(first);
-    close_stream(&two);
-    close_stream(&three);
+    stream_close(&two);
+    stream_close(&three);
 }
 
 /* What it does not take stays in the worker's socket, and then nowhere. */
@@ -271,7 +217,7 @@ static void test_a_client_that_does_not_read(void **state)
         event_base_loop(fx.base, EVLOOP_NONBLOCK);
         assert_true(sent < 32 << 20);
     }
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 /* Nor one that does not stop sending: soon after its time the client is disconnected. */
@@ -282,9 +228,9 @@ static void test_a_worker_that_goes_on(void **state)
     while (!stream.closed) {
         while (send_records("x", 1) > 0) /* there is always more */
             ;
-        turn(&stream);
+        stream_turn(&stream);
     }
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 static void test_stop_while_capturing(void **state)
@@ -294,7 +240,7 @@ static void test_stop_while_capturing(void **state)
     stop();
     await_end(&stream);
     assert_true(is_stopped());
-    close_stream(&stream);
+    stream_close(&stream);
     start(false);
 }
 
@@ -311,7 +257,7 @@ static void test_a_capture_ends_with_its_token(void **state)
     memcpy(fx.token, admin, sizeof(admin));
     expect_status("DELETE", "/v1/tokens/ci", "", 204);
     await_end(&stream);
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 int main(void)

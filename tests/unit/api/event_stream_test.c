@@ -1,97 +1,45 @@
 /*
  * /v1/events as a stream: what its clients are told, and what they cannot do to the server.
  */
-#include "tests/unit/api/http_world.h"
+#include "tests/unit/api/stream_world.h"
 
 #include "api/listener.h"
 #include "server/events.h"
 
-#include <poll.h>
-
-#define TEXT_MAX (4 << 20)
-
-/* --- A client --------------------------------------------------------------------------------- */
-
-struct stream {
-    int fd;
-    char *text; /* head and body */
-    size_t len;
-    bool closed; /* by the server */
-};
-
-/* One turn of the server's loop, and whatever it has sent. */
-static void turn(struct stream *stream)
-{
-    struct pollfd readable = {.fd = stream->fd, .events = POLLIN};
-    event_base_loop(fx.base, EVLOOP_NONBLOCK);
-    if (poll(&readable, 1, 1) <= 0)
-        return;
-    ssize_t len = recv(stream->fd, stream->text + stream->len, TEXT_MAX - 1 - stream->len, 0);
-    if (len > 0)
-        stream->len += (size_t)len;
-    else if (len == 0 || errno != EAGAIN)
-        stream->closed = true;
-    stream->text[stream->len] = '\0';
-}
-
-/* Reads until the text comes, which must; what is behind it. */
-static const char *await(struct stream *stream, const char *text)
-{
-    const char *found;
-    while ((found = strstr(stream->text, text)) == NULL) {
-        if (stream->closed)
-            fail_msg("\"%s\" did not come: %s", text, stream->text);
-        turn(stream);
-    }
-    return found + strlen(text);
-}
-
 static void await_end(struct stream *stream)
 {
     while (!stream->closed)
-        turn(stream);
+        stream_turn(stream);
 }
 
 static struct stream request_stream(const char *query, const char *headers)
 {
-    struct stream stream = {.fd = connect_tcp(), .text = calloc(1, TEXT_MAX)};
-    char request[512];
-    int len = snprintf(request, sizeof(request),
-                       "GET /v1/events%s HTTP/1.1\r\nHost: localhost\r\n"
-                       "Authorization: Bearer %s\r\n%s\r\n",
-                       query, fx.token, headers);
-    assert_int_equal(evutil_make_socket_nonblocking(stream.fd), 0);
-    assert_int_equal(send(stream.fd, request, (size_t)len, MSG_NOSIGNAL), len);
-    return stream;
+    char target[64];
+    snprintf(target, sizeof(target), "/v1/events%s", query);
+    return stream_request(target, headers);
 }
 
 static struct stream open_stream(const char *query, const char *headers)
 {
     struct stream stream = request_stream(query, headers);
-    await(&stream, "event: snapshot\n");
+    stream_await(&stream, "event: snapshot\n");
     assert_int_equal(strncmp(stream.text, "HTTP/1.1 200 ", 13), 0);
     assert_non_null(strstr(stream.text, "\r\nContent-Type: text/event-stream\r\n"));
     return stream;
-}
-
-static void close_stream(struct stream *stream)
-{
-    close(stream->fd);
-    free(stream->text);
 }
 
 /* Whether another client is served now. */
 static bool is_served(void)
 {
     struct stream stream = request_stream("", "");
-    await(&stream, "\r\n\r\n");
+    stream_await(&stream, "\r\n\r\n");
     bool served = strncmp(stream.text, "HTTP/1.1 200 ", 13) == 0;
     if (!served) {
         assert_int_equal(strncmp(stream.text, "HTTP/1.1 503 ", 13), 0);
         assert_non_null(strstr(stream.text, "\r\nRetry-After: "));
-        await(&stream, "/problems/exhausted");
+        stream_await(&stream, "/problems/exhausted");
     }
-    close_stream(&stream);
+    stream_close(&stream);
     return served;
 }
 
@@ -135,18 +83,18 @@ static void test_changes_come_as_they_happen(void **state)
 {
     (void)state;
     struct stream stream = open_stream("", "");
-    await(&stream, "\nid: 1\ndata: {\"last_event_id\":1}\n\n");
+    stream_await(&stream, "\nid: 1\ndata: {\"last_event_id\":1}\n\n");
     expect_status("POST", "/v1/tunnels", TUNNEL("home"), 201);
-    await(&stream, "\nid: 2\ndata: {\"id\":2,\"time\":\"");
-    await(&stream, "\"type\":\"tunnel.created\",\"kind\":\"tunnel\",\"name\":\"home\","
-                   "\"actor\":\"token:admin\",\"generation\":");
+    stream_await(&stream, "\nid: 2\ndata: {\"id\":2,\"time\":\"");
+    stream_await(&stream, "\"type\":\"tunnel.created\",\"kind\":\"tunnel\",\"name\":\"home\","
+                          "\"actor\":\"token:admin\",\"generation\":");
     expect_status("DELETE", "/v1/tunnels/home", "", 204);
-    await(&stream, "\nid: 3\ndata: {\"id\":3,");
-    await(&stream, "\"type\":\"tunnel.deleted\"");
+    stream_await(&stream, "\nid: 3\ndata: {\"id\":3,");
+    stream_await(&stream, "\"type\":\"tunnel.deleted\"");
     emit("later");
-    await(&stream, "\"name\":\"later\"");
+    stream_await(&stream, "\"name\":\"later\"");
     assert_null(strstr(stream.text, "event: gap"));
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 /* A client that wants anything, and one that takes both. */
@@ -154,11 +102,11 @@ static void test_a_stream_is_the_default(void **state)
 {
     (void)state;
     struct stream stream = open_stream("", "Accept: */*\r\n");
-    close_stream(&stream);
+    stream_close(&stream);
     stream = open_stream("", "Accept: text/event-stream, application/json\r\n");
-    close_stream(&stream);
+    stream_close(&stream);
     stream = open_stream("", "Accept: text/event-stream\r\nAccept: application/json\r\n");
-    close_stream(&stream);
+    stream_close(&stream);
     expect_problem("GET", "/v1/events?limit=5", "", "", 400, "invalid_parameter");
     expect_problem("GET", "/v1/events", "Last-Event-ID: x\r\n", "", 400, "invalid_parameter");
 }
@@ -181,17 +129,17 @@ static void test_it_goes_on_after_a_restart(void **state)
     start(false);
     flush();
     struct stream stream = open_stream("?since=1", "Last-Event-ID: 2\r\n");
-    await(&stream, "\nid: 2\ndata: {\"last_event_id\":");
-    await(&stream, "\nid: 3\ndata: {\"id\":3,");
-    await(&stream, "\"type\":\"forward.created\"");
-    await(&stream, "\"type\":\"service.started\"");
+    stream_await(&stream, "\nid: 2\ndata: {\"last_event_id\":");
+    stream_await(&stream, "\nid: 3\ndata: {\"id\":3,");
+    stream_await(&stream, "\"type\":\"forward.created\"");
+    stream_await(&stream, "\"type\":\"service.started\"");
     assert_null(strstr(stream.text, "\"type\":\"tunnel.created\""));
     assert_null(strstr(stream.text, "event: gap"));
-    close_stream(&stream);
+    stream_close(&stream);
 
     stream = open_stream("?since=1", "");
-    await(&stream, "\"type\":\"tunnel.created\"");
-    close_stream(&stream);
+    stream_await(&stream, "\"type\":\"tunnel.created\"");
+    stream_close(&stream);
 }
 
 static void test_what_is_not_kept_is_a_gap(void **state)
@@ -201,13 +149,13 @@ static void test_what_is_not_kept_is_a_gap(void **state)
         emit("a");
     flush();
     struct stream stream = open_stream("", "Last-Event-ID: 4\r\n");
-    await(&stream, "event: gap\nid: 10\ndata: {\"from\":5,\"to\":10}\n\nid: 11\n");
-    await(&stream, "\nid: 10010\n");
-    close_stream(&stream);
+    stream_await(&stream, "event: gap\nid: 10\ndata: {\"from\":5,\"to\":10}\n\nid: 11\n");
+    stream_await(&stream, "\nid: 10010\n");
+    stream_close(&stream);
 
     stream = open_stream("", "Last-Event-ID: 999999\r\n"); /* of another database */
-    await(&stream, "event: gap\nid: 10010\ndata: {\"from\":1,\"to\":10010}\n\n");
-    close_stream(&stream);
+    stream_await(&stream, "event: gap\nid: 10010\ndata: {\"from\":1,\"to\":10010}\n\n");
+    stream_close(&stream);
 }
 
 static void test_only_what_is_wanted(void **state)
@@ -217,11 +165,11 @@ static void test_only_what_is_wanted(void **state)
     expect_status("POST", "/v1/tunnels", TUNNEL("home"), 201);
     expect_status("POST", "/v1/forwards", FORWARD("other"), 201);
     expect_status("POST", "/v1/forwards", FORWARD("web"), 201);
-    await(&stream, "\"name\":\"web\"");
+    stream_await(&stream, "\"name\":\"web\"");
     assert_null(strstr(stream.text, "\"name\":\"home\""));
     assert_null(strstr(stream.text, "\"name\":\"other\""));
     assert_null(strstr(stream.text, "event: gap"));
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 /* --- What it bounds --------------------------------------------------------------------------- */
@@ -231,10 +179,10 @@ static void test_heartbeat(void **state)
     (void)state;
     limits.request_seconds = 2;
     struct stream stream = open_stream("?kind=forward", "");
-    const char *rest = await(&stream, ": heartbeat\nid: 1\n\n");
+    const char *rest = stream_await(&stream, ": heartbeat\nid: 1\n\n");
     assert_null(strstr(rest, "heartbeat"));
     emit("unwanted");
-    await(&stream, ": heartbeat\nid: 2\n\n");
+    stream_await(&stream, ": heartbeat\nid: 2\n\n");
     /* It outlives the deadline that every other request has. */
     for (int i = 0; i < 3; i++) {
         char *text = strstr(stream.text, "heartbeat");
@@ -242,9 +190,9 @@ static void test_heartbeat(void **state)
             *text = '-';
             text = strstr(stream.text, "heartbeat");
         }
-        await(&stream, "heartbeat");
+        stream_await(&stream, "heartbeat");
     }
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 static void test_streams_are_few_and_free_when_clients_leave(void **state)
@@ -261,17 +209,17 @@ static void test_streams_are_few_and_free_when_clients_leave(void **state)
     assert_non_null(strstr(metrics.text, "\nmanytun_events_lost_total 0\n"));
     free_answer(&metrics);
     expect_status("GET", "/v1/info", "", 200);
-    close_stream(&one);
+    stream_close(&one);
     while (!is_served())
         ;
     struct linger reset = {.l_onoff = 1};
     setsockopt(two.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     struct stream three = open_stream("", "");
     assert_false(is_served());
-    close_stream(&two);
+    stream_close(&two);
     while (!is_served())
         ;
-    close_stream(&three);
+    stream_close(&three);
 }
 
 /* A request that was sent behind the stream's hides nothing. */
@@ -284,9 +232,9 @@ static void test_a_client_that_leaves_more_behind(void **state)
     struct stream stream = open_stream("", "");
     static const char more[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert_int_equal(send(stream.fd, more, sizeof(more) - 1, MSG_NOSIGNAL), sizeof(more) - 1);
-    turn(&stream);
+    stream_turn(&stream);
     assert_false(is_served());
-    close_stream(&stream);
+    stream_close(&stream);
     while (!is_served())
         ;
 }
@@ -310,7 +258,7 @@ static void test_a_client_that_does_not_read(void **state)
                         &(struct event_fact){.type = EVENT_CONFIG_FAILED, .message = message});
         flush();
     }
-    close_stream(&stream);
+    stream_close(&stream);
 }
 
 static void test_stop_while_streaming(void **state)
@@ -318,12 +266,12 @@ static void test_stop_while_streaming(void **state)
     (void)state;
     struct stream waiting = open_stream("", "");
     struct stream sending = request_stream("", "");
-    turn(&sending);
+    stream_turn(&sending);
     stop();
     await_end(&waiting);
     assert_non_null(strstr(waiting.text, "\r\n0\r\n\r\n")); /* told, not cut off */
-    close_stream(&waiting);
-    close_stream(&sending);
+    stream_close(&waiting);
+    stream_close(&sending);
     start(false);
 }
 
@@ -359,11 +307,11 @@ static void test_a_stream_ends_with_its_token(void **state)
     memcpy(fx.token, admin, sizeof(admin));
     expect_status("DELETE", "/v1/tokens/ci", "", 204);
     use_new_token("ci", 0); /* of the same name, and another */
-    await(&stream, "\r\n0\r\n\r\n");
+    stream_await(&stream, "\r\n0\r\n\r\n");
     assert_null(strstr(stream.text, "token.deleted"));
-    await(&other, "token.deleted");
-    close_stream(&stream);
-    close_stream(&other);
+    stream_await(&other, "token.deleted");
+    stream_close(&stream);
+    stream_close(&other);
 }
 
 static void test_a_stream_ends_when_its_token_expires(void **state)
@@ -371,8 +319,8 @@ static void test_a_stream_ends_when_its_token_expires(void **state)
     (void)state;
     use_new_token("ci", 2);
     struct stream stream = open_stream("", "");
-    await(&stream, "\r\n0\r\n\r\n");
-    close_stream(&stream);
+    stream_await(&stream, "\r\n0\r\n\r\n");
+    stream_close(&stream);
 }
 
 /* Whatever a request for a stream has come to, its connection does not stop the stop. */
