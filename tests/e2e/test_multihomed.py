@@ -25,19 +25,30 @@ def second_address(scene, family):
         scene.ours.run("ip", "address", "del", prefix, "dev", "veth1", check=False)
 
 
-@pytest.mark.parametrize("family", [4, 6])
-def test_answers_from_the_address_that_was_called(scene, service, account, serve, far_host, family):
-    """And from another one when that address is gone."""
-    far = scene.far[0]
+@pytest.fixture(name="listening")
+def tunnel_that_listens(service, account):
+    """A tunnel at PORT that does not know where its peer is."""
     definition = account.tunnel() | {"listen_port": PORT}
     del definition["peers"][0]["endpoint"]
     service.create("tunnels", definition)
+
+
+def let_peer_call(far, account, address):
+    """The peer has made a handshake with this address of ours."""
+    host = f"[{address}]" if ":" in address else address
+    far.peer.allow(account.keys.public, [f"{account.v4}/32", f"{account.v6}/128"],
+                   endpoint=f"{host}:{PORT}", keepalive=1)
+    wait.until(lambda: far.peer.latest_handshake(account.keys.public), "the peer was answered")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.usefixtures("listening")
+def test_answers_from_the_address_that_was_called(scene, service, account, serve, far_host, family):
+    """And from another one when that address is gone."""
+    far = scene.far[0]
     forward = service.forward((far_host, serve(servers.echo).port))
     with second_address(scene, family) as (address, take_away):
-        host = f"[{address}]" if family == 6 else address
-        far.peer.allow(account.keys.public, [f"{account.v4}/32", f"{account.v6}/128"],
-                       endpoint=f"{host}:{PORT}", keepalive=1)
-        wait.until(lambda: far.peer.latest_handshake(account.keys.public), "the peer has called")
+        let_peer_call(far, account, address)
         with forward.connect() as connection:
             exchange.talk(connection)
             # An answer from elsewhere would have moved us, in the peer's eyes.
@@ -80,19 +91,13 @@ def another_way_in(scene):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.usefixtures("second_way")
+@pytest.mark.usefixtures("second_way", "listening")
 def test_answers_go_where_the_routes_say(scene, service, account, serve, far_host, family):
     """Also when what they answer came in by another way."""
     far = scene.far[0]
-    definition = account.tunnel() | {"listen_port": PORT}
-    del definition["peers"][0]["endpoint"]
-    service.create("tunnels", definition)
     forward = service.forward((far_host, serve(servers.echo).port))
     address = ON_NO_LINK[family][0]
-    host = f"[{address}]" if family == 6 else address
-    far.peer.allow(account.keys.public, [f"{account.v4}/32", f"{account.v6}/128"],
-                   endpoint=f"{host}:{PORT}", keepalive=1)
-    wait.until(lambda: far.peer.latest_handshake(account.keys.public), "the peer was answered")
+    let_peer_call(far, account, address)
     with forward.connect() as connection:
         exchange.talk(connection)
         assert far.peer.endpoint(account.keys.public) == (address, PORT)

@@ -133,9 +133,7 @@ static void replayed_initiations_are_dropped(void **state)
 {
     struct pair *pair = *state;
     const union inet_sockaddr from = stranger();
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram original = pair->network->kept;
+    struct datagram original = connect_and_keep(pair);
     inject(pair->b, &original, &from);
     network_run(pair->network, MS(1));
     assert_int_equal(node_drops(pair->b, WG_DROP_REPLAYED_HANDSHAKE), 1);

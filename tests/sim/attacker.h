@@ -38,6 +38,14 @@ static const uint8_t response = MESSAGE_RESPONSE;
 static const uint8_t cookie_reply = MESSAGE_COOKIE_REPLY;
 static const uint8_t data = MESSAGE_DATA;
 
+/* Connects a to b; the initiation that did it. */
+static inline struct datagram connect_and_keep(struct pair *pair)
+{
+    watch(pair->network, keep, &initiation);
+    pair_connect(pair);
+    return pair->network->kept;
+}
+
 /* Hands a datagram to a node at once, as if it came from this address. */
 static inline void inject(struct node *node, const struct datagram *datagram,
                           const union inet_sockaddr *from)

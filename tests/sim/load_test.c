@@ -12,9 +12,7 @@ static void flood(struct pair *pair, const struct datagram *datagram, unsigned c
 static void under_load_a_cookie_is_asked_for_and_works(void **state)
 {
     struct pair *pair = *state;
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram replay = pair->network->kept;
+    struct datagram replay = connect_and_keep(pair);
     network_run(pair->network, S(20));
     /* b forgets its sessions, so that a must make a new handshake while b is under load. */
     keypairs_expire_sending(&pair->a_to_b->keypairs);
@@ -48,9 +46,7 @@ static void under_load_a_cookie_is_asked_for_and_works(void **state)
 static void a_cookie_of_an_old_secret_is_not_enough(void **state)
 {
     struct pair *pair = *state;
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram replay = pair->network->kept;
+    struct datagram replay = connect_and_keep(pair);
     network_run(pair->network, S(20));
     keypairs_expire_sending(&pair->a_to_b->keypairs);
     flood(pair, &replay, WG_HANDSHAKE_QUEUE_LOADED + 1);
@@ -76,9 +72,7 @@ static void a_cookie_of_an_old_secret_is_not_enough(void **state)
 static void load_subsides(void **state)
 {
     struct pair *pair = *state;
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram replay = pair->network->kept;
+    struct datagram replay = connect_and_keep(pair);
     flood(pair, &replay, 100);
     network_run(pair->network, S(2));
     assert_int_equal(pair->b->device->handshakes.count, 0);
@@ -94,9 +88,7 @@ static void load_of_other_devices_is_load(void **state)
     struct pair *pair = *state;
     struct handshake_queue others = {0};
     const struct wg_endpoint from = {.remote = stranger()};
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram replay = pair->network->kept;
+    struct datagram replay = connect_and_keep(pair);
     assert_int_equal(handshake_queue_total(), 0);
     for (int i = 0; i < WG_HANDSHAKES_LOADED; i++) {
         assert_int_equal(pair->b->sent[MESSAGE_COOKIE_REPLY], 0);
@@ -121,9 +113,7 @@ static void under_load_each_address_has_its_own_limit(void **state)
     struct node *c = node_add(pair->network, "192.0.2.3");
     struct wg_peer *c_to_b = node_peer(c, pair->b, INNER_B "/32");
     node_peer(pair->b, c, "10.0.0.3/32");
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram greedy = pair->network->kept;
+    struct datagram greedy = connect_and_keep(pair);
     flood(pair, &greedy, 100);
     keypairs_expire_sending(&pair->a_to_b->keypairs);
     assert_int_equal(node_send(c, "10.0.0.3", INNER_B, 7), 0);
@@ -154,9 +144,7 @@ static void under_load_each_address_has_its_own_limit(void **state)
 static void behind_it_answers_some(void **state)
 {
     struct pair *pair = *state;
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram replay = pair->network->kept;
+    struct datagram replay = connect_and_keep(pair);
     flood(pair, &replay, WG_HANDSHAKE_QUEUE_LOADED);
     const struct {
         unsigned times;
@@ -183,9 +171,7 @@ static void behind_it_answers_some(void **state)
 static void work_per_turn_is_bounded(void **state)
 {
     struct pair *pair = *state;
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    struct datagram replay = pair->network->kept;
+    struct datagram replay = connect_and_keep(pair);
     flood(pair, &replay, 10);
     assert_int_equal(wg_device_deadline(pair->b->device), 0);
     wg_device_expire(pair->b->device);

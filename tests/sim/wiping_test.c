@@ -210,9 +210,7 @@ static void failed_handshakes_leave_no_secrets(void **state)
 static void cookies_leave_no_secrets(void **state)
 {
     struct pair *pair = *state;
-    watch(pair->network, keep, &initiation);
-    pair_connect(pair);
-    const struct datagram replay = pair->network->kept;
+    const struct datagram replay = connect_and_keep(pair);
     const size_t before = secrets_left;
     for (int i = 0; i <= WG_HANDSHAKE_QUEUE_LOADED; i++)
         inject(pair->b, &replay, &pair->a->addr);

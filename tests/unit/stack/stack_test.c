@@ -282,6 +282,16 @@ static void test_no_duplicates(void **state)
     craft_peer_fini(&peer);
 }
 
+static void wait_for_output(struct craft_peer *peer)
+{
+    uint64_t limit = peer->now + 5 * SECOND;
+
+    while (peer->log_count == 0 && peer->now < limit) {
+        peer->now = stack_deadline(peer->stack);
+        stack_expire(peer->stack);
+    }
+}
+
 /* A timeout sends again only what has not arrived. */
 static void test_timeout_keeps_reports(void **state)
 {
@@ -295,10 +305,7 @@ static void test_timeout_keeps_reports(void **state)
     assert_int_equal(peer.log_count, 1); /* it is sent again, and lost again */
     assert_int_equal(peer.log[0].seq, base);
     craft_peer_clear(&peer);
-    for (int i = 0; i < 100 && peer.log_count == 0; i++) {
-        peer.now += 50 * MILLISECOND;
-        stack_expire(peer.stack);
-    }
+    wait_for_output(&peer);
     assert_int_equal(peer.log_count, 1);
     assert_int_equal(peer.log[0].seq, base);
     craft_peer_clear(&peer);
@@ -395,10 +402,7 @@ static void test_tail_probe(void **state)
     base = send_ten(&peer, &end);
     acknowledge(&peer, base, 8, 0, 0);
     start = peer.now;
-    while (peer.log_count == 0 && peer.now < start + SECOND) {
-        peer.now = stack_deadline(peer.stack);
-        stack_expire(peer.stack);
-    }
+    wait_for_output(&peer);
     assert_in_range(peer.now - start, 2 * CRAFT_ROUND_TRIP, 2 * CRAFT_ROUND_TRIP + MILLISECOND);
     assert_int_equal(peer.log_count, 1);
     assert_int_equal(peer.log[0].seq, base + 9 * MSS);
@@ -408,16 +412,6 @@ static void test_tail_probe(void **state)
     assert_int_equal(peer.log[1].seq, base + 8 * MSS);
     stack_conn_abort(end.conn);
     craft_peer_fini(&peer);
-}
-
-static void wait_for_output(struct craft_peer *peer)
-{
-    uint64_t limit = peer->now + 5 * SECOND;
-
-    while (peer->log_count == 0 && peer->now < limit) {
-        peer->now = stack_deadline(peer->stack);
-        stack_expire(peer->stack);
-    }
 }
 
 /* How much is sent at once after a probe, and the answers to it, `told` by the peer. */
@@ -538,10 +532,7 @@ static void test_no_undo_of_a_loss(void **state)
     acknowledge(&peer, base, 0, 1, 10);
     assert_int_equal(peer.log_count, 1);
     craft_peer_clear(&peer);
-    for (int i = 0; i < 100 && peer.log_count == 0; i++) {
-        peer.now += 50 * MILLISECOND;
-        stack_expire(peer.stack);
-    }
+    wait_for_output(&peer);
     assert_int_equal(peer.log_count, 1);
     peer.now += MILLISECOND;
     acknowledge(&peer, base, 10, 0, 0);

@@ -17,13 +17,20 @@ static void talk(struct fixture *f, struct client *client)
     run_until(f, target_has_all, client);
 }
 
+/* The listener, and a first connection over which bytes have passed. */
+static struct client open_client(struct fixture *f)
+{
+    start_listener(f);
+    struct client client = {.fd = connect_client(f)};
+    talk(f, &client);
+    return client;
+}
+
 /* What is open goes on with what it was started with; what comes goes by what there is now. */
 static void update_is_for_new_connections(void **state)
 {
     struct fixture *f = *state;
-    start_listener(f);
-    struct client lasting = {.fd = connect_client(f)};
-    talk(f, &lasting);
+    struct client lasting = open_client(f);
     struct spec_forward spec = f->spec;
     spec.target_port = TARGET_PORT + 1;
     spec.idle_timeout_seconds = 1;
@@ -41,9 +48,7 @@ static void update_leaves_timeouts_alone(void **state)
 {
     struct fixture *f = *state;
     f->spec.idle_timeout_seconds = 1;
-    start_listener(f);
-    struct client client = {.fd = connect_client(f)};
-    talk(f, &client);
+    struct client client = open_client(f);
     struct spec_forward spec = f->spec;
     spec.idle_timeout_seconds = 0;
     assert_int_equal(listener_update(f->listener, &spec, -1), 0);
@@ -56,9 +61,7 @@ static void update_leaves_timeouts_alone(void **state)
 static void update_moves_the_listener(void **state)
 {
     struct fixture *f = *state;
-    start_listener(f);
-    struct client lasting = {.fd = connect_client(f)};
-    talk(f, &lasting);
+    struct client lasting = open_client(f);
     int fd = bind_loopback(SOCK_STREAM, &f->listen);
     assert_int_equal(listen(fd, 16), 0);
     assert_int_equal(listener_update(f->listener, &f->spec, fd), 0);
@@ -95,9 +98,7 @@ static void copy_spec(struct fixture *f, struct spec_tunnel *spec)
 static void connections_outlive_a_change_of_peers(void **state)
 {
     struct fixture *f = *state;
-    start_listener(f);
-    struct client client = {.fd = connect_client(f)};
-    talk(f, &client);
+    struct client client = open_client(f);
     struct spec_tunnel spec;
     copy_spec(f, &spec);
     struct spec_peer *peers = calloc(2, sizeof(*peers));
@@ -127,9 +128,7 @@ static void connections_outlive_a_change_of_peers(void **state)
 static void connections_outlive_the_loss_of_a_session(void **state)
 {
     struct fixture *f = *state;
-    start_listener(f);
-    struct client client = {.fd = connect_client(f)};
-    talk(f, &client);
+    struct client client = open_client(f);
     struct spec_tunnel spec;
     copy_spec(f, &spec);
     size_t peers_count = spec.peers_count;
@@ -145,9 +144,7 @@ static void connections_outlive_the_loss_of_a_session(void **state)
 static void connections_outlive_a_change_of_sockets(void **state)
 {
     struct fixture *f = *state;
-    start_listener(f);
-    struct client client = {.fd = connect_client(f)};
-    talk(f, &client);
+    struct client client = open_client(f);
     union inet_sockaddr bound;
     const int sockets[2] = {bind_loopback(SOCK_DGRAM, &bound), -1};
     assert_int_equal(update(f, &f->near_spec, sockets, NULL), 0);
@@ -158,9 +155,7 @@ static void connections_outlive_a_change_of_sockets(void **state)
 static void another_mtu_ends_connections(void **state)
 {
     struct fixture *f = *state;
-    start_listener(f);
-    struct client client = {.fd = connect_client(f)};
-    talk(f, &client);
+    struct client client = open_client(f);
     struct spec_tunnel spec;
     copy_spec(f, &spec);
     spec.mtu = 1300;
@@ -218,9 +213,7 @@ static void ports_of_an_older_worker_come_back(void **state)
     close(pair[0]);
     tunnel_forward_gone(f->near, "web");
     assert_true(tunnel_is_quiet(f->near));
-    start_listener(f);
-    struct client client = {.fd = connect_client(f)};
-    talk(f, &client);
+    struct client client = open_client(f);
     close(client.fd);
 }
 
@@ -228,9 +221,7 @@ static void ports_of_an_older_worker_come_back(void **state)
 static void totals_outlive_peers(void **state)
 {
     struct fixture *f = *state;
-    start_listener(f);
-    struct client client = {.fd = connect_client(f)};
-    talk(f, &client);
+    struct client client = open_client(f);
     uint64_t least = 10000;
     run_until(f, counted, &least);
     uint64_t before = counter_get(&f->tunnel_counters[0].rx_bytes);
