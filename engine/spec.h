@@ -145,7 +145,7 @@ void spec_forward_check_tunnel(const struct spec_forward *forward, const struct 
 /* Whether one of the tunnel's addresses is of this family: targets of others are out of reach. */
 bool spec_tunnel_has_family(const struct spec_tunnel *tunnel, sa_family_t family);
 
-/* --- JSON codec (spec_json.c) --------------------------------------------------------------- */
+/* --- JSON codec (spec_from_json.c, spec_to_json.c) ------------------------------------------- */
 
 /*
  * Reads a definition, strictly: unknown fields, wrong types and out-of-range values are errors,
