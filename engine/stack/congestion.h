@@ -40,6 +40,7 @@ struct congestion_ack {
     uint32_t delivered_total;
     uint32_t prior_delivered; /* delivered_total when what it acknowledges had been sent */
     uint64_t rate;            /* at which that was delivered; 0 = unknown */
+    bool advanced;            /* it acknowledges more cumulatively */
     bool app_limited;         /* rate tells of the writer, not of the path */
     bool recovering;          /* from a loss, or a timeout */
 };

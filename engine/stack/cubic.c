@@ -224,8 +224,9 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
 
     cubic->last_us = ack->now_us;
     if (ack->recovering && congestion->prr.prior > 0) {
-        congestion->window = prr_window(&congestion->prr, ack->delivered, ack->pipe,
-                                        congestion->threshold, congestion->mss);
+        congestion->window =
+            prr_window(&congestion->prr, ack->delivered, ack->pipe, congestion->threshold,
+                       congestion->mss, ack->advanced && ack->lost == 0);
         return;
     }
     if (congestion->threshold == CONGESTION_NO_THRESHOLD && !ack->recovering)

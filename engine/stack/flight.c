@@ -419,6 +419,7 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
         return;
     if (flight->delivered == 0 && flight->arrived_count == 0)
         flight->highest = flight_at(flight, 0)->seq;
+    sample->advanced = flight_after(ack, flight_at(flight, 0)->seq);
     acknowledge_to(flight, ack, now_us, sample);
     report_all(flight, blocks, count, now_us, sample);
     if (flight_after(ack, flight->highest))

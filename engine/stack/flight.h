@@ -77,6 +77,7 @@ struct flight_sample {
     uint32_t prior_pipe; /* before */
     uint32_t rtt_us;     /* of the newest segment that was sent only once; 0 = none */
     uint32_t needless;   /* retransmissions that cannot have been what arrived: it was too soon */
+    bool advanced;       /* more is acknowledged cumulatively */
     bool reordered;      /* a segment that was sent once arrived behind later ones */
     bool duplicate;      /* the peer got something twice (D-SACK, RFC 2883) */
     uint32_t twice;      /* up to there */

@@ -608,6 +608,7 @@ static void tell_control(struct sender *sender, const struct flight_sample *samp
         .delivered_total = sender->flight.delivered,
         .prior_delivered = sample->prior_delivered,
         .rate = delivery_rate(sender, sample),
+        .advanced = sample->advanced,
         .app_limited = sample->app_limited,
         .recovering = sender->state != SENDER_OPEN,
     };

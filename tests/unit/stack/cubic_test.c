@@ -1,6 +1,6 @@
 /*
  * CUBIC by itself: the window's growth against the formulae of RFC 9438, HyStart++ against RFC
- * 9406, and proportional rate reduction against RFC 6937.
+ * 9406, and proportional rate reduction against RFC 9937.
  */
 #include "engine/stack/congestion.h"
 
@@ -297,7 +297,7 @@ static void test_smaller_segments(void **state)
     assert_true(path.congestion.cubic.window_max == 2 * 1000);
 }
 
-/* RFC 6937, 4: 7 segments out for 10 in while more is on the way than is to be. */
+/* 7 segments out for 10 in while more is on the way than is to be. */
 static void test_prr(void **state)
 {
     struct prr prr;
@@ -309,7 +309,7 @@ static void test_prr(void **state)
         uint32_t window;
 
         pipe -= MSS;
-        window = prr_window(&prr, MSS, pipe, 14 * MSS, MSS);
+        window = prr_window(&prr, MSS, pipe, 14 * MSS, MSS, false);
         while (pipe + MSS <= window) {
             prr_sent(&prr, MSS);
             pipe += MSS;
@@ -318,7 +318,43 @@ static void test_prr(void **state)
     assert_in_range(prr.sent, 13 * MSS, 14 * MSS);
     /* Far below the target (many were lost at once): as slow start, not in a burst. */
     prr_begin(&prr, 20 * MSS);
-    assert_int_equal(prr_window(&prr, MSS, 2 * MSS, 14 * MSS, MSS), 4 * MSS);
+    assert_int_equal(prr_window(&prr, MSS, 2 * MSS, 14 * MSS, MSS, true), 4 * MSS);
+    /* And as many as have arrived while more is lost, or nothing is repaired. */
+    prr_begin(&prr, 20 * MSS);
+    assert_int_equal(prr_window(&prr, MSS, 2 * MSS, 14 * MSS, MSS, false), 3 * MSS);
+    /* But a segment when all that was sent is lost: no acknowledgment would come. */
+    prr_sent(&prr, 10 * MSS);
+    assert_int_equal(prr_window(&prr, 0, MSS, 14 * MSS, MSS, false), MSS);
+    assert_int_equal(prr_window(&prr, 0, 0, 14 * MSS, MSS, false), MSS);
+}
+
+/* The window after a segment has arrived of a recovery in which most is known to be lost. */
+static uint32_t window_in_recovery(bool advanced, uint32_t lost)
+{
+    const struct congestion_ack ack = {
+        .now_us = 2000000,
+        .delivered = MSS,
+        .lost = lost,
+        .pipe = 10 * MSS,
+        .advanced = advanced,
+        .recovering = true,
+    };
+    struct path path;
+
+    open_path(&path, 50000);
+    path.congestion.window = 100 * MSS;
+    path.congestion.control->loss(&path.congestion, 100 * MSS, path.now_us);
+    path.congestion.control->acked(&path.congestion, &ack);
+    return path.congestion.window;
+}
+
+/* Slow start only while what was lost is repaired, and no more is (RFC 9937). */
+static void test_safe_acknowledgments(void **state)
+{
+    (void)state;
+    assert_int_equal(window_in_recovery(true, 0), 12 * MSS);
+    assert_int_equal(window_in_recovery(false, 0), 11 * MSS);
+    assert_int_equal(window_in_recovery(true, MSS), 11 * MSS);
 }
 
 int main(void)
@@ -333,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_fast_convergence),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_prr),
+        cmocka_unit_test(test_safe_acknowledgments),
         cmocka_unit_test(test_idle_time_does_not_count),
         cmocka_unit_test(test_smaller_segments),
     };

@@ -615,7 +615,7 @@ static void test_early_timeout(void **state)
 
 /*
  * The last of ten is all that is reported. When nothing else comes the other nine are lost, and are
- * sent again in step with what arrives, not in one burst (RFC 6937).
+ * sent again in step with what arrives, not in one burst (RFC 9937).
  */
 static void test_no_burst_after_waiting(void **state)
 {
