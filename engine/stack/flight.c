@@ -227,11 +227,13 @@ static void deliver(struct flight *flight, const struct flight_record *record, u
         flight->delivered += len;
     sample->delivered += len;
     if ((record->marks & FLIGHT_RESENT) == 0) {
+        sample->once = true;
         sample->rtt_us = now_us != record->sent_us ? now_us - record->sent_us : 1;
         if (flight_after(flight->highest, end))
             sample->reordered = true;
-    } else if (now_us - record->sent_us < flight->min_rtt_us) {
-        sample->needless++;
+    } else {
+        sample->again = true;
+        sample->needless += now_us - record->sent_us < flight->min_rtt_us;
     }
     if (first || flight_after(record->sent_us, sample->sent_us) ||
         (record->sent_us == sample->sent_us && flight_after(end, sample->end))) {
@@ -424,6 +426,13 @@ void flight_acked(struct flight *flight, uint32_t ack, const struct sack_block *
     report_all(flight, blocks, count, now_us, sample);
     if (flight_after(ack, flight->highest))
         flight->highest = ack;
+    /*
+     * What came back for a retransmission tells of all that has arrived behind the hole by then.
+     * Where the reports of that were lost it has waited, and the time since it was sent is no round
+     * trip (RFC 6298, 3).
+     */
+    if (sample->again)
+        sample->rtt_us = 0;
     if (sample->delivered > 0) {
         flight->delivered_us = now_us;
         flight->first_sent_us = sample->sent_us;

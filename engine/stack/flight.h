@@ -75,7 +75,9 @@ struct flight {
 struct flight_sample {
     uint32_t delivered;  /* bytes that are now known to have arrived */
     uint32_t prior_pipe; /* before */
-    uint32_t rtt_us;     /* of the newest segment that was sent only once; 0 = none */
+    uint32_t rtt_us;     /* of the newest segment that was sent only once; 0 = none that tells */
+    bool once;           /* a segment that was sent only once has arrived */
+    bool again;          /* and one that was sent more often */
     uint32_t needless;   /* retransmissions that cannot have been what arrived: it was too soon */
     bool advanced;       /* more is acknowledged cumulatively */
     bool reordered;      /* a segment that was sent once arrived behind later ones */

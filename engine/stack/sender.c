@@ -483,7 +483,7 @@ static void check_timeout(struct sender *sender, const struct flight_sample *sam
     if (!sender->doubted || sample->delivered == 0)
         return;
     sender->doubted = false;
-    if (sample->rtt_us == 0)
+    if (!sample->once)
         return;
     flight_found(&sender->flight);
     undo(sender, now_us);

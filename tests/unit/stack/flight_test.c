@@ -65,6 +65,28 @@ static void check_order(struct flight *flight)
         assert_ptr_equal(flight_at(flight, index), first_lost);
 }
 
+/* What waited behind a hole tells of no round trip when that is filled. */
+static void test_no_round_trip_behind_a_hole(void **state)
+{
+    struct flight flight = {0};
+    struct flight_sample sample;
+
+    (void)state;
+    transmit(&flight, 0, 6, 1000);
+    assert_int_equal(sack(&flight, 0, 1, 2, 21000).rtt_us, 20000);
+    transmit(&flight, 0, 1, 50000);
+    sample = ack(&flight, 3, 90000);
+    assert_int_equal(sample.delivered, 2 * LEN);
+    assert_int_equal(sample.rtt_us, 0);
+    assert_true(sample.once);
+    assert_int_equal(ack(&flight, 4, 91000).rtt_us, 90000);
+    transmit(&flight, 4, 1, 92000);
+    assert_int_equal(sack(&flight, 5, 5, 6, 95000).rtt_us, 0);
+    transmit(&flight, 6, 2, 96000);
+    assert_int_equal(sack(&flight, 5, 6, 7, 99000).rtt_us, 3000);
+    flight_fini(&flight);
+}
+
 /* What is known of those that have arrived in a row, from the one at index on. */
 static void check_run(const struct flight *flight, uint32_t index)
 {
@@ -485,12 +507,19 @@ static void test_lose_long_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lose_long),        cmocka_unit_test(test_lose_long_is_bounded),
-        cmocka_unit_test(test_acknowledgments),  cmocka_unit_test(test_losses),
-        cmocka_unit_test(test_other_borders),    cmocka_unit_test(test_false_reports),
-        cmocka_unit_test(test_duplicates),       cmocka_unit_test(test_delivery_rate),
-        cmocka_unit_test(test_random),           cmocka_unit_test(test_growing_reports),
-        cmocka_unit_test(test_repeated_reports), cmocka_unit_test(test_lose_the_longest),
+        cmocka_unit_test(test_lose_long),
+        cmocka_unit_test(test_lose_long_is_bounded),
+        cmocka_unit_test(test_acknowledgments),
+        cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_other_borders),
+        cmocka_unit_test(test_false_reports),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_delivery_rate),
+        cmocka_unit_test(test_no_round_trip_behind_a_hole),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_growing_reports),
+        cmocka_unit_test(test_repeated_reports),
+        cmocka_unit_test(test_lose_the_longest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
