@@ -79,6 +79,87 @@ static void test_heavy_loss(void **state)
         transfer(&heavy, seed);
 }
 
+static uint64_t one_of(uint64_t count)
+{
+    return world_random() % count;
+}
+
+/* In about half of the cases. */
+static unsigned at_times(unsigned most)
+{
+    return world_chance(500) ? (unsigned)one_of(most) : 0;
+}
+
+/* A path like no other; who sends data back does not lose a third of it. */
+static void set_strange_path(struct world *world, bool both_ways)
+{
+    world->delay = (1 + one_of(100)) * MILLISECOND;
+    world->byte_time = at_times(8000);
+    world->queue = (15 + one_of(100)) * MILLISECOND;
+    world->bunch = at_times(80) * MILLISECOND;
+    world->loss = at_times(30);
+    world->loss_back = at_times(both_ways ? 30 : 300);
+    world->reorder = at_times(1000);
+    world->duplicate = at_times(500);
+    world->refuse = at_times(300);
+    world->no_sack = one_of(4) == 0;
+}
+
+/* Readers that stop for a while, an outage, and another way through the network. */
+static void disturb(struct world *world, struct end *ends[2], bool may_pause)
+{
+    for (int i = 0; i < 2; i++) {
+        bool pause = may_pause && world_chance(300);
+
+        if (ends[i]->paused && !pause && ends[i]->conn != NULL) {
+            ends[i]->paused = false;
+            end_readable(ends[i]);
+        }
+        ends[i]->paused = pause;
+    }
+    world->cut = world_chance(20);
+    if (world_chance(30))
+        world->delay = (1 + one_of(200)) * MILLISECOND;
+}
+
+static void transfer_on_a_strange_path(uint64_t seed)
+{
+    const uint16_t mtus[] = {576, 1420, 9000};
+    struct world world;
+    struct server server;
+    struct end client, peer, *ends[2] = {&client, &peer};
+    uint64_t begin;
+
+    world_init(&world, seed, mtus[seed % 3]);
+    begin = world.now;
+    ends_pair(&client, &peer, one_of(500000));
+    peer.total = at_times(200000);
+    set_strange_path(&world, peer.total > 0);
+    server_start(&server, &world, AF_INET, 80, &peer, 1);
+    for (int i = 0; i < 2; i++)
+        stack_set_congestion(world.sides[i].stack, one_of(2) == 0 ? STACK_BBR : STACK_CUBIC);
+    end_connect(&client, &world, AF_INET, 80);
+    while (!(client.eof && peer.eof) && world.now - begin < 300 * SECOND) {
+        world_run(&world, (1 + one_of(400)) * MILLISECOND);
+        disturb(&world, ends, world.now - begin < 30 * SECOND);
+    }
+    if (!client.eof || !peer.eof || client.received != peer.total || peer.received != client.total)
+        fail_msg("seed %u: %zu of %zu, and back %zu of %zu", (unsigned)seed, peer.received,
+                 client.total, client.received, peer.total);
+    world_fini(&world);
+}
+
+/*
+ * Lost, late and bunched acknowledgments, reordering, duplicates, windows that close, outages and
+ * delays that jump, with each control at either end: nothing stalls.
+ */
+static void test_strange_paths(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 300; seed++)
+        transfer_on_a_strange_path(seed);
+}
+
 struct bottleneck {
     uint64_t delay;     /* milliseconds, one way */
     uint64_t byte_time; /* nanoseconds */
@@ -128,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_transfers),
         cmocka_unit_test(test_heavy_loss),
         cmocka_unit_test(test_bottlenecks),
+        cmocka_unit_test(test_strange_paths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,6 +112,7 @@ struct world {
     unsigned refuse;    /* -EAGAIN from output */
     uint64_t byte_time; /* nanoseconds per byte; 0 = unlimited bandwidth */
     uint64_t queue; /* nanoseconds that a packet may wait in front of the link, else it is lost */
+    uint64_t bunch; /* packets from side 1 leave together, once in so many nanoseconds; 0 = no */
     unsigned room;  /* packets that output takes until the next resume; 0 = any number */
     unsigned taken; /* of these */
     bool cut;       /* nothing arrives */
@@ -218,6 +219,8 @@ static inline int world_output(void *ctx, const struct iovec *pieces, int count,
         (side->index == 1 && world_chance(world->loss_back)) ||
         !world_transmit(side, len, &departure))
         return 0;
+    if (side->index == 1 && world->bunch != 0)
+        departure += world->bunch - departure % world->bunch;
     for (int copies = world_chance(world->duplicate) ? 2 : 1; copies > 0; copies--) {
         uint64_t extra = world_chance(world->reorder) ? world_random() % (5 * MILLISECOND) : 0;
 
