@@ -163,6 +163,21 @@ static void staged_packets_wait_for_an_endpoint(void **state)
     assert_int_equal(pair->b->got[1], 1);
 }
 
+/* Also where there is a session: then they go on that, without a handshake. */
+static void staged_packets_wait_for_the_endpoint_of_a_session(void **state)
+{
+    struct pair *pair = *state;
+    const union inet_sockaddr nowhere = {.sa.sa_family = AF_UNSPEC};
+    pair_connect(pair);
+    wg_peer_set_endpoint(pair->a_to_b, &nowhere);
+    a_sends(pair, 1);
+    assert_int_equal(pair->a_to_b->staged.count, 1);
+    network_run(pair->network, S(1));
+    wg_peer_set_endpoint(pair->a_to_b, &pair->b->addr);
+    network_run(pair->network, MS(11));
+    assert_int_equal(pair->b->got[1], 1);
+}
+
 /* A handshake that was wanted, too, with nothing staged. */
 static void a_handshake_waits_for_an_endpoint(void **state)
 {
@@ -277,6 +292,7 @@ int main(void)
         pair_test(waiting_packets_draw_no_random_numbers),
         pair_test(staged_packets_wait_for_key_and_endpoint),
         pair_test(staged_packets_wait_for_an_endpoint),
+        pair_test(staged_packets_wait_for_the_endpoint_of_a_session),
         pair_test(a_handshake_waits_for_an_endpoint),
         pair_test(peers_hear_of_other_sockets),
         pair_test(full_sending_side_takes_no_nonce),
