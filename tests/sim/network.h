@@ -54,7 +54,8 @@ struct node {
     uint8_t public_key[WG_KEY_LEN];
     union inet_sockaddr addr;
     struct datagram *reserved;
-    bool blocked; /* the sending side is full */
+    bool blocked; /* the sending side is full, */
+    size_t room;  /* or has no more than this much room; 0 = as much as is wanted */
     bool asleep;  /* suspended: time passes, but nothing is done, and what comes in is lost */
     uint8_t last_tos;
     uint64_t timestamp;              /* of the last initiation */
@@ -114,7 +115,7 @@ static inline uint8_t *node_reserve(void *ctx, const struct wg_endpoint *to, siz
     assert_null(node->reserved);
     assert_true(len <= DATAGRAM_MAX);
     assert_int_not_equal(to->remote.sa.sa_family, AF_UNSPEC);
-    if (node->blocked)
+    if (node->blocked || (node->room > 0 && len > node->room))
         return NULL;
     node->reserved = calloc(1, sizeof(*node->reserved));
     assert_non_null(node->reserved);

@@ -253,6 +253,23 @@ static void staged_packets_survive_a_full_sending_side(void **state)
     assert_true(pair->b->in_order);
 }
 
+/* There may be room for what is short, and not for what is staged before it. */
+static void staged_packets_are_not_overtaken(void **state)
+{
+    struct pair *pair = *state;
+    assert_int_equal(node_send_sized(pair->a, INNER_A, INNER_B, 1, 1000), 0);
+    network_run(pair->network, MS(15));
+    pair->a->room = 500;
+    network_run(pair->network, MS(100));
+    assert_int_equal(pair->a_to_b->staged.count, 1);
+    assert_int_equal(node_send(pair->a, INNER_A, INNER_B, 2), -EAGAIN);
+    pair->a->room = 0;
+    a_sends(pair, 3);
+    network_run(pair->network, S(1));
+    assert_int_equal(pair->b->delivered, 2);
+    assert_true(pair->b->in_order);
+}
+
 static void blocked_handshake_is_sent_soon(void **state)
 {
     struct pair *pair = *state;
@@ -297,6 +314,7 @@ int main(void)
         pair_test(peers_hear_of_other_sockets),
         pair_test(full_sending_side_takes_no_nonce),
         pair_test(staged_packets_survive_a_full_sending_side),
+        pair_test(staged_packets_are_not_overtaken),
         pair_test(blocked_handshake_is_sent_soon),
         pair_test(blocked_handshake_is_not_made_per_packet),
     };

@@ -201,6 +201,20 @@ static void private_key_change_renews_the_session(void **state)
     assert_int_equal(pair->a->events[WG_EVENT_HANDSHAKE_DONE], 3);
 }
 
+/* Whoever changes something else of a tunnel sets its key, too. */
+static void the_same_private_key_changes_nothing(void **state)
+{
+    struct pair *pair = *state;
+    pair_connect(pair);
+    const struct keypair *keypair = pair->a_to_b->keypairs.current;
+    wg_device_set_private_key(pair->a->device, pair->a->private_key);
+    a_sends(pair, 1);
+    network_run(pair->network, S(10));
+    assert_int_equal(pair->b->got[1], 1);
+    assert_ptr_equal(pair->a_to_b->keypairs.current, keypair);
+    assert_int_equal(pair->a->sent[MESSAGE_INITIATION], 1);
+}
+
 static void own_public_key_is_no_peer(void **state)
 {
     struct pair *pair = *state;
@@ -339,6 +353,7 @@ int main(void)
         pair_test(session_ends_at_the_message_limit),
         pair_test(preshared_keys_must_match),
         pair_test(private_key_change_renews_the_session),
+        pair_test(the_same_private_key_changes_nothing),
         pair_test(own_public_key_is_no_peer),
         pair_test(changed_peers_are_told_of_once_and_summed_up),
         pair_test(clock_set_back_does_not_stop_handshakes),

@@ -206,6 +206,18 @@ static void failed_handshakes_leave_no_secrets(void **state)
     assert_int_equal(secrets_left, 0);
 }
 
+/* The secret of two static keys is none of the next private key's. */
+static void another_private_key_leaves_no_secrets(void **state)
+{
+    struct pair *pair = *state;
+    uint8_t key[WG_KEY_LEN];
+    pair_connect(pair);
+    node_random(pair->a, key, sizeof(key));
+    const size_t before = secrets_left;
+    wg_device_set_private_key(pair->a->device, key);
+    assert_int_equal(secrets_left, before - 1);
+}
+
 /* Of the secret behind cookies there is the device's copy alone. */
 static void cookies_leave_no_secrets(void **state)
 {
@@ -280,6 +292,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(handshakes_leave_no_secrets, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(failed_handshakes_leave_no_secrets, setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(another_private_key_leaves_no_secrets, setup,
+                                        pair_teardown),
         cmocka_unit_test_setup_teardown(cookies_leave_no_secrets, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_sessions, setup, pair_teardown),
         cmocka_unit_test_setup_teardown(keys_do_not_outlive_their_device, setup, pair_teardown),

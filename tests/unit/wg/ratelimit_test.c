@@ -75,6 +75,31 @@ static void any_number_of_sources_fits(void **state)
     ratelimit_fini(&limit);
 }
 
+/* Who was quiet longest makes room: those that have used up their share stay known. */
+static void other_sources_do_not_lift_a_limit(void **state)
+{
+    (void)state;
+    static const char *const limited[] = {"192.0.2.1", "192.0.2.2", "2001:db8::1"};
+    const size_t count = sizeof(limited) / sizeof(limited[0]);
+    struct ratelimit limit;
+    ratelimit_init(&limit, key);
+    for (uint32_t i = 1; i < 1000; i++) { /* long ago */
+        struct inet_addr addr = {.family = AF_INET};
+        store_be32(addr.bytes, i);
+        assert_true(ratelimit_allow(&limit, &addr, i));
+    }
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(allowed_of(&limit, limited[i], WG_SECOND, 10), 5);
+    for (uint32_t i = 1000; i < 1500; i++) { /* a quarter of what there is room for */
+        struct inet_addr addr = {.family = AF_INET};
+        store_be32(addr.bytes, i);
+        assert_true(ratelimit_allow(&limit, &addr, WG_SECOND + i));
+    }
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(allowed_of(&limit, limited[i], WG_SECOND + 1500, 10), 0);
+    ratelimit_fini(&limit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +107,7 @@ int main(void)
         cmocka_unit_test(sources_are_separate),
         cmocka_unit_test(a_clock_that_steps_back_gives_nothing),
         cmocka_unit_test(any_number_of_sources_fits),
+        cmocka_unit_test(other_sources_do_not_lift_a_limit),
     };
     return cmocka_run_group_tests_name("ratelimit", tests, NULL, NULL);
 }
