@@ -345,9 +345,29 @@ static void forget_source(struct send *send)
     send->to.local.family = AF_UNSPEC;
 }
 
-/* Sends the segments of a send one by one, eating it up. 0, or -EAGAIN to go on later. */
-static int send_singly(struct udp *udp, struct send *send)
+/* EIO: the device has no checksum offload. EINVAL, EMSGSIZE: the segments exceed its MTU. Another
+ * route, or an ICMP message that has run out, may make it good again. */
+static bool is_about_segments(const struct send *send, int error)
 {
+    return send->count > 1 && (error == EINVAL || error == EIO || error == EMSGSIZE);
+}
+
+/* What the kernel refused as a run went out singly. */
+static void give_up_segmentation(struct udp *udp, int error)
+{
+    if (udp->singly_until == 0)
+        log_debug("outer socket: sending without segmentation offload: %s", strerror(error));
+    udp->singly_until = clock_now() + SEGMENTATION_RETRY;
+}
+
+/*
+ * Sends the segments of a send one by one, eating it up, after the kernel has refused them together
+ * with error. 0, or -EAGAIN to go on later. The segments are to blame only if each goes out as it
+ * is: where anybody can have answers sent, the kernel may refuse whatever is for there.
+ */
+static int send_singly(struct udp *udp, struct send *send, int error)
+{
+    bool is_mended = false;
     while (send->count > 0) {
         struct send one = *send;
         one.count = 1;
@@ -356,14 +376,16 @@ static int send_singly(struct udp *udp, struct send *send)
         struct iovec piece;
         union control control;
         send_prepare(&one, udp->batch, &msg, &piece, &control);
-        if (sendmsg(udp->sockets[family_of(&one.to)], &msg, MSG_NOSIGNAL) < 0) {
-            if (errno == EAGAIN)
-                return -EAGAIN;
-            if (source_is_gone(send, errno)) {
-                udp->singly_until = 0; /* it was not the segments */
-                forget_source(send);
-                continue;
-            }
+        if (sendmsg(udp->sockets[family_of(&one.to)], &msg, MSG_NOSIGNAL) >= 0) {
+            if (!is_mended)
+                give_up_segmentation(udp, error);
+        } else if (errno == EAGAIN) {
+            return -EAGAIN;
+        } else if (source_is_gone(send, errno)) {
+            is_mended = true;
+            forget_source(send);
+            continue;
+        } else {
             counter_add(&udp->counters->udp_tx_errors, 1);
         }
         send->offset += one.len;
@@ -383,13 +405,8 @@ static bool send_refused(struct udp *udp, struct send *send, int error)
         return true;
     if (error == EAGAIN)
         return false;
-    if (send->count > 1 && (error == EINVAL || error == EIO || error == EMSGSIZE)) {
-        /* EIO: the device has no checksum offload. EINVAL, EMSGSIZE: the segments exceed its MTU.
-         * Another route, or an ICMP message that has run out, may make it good again. */
-        if (udp->singly_until == 0)
-            log_debug("outer socket: sending without segmentation offload: %s", strerror(error));
-        udp->singly_until = clock_now() + SEGMENTATION_RETRY;
-        if (send_singly(udp, send) == -EAGAIN)
+    if (is_about_segments(send, error)) {
+        if (send_singly(udp, send, error) == -EAGAIN)
             return false;
     } else if (source_is_gone(send, error)) {
         forget_source(send);

@@ -258,6 +258,29 @@ static void tries_segmentation_again(void **state)
     udp_free(udp);
 }
 
+/* Runs end where kernels would refuse them: 64 datagrams (newer ones: 128), or what fits into one.
+ */
+static void runs_are_not_longer_than_the_kernel_takes(void **state)
+{
+    static const size_t lens[] = {32, 1452};
+    struct fixture *f = *state;
+    set_option(f->far[0], SOL_UDP, UDP_GRO, 1);
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        enum { COUNT = 200 };
+        for (unsigned n = 0; n < COUNT; n++)
+            put(f, 0, lens[i], 7);
+        udp_flush(f->udp);
+        for (size_t got = 0; got < COUNT * lens[i];) {
+            uint8_t data[65536];
+            ssize_t len = recv(f->far[0], data, sizeof(data), 0);
+            assert_true(len > 0);
+            got += (size_t)len;
+        }
+        put_two(f, f->udp, NULL);
+        assert_next(f, 0, 200, 7); /* merged: none was refused, or all would go out singly now */
+    }
+}
+
 static void segments_are_not_to_blame_for_a_source_that_is_gone(void **state)
 {
     struct fixture *f = *state;
@@ -291,6 +314,56 @@ static void loses_what_has_no_socket_of_the_family(void **state)
     assert_next(f, 0, 64, 7);
     assert_int_equal(counter_get(&f->counters.udp_tx_errors), 2000);
     udp_free(udp);
+}
+
+/* To one peer, from the addresses of ours that it called. */
+static void sends_each_from_its_source(void **state)
+{
+    static const char *const sources[] = {"127.0.0.3", "127.0.0.2", "127.0.0.3"};
+    enum { COUNT = sizeof(sources) / sizeof(sources[0]) };
+    struct fixture *f = *state;
+    struct wg_endpoint self;
+    struct udp *udp;
+    int sockets[2] = {open_socket("0.0.0.0", &self), -1};
+    assert_int_equal(udp_new(f->base, sockets, &ops, f, &f->counters, &udp), 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct wg_endpoint to = f->peers[0];
+        assert_int_equal(inet_addr_parse(sources[i], &to.local), 0);
+        uint8_t *room = udp_reserve(udp, &to, 100, 0);
+        assert_non_null(room);
+        memset(room, (int)i, 100);
+        udp_commit(udp);
+    }
+    udp_flush(udp);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(next_from(f, sources[i]), 100);
+    udp_free(udp);
+}
+
+/* Anybody can have answers sent to port 0, which the kernel refuses: that costs others nothing. */
+static void loses_what_the_kernel_refuses(void **state)
+{
+    struct fixture *f = *state;
+    struct wg_endpoint nowhere = f->peers[1];
+    nowhere.remote.in.sin_port = 0;
+    set_option(f->far[0], SOL_UDP, UDP_GRO, 1);
+    for (int i = 0; i < 2; i++) {
+        /* As if it had called 127.0.0.1, and then as if it had not. */
+        nowhere.local = (struct inet_addr){0};
+        if (i == 0)
+            assert_int_equal(inet_addr_parse("127.0.0.1", &nowhere.local), 0);
+        for (int n = 0; n < 3; n++) {
+            uint8_t *room = udp_reserve(f->udp, &nowhere, 64, 0);
+            assert_non_null(room);
+            memset(room, 1, 64);
+            udp_commit(f->udp);
+        }
+        put_two(f, f->udp, NULL);
+        assert_int_equal(next_from(f, "127.0.0.1"), 200);
+        assert_int_equal(counter_get(&f->counters.udp_tx_errors), 3 * (i + 1));
+        put_two(f, f->udp, NULL);
+        assert_int_equal(next_from(f, "127.0.0.1"), 200);
+    }
 }
 
 static void survives_a_source_address_that_is_gone(void **state)
@@ -390,8 +463,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(tries_segmentation_again, setup, teardown),
         cmocka_unit_test_setup_teardown(loses_what_has_no_socket_of_the_family, setup, teardown),
         cmocka_unit_test_setup_teardown(loses_what_there_is_no_memory_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(runs_are_not_longer_than_the_kernel_takes, setup, teardown),
         cmocka_unit_test_setup_teardown(segments_are_not_to_blame_for_a_source_that_is_gone, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(sends_each_from_its_source, setup, teardown),
+        cmocka_unit_test_setup_teardown(loses_what_the_kernel_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_a_source_address_that_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(receives_singles_and_merged_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_the_tos_of_ipv4, setup, teardown),
