@@ -18,6 +18,15 @@ static struct spec_tunnel make_called(void)
     return spec;
 }
 
+/* The same with an endpoint of the peer's. */
+static struct spec_tunnel make_calling(void)
+{
+    struct spec_tunnel spec = make_called();
+    strcpy(spec.peers[0].endpoint_host, "198.51.100.1");
+    spec.peers[0].endpoint_port = 51820;
+    return spec;
+}
+
 static const struct service_tunnel *home(void)
 {
     return service_find_tunnel(fx.service, "home");
@@ -99,6 +108,44 @@ static void test_timestamp_of_the_future(void **state)
     assert_memory_equal(found, timestamp, sizeof(timestamp));
 }
 
+/* A peer that has moved is called where it is as long as there may be a session, which no restart
+ * in between makes any younger. */
+static void test_with_an_endpoint(void **state)
+{
+    (void)state;
+    create_tunnel(make_calling());
+    call_us();
+    for (int i = 0; i < 3; i++) {
+        stop();
+        start();
+        assert_remembered();
+    }
+}
+
+/* Who was told meanwhile that it is elsewhere is called there; what it has sent is refused as ever.
+ */
+static void test_with_another_endpoint(void **state)
+{
+    (void)state;
+    uint8_t found[COUNTERS_TIMESTAMP_LEN];
+    union inet_sockaddr endpoint;
+    create_tunnel(make_called());
+    call_us();
+    stop();
+    fake.fail = -ENOMEM;
+    start();
+    fake.fail = 0;
+    struct spec_tunnel spec = make_calling();
+    const struct service_tunnel *tunnel;
+    struct problem problem = {0};
+    spec.listen_address.bytes[3] = 2; /* other sockets, which are tried at once */
+    assert_int_equal(service_update_tunnel(fx.service, &spec, &tunnel, &problem), 0);
+    assert_non_null(home()->supervised);
+    assert_false(counters_get_endpoint(laptop(), &endpoint));
+    assert_true(counters_get_timestamp(laptop(), found));
+    assert_memory_equal(found, timestamp, sizeof(timestamp));
+}
+
 /* A tunnel that cannot be started is changed, and then can. */
 static void test_with_a_change_that_starts_it(void **state)
 {
@@ -144,6 +191,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_after_a_restart),
         TEST(test_timestamp_of_the_future),
+        TEST(test_with_an_endpoint),
+        TEST(test_with_another_endpoint),
         TEST(test_with_a_change_that_starts_it),
         TEST(test_not_of_another_tunnel),
     };
