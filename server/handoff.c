@@ -2,6 +2,7 @@
 #include "server/handoff.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 int handoff_send(struct channel *channel, enum handoff_type type)
@@ -21,6 +22,11 @@ int handoff_send_refused(struct channel *channel, const char *reason)
     return channel_send(channel, HANDOFF_REFUSED, reason, len, NULL);
 }
 
+static bool is_lent(enum inherited_kind kind)
+{
+    return kind == INHERITED_TUNNEL || kind == INHERITED_FORWARD || kind == INHERITED_BRIDGE;
+}
+
 int handoff_send_item(struct channel *channel, enum inherited_kind kind, const char *name,
                       const int fds[INHERITED_FDS_MAX])
 {
@@ -30,7 +36,8 @@ int handoff_send_item(struct channel *channel, enum inherited_kind kind, const c
         return -EMSGSIZE;
     body[0] = (uint8_t)kind;
     memcpy(body + 1, name, len); /* bytes, not a string: NOLINT */
-    return channel_send(channel, HANDOFF_ITEM, body, 1 + len, fds);
+    return is_lent(kind) ? channel_lend(channel, HANDOFF_ITEM, body, 1 + len, fds)
+                         : channel_send(channel, HANDOFF_ITEM, body, 1 + len, fds);
 }
 
 int handoff_read_hello(const struct channel_message *message)

@@ -39,6 +39,10 @@ enum handoff_type {
 /* Each as channel_send(). */
 int handoff_send_hello(struct channel *channel);
 int handoff_send_refused(struct channel *channel, const char *reason);
+/*
+ * Of those kinds that there are thousands of, the sockets of tunnels and forwards and the bridges,
+ * fds are lent, as with channel_lend(): their owners close them with descriptor_close().
+ */
 int handoff_send_item(struct channel *channel, enum inherited_kind kind, const char *name,
                       const int fds[INHERITED_FDS_MAX]);
 /* ALL, TAKE, DONE and READY have nothing but their type. */

@@ -339,7 +339,7 @@ static void hand_over(struct supervised_tunnel *tunnel)
     if (pair[0] >= 0)
         descriptor_close(pair[0]);
     if (tunnel->bridge >= 0)
-        close(tunnel->bridge);
+        descriptor_close(tunnel->bridge);
     tunnel->bridge = pair[1];
 }
 
@@ -576,7 +576,7 @@ void supervisor_remove_tunnel(struct supervised_tunnel *tunnel)
     worker_link_slot_remove(worker->link, WORKER_SLOT_TUNNEL, tunnel->slot);
     peer_set_remove(tunnel->peers);
     if (tunnel->bridge >= 0)
-        close(tunnel->bridge);
+        descriptor_close(tunnel->bridge);
     free(tunnel);
 }
 

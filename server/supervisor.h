@@ -73,8 +73,9 @@ void supervisor_watch(struct supervisor *supervisor, const struct supervisor_wat
  */
 void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx);
 /*
- * The other end of a tunnel's bridge, for the newer side; borrowed, -1 = there is none. It stays
- * open, so that the newer side's death is not the end of the connections.
+ * The other end of a tunnel's bridge, for the newer side; borrowed, and closed with
+ * descriptor_close(), -1 = there is none. It stays open, so that the newer side's death is not the
+ * end of the connections.
  */
 int supervisor_bridge(const struct supervised_tunnel *tunnel);
 /* As worker_link_share(), for the worker of that number. */

@@ -14,20 +14,25 @@
 static struct retired *retired;
 static struct handover *handover;
 
-static int set_up_handover(void **state)
+static int make_handover(unsigned wait_ms)
 {
-    fake.drained = NULL;
-    if (set_up(state) != 0 || retired_new(fx.base, 60, &retired) < 0)
-        return -1;
     const struct handover_config config = {
         .directory = fx.directory,
         .service = fx.service,
         .api = fx.api,
         .store = fx.store,
         .retired = retired,
-        .wait_ms = WAIT_MS,
+        .wait_ms = wait_ms,
     };
     return handover_new(fx.base, &config, &handover);
+}
+
+static int set_up_handover(void **state)
+{
+    fake.drained = NULL;
+    if (set_up(state) != 0 || retired_new(fx.base, 60, &retired) < 0)
+        return -1;
+    return make_handover(WAIT_MS);
 }
 
 static int tear_down_handover(void **state)
@@ -105,6 +110,63 @@ static void who_only_looks_changes_nothing(void **state)
     close(come());
     assert_false(run_ms(3 * WAIT_MS));
     assert_false(handover_is_done(handover));
+}
+
+/* More than the socket to the newer program takes at once. */
+static void make_forwards(unsigned count)
+{
+    const struct service_forward *forward;
+    struct problem problem = {0};
+    expect_status("POST", "/v1/tunnels", TUNNEL("home"), 201);
+    assert_int_equal(store_begin(fx.store), 0); /* so that the disk is not waited for each time */
+    for (unsigned i = 0; i < count; i++) {
+        struct spec_forward spec = {.tunnel = "home",
+                                    .target_port = 80,
+                                    .enabled = true,
+                                    .connect_timeout_seconds = SPEC_CONNECT_TIMEOUT_DEFAULT};
+        snprintf(spec.name, sizeof(spec.name), "f%u", i);
+        inet_addr_parse("127.0.0.1", &spec.listen_address);
+        inet_addr_parse("10.9.0.1", &spec.target_address);
+        if (service_create_forward(fx.service, &spec, &forward, &problem) < 0)
+            fail_msg("%s", problem.detail);
+    }
+    assert_int_equal(store_end(fx.store, 0), 0);
+}
+
+/* Also a program that has used most of its descriptors can be taken over from. */
+static void what_waits_takes_no_descriptors(void **state)
+{
+    (void)state;
+    enum { COUNT = 600 };
+    struct rlimit limit;
+    struct {
+        uint32_t len, offset;
+        uint16_t type, fds;
+        char body[512];
+    } frame = {0};
+    unsigned items = 0;
+    allow_descriptors();
+    make_forwards(COUNT);
+    handover_free(handover);
+    assert_int_equal(make_handover(10000), 0);
+    int fd = come();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const int spare = dup(fd); /* about as many as are duplicated at once by others */
+    assert_int_equal(close(spare), 0);
+    const struct rlimit few = {.rlim_cur = (rlim_t)spare + 4, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    say(fd, HANDOFF_HELLO, HANDOFF_VERSION);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    while (frame.type != HANDOFF_ALL) {
+        ssize_t len = recv(fd, &frame, sizeof(frame), 0);
+        assert_true(len > 0 || (len < 0 && errno == EAGAIN)); /* it does not hang up */
+        if (len < 0)
+            turn();
+        else
+            items += frame.type == HANDOFF_ITEM;
+    }
+    assert_true(items > COUNT);
+    close(fd);
 }
 
 static void who_says_nothing_is_hung_up_on(void **state)
@@ -347,6 +409,7 @@ int main(void)
         TEST(who_only_looks_changes_nothing),
         TEST(who_says_nothing_is_hung_up_on),
         TEST(who_is_refused_changes_nothing),
+        TEST(what_waits_takes_no_descriptors),
         TEST(who_takes_too_long_is_given_up),
         TEST(an_end_before_it_is_the_end),
         TEST(an_end_after_it_shuts_nothing),

@@ -1,6 +1,7 @@
 /* handoff, inherited: descriptors and names through a channel, and what is no message. */
 #include "server/handoff.h"
 
+#include "engine/descriptor.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>
@@ -107,8 +108,8 @@ static void descriptors_arrive_by_name(void **state)
         fds[0] = i % 2 ? pipe_ends[0] : -1;
         fds[1] = pipe_ends[1];
         assert_int_equal(handoff_send_item(fx.older, INHERITED_FORWARD, name, fds), 0);
-        close(pipe_ends[0]);
-        close(pipe_ends[1]);
+        descriptor_close(pipe_ends[0]);
+        descriptor_close(pipe_ends[1]);
     }
     assert_int_equal(handoff_send(fx.older, HANDOFF_ALL), 0);
     run_until(HANDOFF_ALL);
