@@ -100,7 +100,7 @@ def test_their_preshared_key(scene, service, account, forward):
         assert peer.latest_handshake(account.keys.public) >= before
 
 
-def test_low_order_keys(scene, service):
+def test_low_order_keys(scene, service, serve):
     """Keys with which everybody would have the same secret: nothing leaves for them."""
     far = scene.far[0]
     keys = wgpeer.KeyPair()
@@ -122,7 +122,8 @@ def test_low_order_keys(scene, service):
         # One that works is the last thing on the link, so all before it has been seen.
         with topology.Account(far) as account:
             service.create("tunnels", account.tunnel("other") | {"listen_port": PORT + 1})
-            service.forward((far.peer.v4, 1), tunnel="other").connect().close()
+            port = serve(servers.echo).port
+            service.forward((far.peer.v4, port), tunnel="other").connect().close()
             wait.until(lambda: capture.messages(source=PORT + 1), "the other tunnel's initiation")
         assert not capture.messages(source=PORT)
 
