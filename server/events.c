@@ -41,6 +41,7 @@ static const struct {
     [EVENT_FORWARD_CONDITION] = {"forward.condition", "forward"},
     [EVENT_WORKER_STARTED] = {"worker.started", "worker"},
     [EVENT_WORKER_DIED] = {"worker.died", "worker"},
+    [EVENT_WORKER_TUNNELS] = {"worker.tunnels", "worker"},
     [EVENT_TOKEN_CREATED] = {"token.created", "token"},
     [EVENT_TOKEN_DELETED] = {"token.deleted", "token"},
     [EVENT_AUTH_FAILED] = {"auth.failed", "auth"},

@@ -58,6 +58,7 @@ enum event_type {
     EVENT_FORWARD_CONDITION,
     EVENT_WORKER_STARTED,
     EVENT_WORKER_DIED,
+    EVENT_WORKER_TUNNELS, /* conditions of many of its tunnels, which follow from it */
     EVENT_TOKEN_CREATED,
     EVENT_TOKEN_DELETED,
     EVENT_AUTH_FAILED,

@@ -62,6 +62,8 @@ struct service_tunnel {
     struct tunnel_totals saved;          /* what the store has */
     struct peer_tally *peers;            /* of each peer, in the order of the definition */
     struct service_followers followers[CONDITION_STATUSES];
+    unsigned untold;       /* a bit per condition that service_tell_carried() is to tell of */
+    bool told_with_worker; /* during a sweep: with its worker's others, and so are its forwards */
     struct tunnel_timestamps timestamps;
     bool out_of_reach; /* there are peers, and none can be reached */
     int sockets[2];    /* outer UDP, IPv4 and IPv6; -1 = none */

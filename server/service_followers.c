@@ -26,12 +26,14 @@ static bool is_untold(const struct service_forward *forward)
     return forward->untold_tunnel_ready || forward->untold_ready;
 }
 
-/* How many there are in all. */
+/* How many there are in all; without those whose worker has told of them (service_carried.c). */
 static size_t count_groups(struct service *service)
 {
     size_t total = 0;
     for (size_t i = 0; i < service->forwards.count; i++) {
-        const struct service_forward *forward = service->forwards.entries[i].object;
+        struct service_forward *forward = service->forwards.entries[i].object;
+        if (forward->tunnel->told_with_worker)
+            forward->untold_tunnel_ready = forward->untold_ready = false;
         if (!is_untold(forward))
             continue;
         struct service_followers *group = group_of(forward);

@@ -92,7 +92,10 @@ void service_tell_condition(struct service *service, enum event_type type, const
                             const struct condition *condition);
 /* How loudly the log tells of a condition that became another. */
 enum log_level service_condition_level(const struct condition *condition);
-/* How many forwards that follow their tunnels are told of one by one, and else are named. */
+/* Tells of the tunnels that were observed and wait for it (service_carried.c). */
+void service_tell_carried(struct service *service);
+/* How many forwards that follow their tunnels, or tunnels that follow their worker, are told of one
+ * by one, and else are named. */
 #define FOLLOWERS_EACH_MAX  32
 #define FOLLOWERS_NAMED_MAX 5
 /* Tells of the forwards that were observed and wait for it (service_followers.c). */

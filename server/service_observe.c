@@ -94,6 +94,31 @@ static void summarize_peers(const struct service_tunnel *tunnel, uint64_t now_ns
     }
 }
 
+/*
+ * What follows from the worker is told of together with the worker's other tunnels, by the next
+ * sweep; unless it becomes another once more before.
+ */
+static void apply_tunnel(struct service *service, struct service_tunnel *tunnel,
+                         const struct verdict verdicts[TUNNEL_CONDITIONS],
+                         const struct timespec *now)
+{
+    const struct condition *before = &tunnel->conditions[TUNNEL_WORKER_ALIVE];
+    bool follows = before->is.status != verdicts[TUNNEL_WORKER_ALIVE].status;
+    if (follows && tunnel->untold != 0)
+        service_tell_carried(service);
+    for (enum tunnel_condition i = 0; i < TUNNEL_CONDITIONS; i++) {
+        bool worth = is_worth_telling(service, &tunnel->conditions[i], &verdicts[i]);
+        if (!condition_apply(&tunnel->conditions[i], &verdicts[i], now) || !worth)
+            continue;
+        if (follows)
+            tunnel->untold |= 1U << i;
+        else
+            service_tell_condition(service, EVENT_TUNNEL_CONDITION, tunnel->spec.name,
+                                   tunnel->generation, tunnel_condition_name(i),
+                                   &tunnel->conditions[i]);
+    }
+}
+
 static void observe_tunnel(struct service *service, struct service_tunnel *tunnel,
                            const struct timespec *now)
 {
@@ -111,13 +136,7 @@ static void observe_tunnel(struct service *service, struct service_tunnel *tunne
         .peers = &peers,
     };
     tunnel_facts_judge(&facts, verdicts);
-    for (enum tunnel_condition i = 0; i < TUNNEL_CONDITIONS; i++) {
-        bool worth = is_worth_telling(service, &tunnel->conditions[i], &verdicts[i]);
-        if (condition_apply(&tunnel->conditions[i], &verdicts[i], now) && worth)
-            service_tell_condition(service, EVENT_TUNNEL_CONDITION, tunnel->spec.name,
-                                   tunnel->generation, tunnel_condition_name(i),
-                                   &tunnel->conditions[i]);
-    }
+    apply_tunnel(service, tunnel, verdicts, now);
 }
 
 void service_observe_tunnel(struct service *service, struct service_tunnel *tunnel)
@@ -212,9 +231,14 @@ void service_sweep(struct service *service)
     clock_gettime(CLOCK_REALTIME, &now);
     for (size_t i = 0; i < service->tunnels.count; i++)
         observe_tunnel(service, service->tunnels.entries[i].object, &now);
+    service_tell_carried(service);
     for (size_t i = 0; i < service->forwards.count; i++)
         observe_forward(service, service->forwards.entries[i].object, &now);
     service_tell_followers(service);
+    for (size_t i = 0; i < service->tunnels.count; i++) {
+        struct service_tunnel *tunnel = service->tunnels.entries[i].object;
+        tunnel->told_with_worker = false;
+    }
     service_extend_timestamps(service);
 }
 

@@ -216,6 +216,38 @@ static void test_followers_of_a_dead_worker(void **state)
                         "work-0, work-1, work-2");
 }
 
+/* Of many tunnels one event of their worker tells, and of their forwards it alone. */
+static void test_tunnels_of_a_dead_worker(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i <= FOLLOWERS_EACH_MAX; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "t-%02u", i);
+        create_tunnel(make_tunnel(name));
+        struct spec_forward spec = make_forward(name, 0);
+        strcpy(spec.tunnel, name);
+        create_forward(spec);
+    }
+    worker_comes();
+    news();
+    worker_dies(SIGKILL);
+    const char *text = news();
+    assert_null(strstr(text, "tunnel."));
+    assert_null(strstr(text, "forward."));
+    assert_non_null(strstr(text, "worker.died 0 Killed;worker.tunnels 0 WorkerDown;"));
+    assert_string_equal(told.message, "WorkerAlive is False of 33 tunnels with 33 forwards, and "
+                                      "Ready follows in 33: t-00, t-01, t-02, t-03, t-04, …");
+    service_sweep(fx.service);
+    assert_string_equal(news(), "");
+    worker_comes();
+    assert_null(strstr(news(), "tunnel."));
+    assert_non_null(strstr(told.message, "WorkerAlive is True of 33 tunnels"));
+    /* One by one what is of one alone. */
+    struct problem problem = {0};
+    assert_int_equal(service_delete_forward(fx.service, "t-00", &problem), 0);
+    assert_non_null(strstr(news(), "forward.deleted t-00"));
+}
+
 /* However long names are, what is told of them is whole characters. */
 static void test_followers_with_long_names(void **state)
 {
@@ -513,6 +545,7 @@ int main(void)
         TEST(test_worker_that_has_not_all),
         TEST(test_peer_that_does_not_answer),
         TEST(test_followers_of_a_dead_worker),
+        TEST(test_tunnels_of_a_dead_worker),
         TEST(test_followers_with_long_names),
         TEST(test_follower_that_is_asked_for),
         TEST(test_follower_that_is_disabled),
