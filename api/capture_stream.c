@@ -75,8 +75,10 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     struct capture_stream *stream = ctx;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (!tokens_lease_holds(stream->tokens, &stream->lease, &now))
+    if (!stream->live.ended && !tokens_lease_holds(stream->tokens, &stream->lease, &now)) {
         live_end(&stream->live);
+        return;
+    }
     if (stream->seconds_left > 0 && !stream->live.ended) {
         if (--stream->seconds_left == 0)
             capture_stop(stream->capture);
@@ -84,10 +86,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     }
     if (stream->live.waiting) /* the worker does not answer */
         live_end(&stream->live);
-    else if (stream->patience_left == 0)
+    else if (stream->patience_left == 0 || --stream->patience_left == 0)
         live_cut(&stream->live);
-    else
-        stream->patience_left--;
 }
 
 static int start_events(struct capture_stream *stream)

@@ -220,16 +220,32 @@ static void test_a_client_that_does_not_read(void **state)
     stream_close(&stream);
 }
 
-/* Nor one that does not stop sending: soon after its time the client is disconnected. */
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    *(bool *)arg = true;
+}
+
+/* Nor one that does not stop sending: a second after its time the client is disconnected. */
 static void test_a_worker_that_goes_on(void **state)
 {
     (void)state;
+    const struct timeval soon = {.tv_sec = 1, .tv_usec = 500000};
+    bool late = false;
     struct stream stream = open_stream("?seconds=1");
-    while (!stream.closed) {
+    await_stop(&stream);
+    assert_int_equal(event_base_once(fx.base, -1, EV_TIMEOUT, on_late, &late, &soon), 0);
+    while (!stream.closed && !late) {
         while (send_records("x", 1) > 0) /* there is always more */
             ;
         stream_turn(&stream);
     }
+    for (int turns = 0; turns < 100; turns++) /* what it was sent before */
+        stream_turn(&stream);
+    assert_true(stream.closed);
+    while (!late)
+        event_base_loop(fx.base, EVLOOP_ONCE);
     stream_close(&stream);
 }
 
