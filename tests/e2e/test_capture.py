@@ -116,13 +116,22 @@ def test_limits(scene, service, account):
 
 
 @pytest.mark.usefixtures("tunnel")
-def test_a_reader_that_does_not_read_holds_nothing_back(scene, service, nginx, far_host, tmp_path):
+def test_a_reader_that_is_slow_holds_nothing_back(scene, service, nginx, far_host, tmp_path):
+    """It takes so little that most is left out, and just enough to stay connected: how long the
+    download takes is no matter."""
     forward = service.forward((far_host, 80))
+    payload = files.RandomFile(nginx.files / "payload", 20_000_000)
     with service.client() as client:
-        answer = client.open("GET", "/v1/tunnels/home/capture")
+        answer = client.open("GET", "/v1/tunnels/home/capture?seconds=3600")
         assert answer.status == 200
-        with files.Download(scene.ours, forward.url("/large"), tmp_path / "got") as download:
-            assert download.sha256() == nginx.large.sha256
+
+        def take_little(download):
+            answer.read1(1 << 16)
+            return not download.running
+
+        with files.Download(scene.ours, forward.url("/payload"), tmp_path / "got") as download:
+            wait.until(lambda: take_little(download), "it has come", files.PATIENCE, interval=1)
+            assert download.sha256() == payload.sha256
         dropped = [line for line in service.request(
             "GET", "/metrics", headers={"Authorization": f"Bearer {service.token}"}).body.decode()
             .splitlines() if line.startswith("manytun_worker_capture_dropped_packets_total")]
