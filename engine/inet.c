@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -223,16 +224,78 @@ bool inet_sockaddr_equal(const union inet_sockaddr *a, const union inet_sockaddr
     }
 }
 
+/* "%eth0" of an address of one link, else nothing; of an interface that is gone, its number. */
+static void print_zone(const union inet_sockaddr *sa, char out[INET_ZONE_TEXT + 1])
+{
+    const uint32_t zone = sa->sa.sa_family == AF_INET6 ? sa->in6.sin6_scope_id : 0;
+    out[0] = '\0';
+    if (zone == 0)
+        return;
+    out[0] = '%';
+    if (!if_indextoname(zone, out + 1))
+        snprintf(out + 1, INET_ZONE_TEXT, "%u", (unsigned)zone);
+}
+
 const char *inet_sockaddr_print(const union inet_sockaddr *sa, char buf[INET_SOCKADDR_TEXT])
 {
     char text[INET_ADDR_TEXT];
+    char zone[INET_ZONE_TEXT + 1];
     struct inet_addr addr;
     uint16_t port;
 
     inet_sockaddr_split(sa, &addr, &port);
     inet_addr_print(&addr, text);
-    snprintf(buf, INET_SOCKADDR_TEXT, addr.family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
+    if (addr.family == AF_INET6) {
+        print_zone(sa, zone);
+        snprintf(buf, INET_SOCKADDR_TEXT, "[%s%s]:%u", text, zone, port);
+    } else {
+        snprintf(buf, INET_SOCKADDR_TEXT, "%s:%u", text, port);
+    }
     return buf;
+}
+
+/* --- Zones ------------------------------------------------------------------------------------ */
+
+/* A name that an interface can have, of the characters that names of interfaces are made of. */
+static bool zone_valid(const char *zone)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "-_.";
+    const size_t len = strlen(zone);
+    return len > 0 && len < INET_ZONE_TEXT && strspn(zone, allowed) == len;
+}
+
+/* Splits "fe80::1%eth0". Addresses of wider scope have no zone (RFC 4007, 6). 0 or -EINVAL. */
+static int zoned_parse(const char *text, struct inet_addr *addr, const char **zone)
+{
+    char copy[INET_ADDR_TEXT];
+    const char *percent = strchr(text, '%');
+    const size_t len = percent ? (size_t)(percent - text) : sizeof(copy);
+
+    if (len >= sizeof(copy) || !zone_valid(percent + 1))
+        return -EINVAL;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    if (inet_addr_parse(copy, addr) < 0 || addr->family != AF_INET6 || addr->bytes[0] != 0xfe ||
+        (addr->bytes[1] & 0xc0) != 0x80)
+        return -EINVAL;
+    *zone = percent + 1;
+    return 0;
+}
+
+int inet_sockaddr_make_zoned(union inet_sockaddr *out, const char *text, uint16_t port)
+{
+    struct inet_addr addr;
+    const char *zone;
+
+    if (zoned_parse(text, &addr, &zone) < 0)
+        return -EINVAL;
+    const unsigned index = if_nametoindex(zone);
+    if (index == 0)
+        return -ENODEV;
+    inet_sockaddr_make(out, &addr, port);
+    out->in6.sin6_scope_id = index;
+    return 0;
 }
 
 /* --- Host names ----------------------------------------------------------------------------- */
@@ -272,7 +335,8 @@ static bool label_valid(const char *label, size_t len)
 bool inet_host_valid(const char *host)
 {
     struct inet_addr addr;
-    if (inet_addr_parse(host, &addr) == 0)
+    const char *zone;
+    if (inet_addr_parse(host, &addr) == 0 || zoned_parse(host, &addr, &zone) == 0)
         return true;
     size_t len = strlen(host);
     if (len > 0 && host[len - 1] == '.')
@@ -295,7 +359,6 @@ bool inet_host_valid(const char *host)
 int inet_host_port_parse(const char *text, char host[INET_HOST_TEXT], uint16_t *port)
 {
     char copy[INET_HOST_TEXT];
-    struct inet_addr addr;
     const char *colon = strrchr(text, ':');
     if (!colon)
         return -EINVAL;
@@ -308,8 +371,7 @@ int inet_host_port_parse(const char *text, char host[INET_HOST_TEXT], uint16_t *
     memcpy(copy, begin, len);
     copy[len] = '\0';
 
-    bool is_addr = inet_addr_parse(copy, &addr) == 0;
-    bool is_v6 = is_addr && addr.family == AF_INET6;
+    bool is_v6 = strchr(copy, ':') != NULL;
     if (is_v6 != bracketed || !inet_host_valid(copy))
         return -EINVAL;
     uint16_t value;

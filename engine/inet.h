@@ -33,7 +33,10 @@ union inet_sockaddr {
 /* Longest text of each, with the terminating NUL. */
 #define INET_ADDR_TEXT     46
 #define INET_PREFIX_TEXT   50
-#define INET_SOCKADDR_TEXT 56
+#define INET_SOCKADDR_TEXT 72
+
+/* Longest name of an interface, as a zone, with the terminating NUL: IF_NAMESIZE. */
+#define INET_ZONE_TEXT 16
 
 /* Longest host name (RFC 1035), with the terminating NUL. */
 #define INET_HOST_TEXT 254
@@ -64,17 +67,25 @@ void inet_sockaddr_make(union inet_sockaddr *out, const struct inet_addr *addr, 
 /* The address and port of sa; an IPv4-mapped IPv6 address comes out as IPv4. */
 void inet_sockaddr_split(const union inet_sockaddr *sa, struct inet_addr *addr, uint16_t *port);
 bool inet_sockaddr_equal(const union inet_sockaddr *a, const union inet_sockaddr *b);
-/* "192.0.2.1:80" or "[2001:db8::1]:80". */
+/*
+ * The same from the text of a link-local address with its zone (RFC 4007, 11), which is the name of
+ * an interface: "fe80::1%eth0". 0; -EINVAL: it is no such text; -ENODEV: there is no such interface
+ * now. out is untouched then.
+ */
+int inet_sockaddr_make_zoned(union inet_sockaddr *out, const char *text, uint16_t port);
+/* "192.0.2.1:80", "[2001:db8::1]:80" or "[fe80::1%eth0]:80". */
 const char *inet_sockaddr_print(const union inet_sockaddr *sa, char buf[INET_SOCKADDR_TEXT]);
 
 /*
- * Splits "host:port" where host is a name, an IPv4 address or a bracketed IPv6 address, and port
- * is 0–65535 in decimal. The host is validated (inet_host_valid). Returns 0 or -EINVAL.
+ * Splits "host:port" where host is a name, an IPv4 address or a bracketed IPv6 address, maybe with
+ * a zone, and port is 0–65535 in decimal. The host is validated (inet_host_valid). Returns 0 or
+ * -EINVAL.
  */
 int inet_host_port_parse(const char *text, char host[INET_HOST_TEXT], uint16_t *port);
 /* The reverse: an IPv6 address gets brackets. */
 const char *inet_host_port_print(const char *host, uint16_t port, char buf[INET_HOST_PORT_TEXT]);
-/* An IP address, or a host name of letters, digits, '-', '_' and '.' (RFC 1123 lengths). */
+/* An IP address, one with a zone as in inet_sockaddr_make_zoned(), or a host name of letters,
+ * digits, '-', '_' and '.' (RFC 1123 lengths). */
 bool inet_host_valid(const char *host);
 
 /* Parses a decimal port, 0–65535, digits only. Returns 0 or -EINVAL. */

@@ -233,7 +233,7 @@ static void read_target_host(struct reader *r, const cJSON *value, const struct 
     if (text == NULL)
         return;
     if (inet_addr_parse(text, &addr) < 0) {
-        if (inet_host_valid(text))
+        if (inet_host_valid(text) && strchr(text, ':') == NULL)
             note(r, "not_supported",
                  "must be an IP address: names are not resolved through the tunnel");
         else

@@ -29,6 +29,9 @@ const struct lookup_failure *lookup_failure_find(enum lookup_error error)
         [LOOKUP_NO_SERVER] = {"NoNameServer",
                               "/etc/resolv.conf names no name server, and none on this host "
                               "answered; it is tried again"},
+        [LOOKUP_NO_INTERFACE] =
+            {"NoInterface", "the endpoint is an address of one link, and there is no interface "
+                            "of the name behind its %; it is tried again"},
     };
     return &failures[error];
 }

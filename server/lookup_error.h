@@ -19,6 +19,7 @@ enum lookup_error {
     LOOKUP_NOT_ASKED,    /* for want of memory, or because the name is too long */
     LOOKUP_OTHER_FAMILY, /* only addresses of a family that cannot be used */
     LOOKUP_NO_SERVER,    /* no name server is configured */
+    LOOKUP_NO_INTERFACE, /* there is none of the name that an address of one link has */
     LOOKUP_ERRORS
 };
 

@@ -66,6 +66,7 @@ struct answer {
 struct lookup {
     struct resolver *resolver;
     char host[INET_HOST_TEXT];
+    bool zoned; /* the host is an address of one link, with the name of an interface */
     uint16_t port;
     bool usable[FAMILIES];
     lookup_done *done;
@@ -242,19 +243,23 @@ static void attempt_failed(struct lookup *lookup, enum lookup_error error)
         lookup->wait_seconds = RESOLVER_RETRY_MAX_SECONDS;
 }
 
+static void attempt_succeeded(struct lookup *lookup, const struct resolved *resolved)
+{
+    lookup->error = LOOKUP_OK;
+    lookup->wait_seconds = RESOLVER_RETRY_MIN_SECONDS;
+    lookup->done(lookup->ctx, resolved);
+}
+
 /* The answers are as complete as they get. */
 static void finish(struct lookup *lookup)
 {
     struct resolved resolved;
     event_del(lookup->late);
     collect(lookup, &resolved);
-    if (resolved.count == 0) {
+    if (resolved.count == 0)
         attempt_failed(lookup, judge(lookup));
-        return;
-    }
-    lookup->error = LOOKUP_OK;
-    lookup->wait_seconds = RESOLVER_RETRY_MIN_SECONDS;
-    lookup->done(lookup->ctx, &resolved);
+    else
+        attempt_succeeded(lookup, &resolved);
 }
 
 /* --- Questions -------------------------------------------------------------------------------- */
@@ -384,8 +389,24 @@ static bool find_in_hosts(struct lookup *lookup)
     return any;
 }
 
+/* An address of one link, whose interface may come later, and come back as another one. */
+static void find_interface(struct lookup *lookup)
+{
+    struct resolved resolved = {.count = 1};
+    if (!lookup->usable[IPV6])
+        attempt_failed(lookup, LOOKUP_OTHER_FAMILY);
+    else if (inet_sockaddr_make_zoned(&resolved.addresses[0], lookup->host, lookup->port) < 0)
+        attempt_failed(lookup, LOOKUP_NO_INTERFACE);
+    else
+        attempt_succeeded(lookup, &resolved);
+}
+
 static void ask(struct lookup *lookup)
 {
+    if (lookup->zoned) {
+        find_interface(lookup);
+        return;
+    }
     memset(lookup->answers, 0, sizeof(lookup->answers));
     if (prepare(lookup->resolver) < 0) {
         attempt_failed(lookup, LOOKUP_NOT_ASKED);
@@ -414,8 +435,10 @@ int lookup_new(struct resolver *resolver, const struct lookup_request *request, 
     if (!lookup)
         return -ENOMEM;
     lookup->resolver = resolver;
+    lookup->zoned = strchr(request->host, '%') != NULL;
     for (size_t i = 0; request->host[i] != '\0' && i + 1 < sizeof(lookup->host); i++)
-        lookup->host[i] = (char)tolower((unsigned char)request->host[i]);
+        lookup->host[i] =
+            lookup->zoned ? request->host[i] : (char)tolower((unsigned char)request->host[i]);
     lookup->port = request->port;
     lookup->usable[IPV4] = request->ipv4;
     lookup->usable[IPV6] = request->ipv6;

@@ -4,6 +4,8 @@
  * on disk, so that a service that runs for months follows its host. An attempt that fails is made
  * again with back-off and jitter until there is an answer.
  *
+ * An address of one link, "fe80::1%eth0", is looked up in the same way: among the interfaces.
+ *
  * Nothing is kept from one lookup to the next, so there are no times to live to look after: who
  * asks again gets what the name servers say then.
  */

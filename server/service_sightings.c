@@ -34,14 +34,18 @@ struct restoring {
     uint64_t now_unix_ns;
 };
 
-/* A damaged one is nowhere. */
+/* A damaged one, or one on a link that is gone, is nowhere. */
 static void parse_endpoint(const char *text, union inet_sockaddr *out)
 {
     char host[INET_HOST_TEXT];
     struct inet_addr address;
     uint16_t port;
-    if (inet_host_port_parse(text, host, &port) == 0 && inet_addr_parse(host, &address) == 0)
+    if (inet_host_port_parse(text, host, &port) < 0)
+        return;
+    if (inet_addr_parse(host, &address) == 0)
         inet_sockaddr_make(out, &address, port);
+    else
+        inet_sockaddr_make_zoned(out, host, port);
 }
 
 static void restore_peer(void *ctx, const struct store_sighting *row)

@@ -1,5 +1,6 @@
 """Where a peer is, and its newest initiation, outlive the worker, the service and a takeover."""
 
+import contextlib
 import os
 import signal
 
@@ -49,3 +50,38 @@ def test_old_initiation_afterwards(service, between, serve, far_host, again):
     assert exchange.peer_status(service)["endpoint"] == seen
     with forward.connect() as connection:
         exchange.talk(connection)
+
+
+@contextlib.contextmanager
+def address_of_the_link(namespace, address, device):
+    """The namespace has another address of one link meanwhile."""
+    namespace.run("ip", "address", "add", f"{address}/64", "dev", device, "nodad")
+    try:
+        yield
+    finally:
+        namespace.run("ip", "address", "del", f"{address}/64", "dev", device)
+
+
+@pytest.mark.parametrize("defined", [True, False], ids=["we call", "they call"])
+def test_address_of_one_link(scene, service, account, serve, far_host, defined):
+    """A peer at a link-local address is found there again, on the same link."""
+    far, device = scene.far[0], scene.far[0].link.device
+    with (address_of_the_link(scene.ours, "fe80::98", device),
+          address_of_the_link(far.namespace, "fe80::99", device)):
+        place = f"[fe80::99%{device}]:{far.peer.port}"
+        if defined:
+            definition = account.tunnel()
+            definition["peers"][0]["endpoint"] = place
+        else:
+            definition = exchange.call_us(account, 51999, host=f"[fe80::98%{device}]")
+        service.create("tunnels", definition)
+        if not defined:
+            exchange.rouse(account)
+        forward = service.forward((far_host, serve(servers.echo).port))
+        for again in (kill_worker, restart, None):
+            with forward.connect() as connection:
+                exchange.talk(connection)
+            seen = wait.until(lambda: exchange.peer_status(service).get("endpoint"), "it is seen")
+            assert seen.startswith("[fe80::") and seen.endswith(f"%{device}]:{far.peer.port}")
+            if again:
+                again(service)

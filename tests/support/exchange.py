@@ -6,13 +6,13 @@ import re
 from support import icmp, servers, wait
 
 
-def call_us(account, port, outer=4):
+def call_us(account, port, outer=4, host=None):
     """The far side's peer is told where our side is; the peer of our definition has no endpoint.
 
     The definition of the tunnel, which listens on port.
     """
     link = account.far.link
-    host = link.near4 if outer == 4 else f"[{link.near6}]"
+    host = host or (link.near4 if outer == 4 else f"[{link.near6}]")
     account.far.peer.allow(account.keys.public, [f"{account.v4}/32", f"{account.v6}/128"],
                            preshared=account.preshared, endpoint=f"{host}:{port}")
     definition = account.tunnel()

@@ -124,7 +124,7 @@ class Link:
     def __init__(self, near, far, number):
         self.near4, self.far4 = f"10.99.{number}.1", f"10.99.{number}.2"
         self.near6, self.far6 = f"fd99:{number}::1", f"fd99:{number}::2"
-        name = f"veth{number}"
+        self.device = name = f"veth{number}"  # at both ends
         near.run("ip", "link", "add", name, "type", "veth", "peer", "name", name,
                  "netns", str(far.pid))
         for namespace, v4, v6 in ((near, self.near4, self.near6), (far, self.far4, self.far6)):

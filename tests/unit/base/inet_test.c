@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -190,6 +191,19 @@ static void hosts_are_names_or_addresses(void **state)
         {"3com", true},
         {"192.0.2.1", true},
         {"2001:db8::1", true},
+        {"fe80::1%eth0", true},
+        {"febf::1%wlp0s20f3.7-a_b", true}, /* 15 characters: the longest */
+        {"fe80::1%wlp0s20f3.7-a_bc", false},
+        {"fe80::1%", false},
+        {"fe80::1%eth0%eth0", false},
+        {"fe80::1%eth/0", false},
+        {"fe80::1%eth 0", false},
+        {"fec0::1%eth0", false}, /* of wider scope */
+        {"2001:db8::1%eth0", false},
+        {"ff02::1%eth0", false},
+        {"192.0.2.1%eth0", false},
+        {"example.org%eth0", false},
+        {"%eth0", false},
         {"", false},
         {".", false},
         {"a..b", false},
@@ -224,6 +238,8 @@ static void host_and_port_are_split(void **state)
         {"example.org:51820", "example.org", 51820},
         {"192.0.2.1:0", "192.0.2.1", 0},
         {"[2001:db8::1]:1", "2001:db8::1", 1},
+        {"[fe80::1%eth0]:1", "fe80::1%eth0", 1},
+        {"fe80::1%eth0:1", NULL, 0},
         {"2001:db8::1:1", NULL, 0},
         {"[192.0.2.1]:1", NULL, 0},
         {"[example.org]:1", NULL, 0},
@@ -282,6 +298,26 @@ static void socket_addresses_go_both_ways(void **state)
     }
 }
 
+/* The zone is the name of an interface; where that is gone, its number is printed. */
+static void zones_are_interfaces(void **state)
+{
+    (void)state;
+    union inet_sockaddr sa = {.sa.sa_family = AF_INET};
+    char buf[INET_SOCKADDR_TEXT];
+    assert_int_equal(inet_sockaddr_make_zoned(&sa, "fe80::1", 1), -EINVAL);
+    assert_int_equal(inet_sockaddr_make_zoned(&sa, "example.org", 1), -EINVAL);
+    assert_int_equal(inet_sockaddr_make_zoned(&sa, "fe80::1%nowhere", 1), -ENODEV);
+    assert_int_equal(sa.sa.sa_family, AF_INET);
+    assert_int_equal(inet_sockaddr_make_zoned(&sa, "fe80::1%lo", 51820), 0);
+    assert_int_equal(sa.in6.sin6_scope_id, if_nametoindex("lo"));
+    assert_string_equal(inet_sockaddr_print(&sa, buf), "[fe80::1%lo]:51820");
+    assert_int_equal(
+        inet_sockaddr_make_zoned(&sa, "fe80:1111:1111:1111:1111:1111:1111:1111%lo", UINT16_MAX), 0);
+    sa.in6.sin6_scope_id = UINT32_MAX;
+    assert_string_equal(inet_sockaddr_print(&sa, buf),
+                        "[fe80:1111:1111:1111:1111:1111:1111:1111%4294967295]:65535");
+}
+
 static void mapped_addresses_come_out_as_ipv4(void **state)
 {
     (void)state;
@@ -307,6 +343,7 @@ int main(void)
         cmocka_unit_test(hosts_are_names_or_addresses),
         cmocka_unit_test(host_and_port_are_split),
         cmocka_unit_test(socket_addresses_go_both_ways),
+        cmocka_unit_test(zones_are_interfaces),
         cmocka_unit_test(mapped_addresses_come_out_as_ipv4),
     };
     return cmocka_run_group_tests_name("inet", tests, NULL, NULL);

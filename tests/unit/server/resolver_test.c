@@ -40,6 +40,42 @@ static void finds_a_name_in_the_hosts_file(void **state)
     event_base_free(base);
 }
 
+/* An address of one link: its interface is there, is not, or there is no socket for it. */
+static void finds_interfaces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host;
+        bool ipv6;
+        enum lookup_error error;
+    } cases[] = {
+        {"fe80::1%lo", true, LOOKUP_OK},
+        {"fe80::1%LO", true, LOOKUP_NO_INTERFACE},
+        {"fe80::1%lo", false, LOOKUP_OTHER_FAMILY},
+    };
+    struct event_base *base = event_base_new();
+    struct resolver *resolver;
+    assert_int_equal(resolver_new(base, &resolver), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct lookup *lookup;
+        struct answer answer = {0};
+        struct timespec next;
+        char text[INET_SOCKADDR_TEXT];
+        const struct lookup_request request = {
+            .host = cases[i].host, .port = 51820, .ipv4 = true, .ipv6 = cases[i].ipv6};
+        const bool found = cases[i].error == LOOKUP_OK;
+        assert_int_equal(lookup_new(resolver, &request, on_done, &answer, &lookup), 0);
+        assert_int_equal(lookup_error(lookup), cases[i].error);
+        assert_int_equal(answer.count, found ? 1 : 0);
+        assert_int_equal(lookup_next_at(lookup, &next), !found);
+        if (found)
+            assert_string_equal(inet_sockaddr_print(&answer.address, text), "[fe80::1%lo]:51820");
+        lookup_free(lookup);
+    }
+    resolver_free(resolver);
+    event_base_free(base);
+}
+
 static void does_not_answer_once_freed(void **state)
 {
     (void)state;
@@ -62,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_a_name_in_the_hosts_file),
+        cmocka_unit_test(finds_interfaces),
         cmocka_unit_test(does_not_answer_once_freed),
     };
     log_set_level(LOG_LEVEL_OFF);
