@@ -369,17 +369,34 @@ static void adjust_timeout(struct tcp_pcb *pcb)
 }
 
 /*
+ * lwIP ends a connection by the time since it heard the peer, however few probes it has sent. Those
+ * that fell into a time in which nothing ran, as while the machine was suspended, are not left out:
+ * the next one is due only now.
+ */
+static void make_up_for_probes(struct tcp_pcb *pcb, uint64_t now)
+{
+    const uint32_t due_ms = pcb->keep_idle + pcb->keep_cnt_sent * pcb->keep_intvl;
+    const uint32_t due = due_ms / TCP_SLOW_INTERVAL + 1;
+    const uint32_t ticks = swap_ticks(now);
+
+    if (ticks - pcb->tmr > due + pcb->keep_intvl / TCP_SLOW_INTERVAL)
+        pcb->tmr = ticks - due;
+}
+
+/*
  * Who waits for an acknowledgment does not ask besides (RFC 9293, 3.8.4), which in lwIP would end
  * the connection long before it is done with sending again.
  */
-static void ask_when_idle(struct tcp_pcb *pcb)
+static void ask_when_idle(struct tcp_pcb *pcb, uint64_t now)
 {
     if (pcb == NULL)
         return;
-    if (pcb->unacked == NULL && pcb->unsent == NULL)
+    if (pcb->unacked == NULL && pcb->unsent == NULL) {
         ip_set_option(pcb, SOF_KEEPALIVE);
-    else
+        make_up_for_probes(pcb, now);
+    } else {
         ip_reset_option(pcb, SOF_KEEPALIVE);
+    }
 }
 
 /* lwIP keeps alive only connections that are open both ways. */
@@ -459,7 +476,7 @@ void conn_tick(struct stack_conn *conn, bool slow)
     conn_enter(conn, &swap);
     swap_tcp_fasttmr(&swap);
     if (slow) {
-        ask_when_idle(swap_pcb(&swap));
+        ask_when_idle(swap_pcb(&swap), swap.now);
         swap_tcp_slowtmr(&swap);
         sender_slow_timer(&conn->sender, &swap);
         if (swap_pcb(&swap) != NULL)

@@ -425,6 +425,37 @@ static void test_vanished_peer(void **state)
     open_fini(&open);
 }
 
+/*
+ * After the machine was suspended for longer than an idle connection is kept: nobody has asked the
+ * peer meanwhile, and it is asked as often as ever, for the tunnel may take a while to come back.
+ */
+static void test_suspended(void **state)
+{
+    (void)state;
+    for (int half_closed = 0; half_closed < 2; half_closed++) {
+        struct open open;
+
+        open_init(&open, 0);
+        if (half_closed)
+            stack_conn_shutdown(open.client.conn);
+        world_run(&open.world, SECOND);
+        open.world.now += 3600 * SECOND;
+        open.world.cut = true;
+        world_run(&open.world, 10 * SECOND);
+        open.world.cut = false;
+        world_run(&open.world, 300 * SECOND);
+        assert_false(open.client.closed || open.peer.closed);
+
+        open.world.cut = true; /* and who has vanished meanwhile is still given up */
+        open.world.now += 3600 * SECOND;
+        world_run(&open.world, 200 * SECOND);
+        assert_true(open.client.closed && open.peer.closed);
+        assert_int_equal(open.client.error, -ETIMEDOUT);
+        assert_int_equal(alive(&open.world), 0);
+        open_fini(&open);
+    }
+}
+
 /* An idle stack sleeps. */
 static void test_sleep(void **state)
 {
@@ -669,6 +700,7 @@ int main(void)
         cmocka_unit_test(test_lingering),
         cmocka_unit_test(test_close_on_slow_path),
         cmocka_unit_test(test_vanished_peer),
+        cmocka_unit_test(test_suspended),
         cmocka_unit_test(test_sleep),
         cmocka_unit_test(test_free_with_connections),
         cmocka_unit_test(test_free_in_callback),
