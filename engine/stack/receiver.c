@@ -38,11 +38,23 @@ static bool is_early(const struct tcp_pcb *pcb, const struct segment *segment)
            TCP_SEQ_GT(segment->seq, pcb->rcv_nxt);
 }
 
+static void note_old(struct receiver *receiver, const struct tcp_pcb *pcb,
+                     const struct segment *segment)
+{
+    const uint32_t end = segment->seq + (uint32_t)segment->data_len;
+
+    receiver->is_old = can_receive(pcb) && (pcb->flags & TF_SACK) != 0 && segment->data_len > 0 &&
+                       (segment->flags & (PACKET_SYN | PACKET_RST)) == 0 &&
+                       !TCP_SEQ_GT(end, pcb->rcv_nxt);
+    receiver->old = (struct sack_block){segment->seq, end};
+}
+
 int receiver_take_early(struct receiver *receiver, const struct tcp_pcb *pcb,
                         struct segment *segment)
 {
     int error;
 
+    note_old(receiver, pcb, segment);
     if (!is_early(pcb, segment))
         return 0;
     error = reassembly_add(&receiver->queue, segment->seq, segment->header + segment->header_len,
@@ -58,6 +70,29 @@ int receiver_take_early(struct receiver *receiver, const struct tcp_pcb *pcb,
 
 /* --- Around lwIP ----------------------------------------------------------------------------- */
 
+static void tell_blocks(const struct receiver *receiver, struct tcp_pcb *pcb)
+{
+    struct sack_block blocks[LWIP_TCP_MAX_SACK_NUM];
+    int count = 0;
+
+    if ((pcb->flags & TF_SACK) != 0)
+        count = reassembly_blocks(&receiver->queue, blocks, LWIP_TCP_MAX_SACK_NUM);
+    memset(pcb->rcv_sacks, 0, sizeof(pcb->rcv_sacks));
+    for (int i = 0; i < count; i++) {
+        pcb->rcv_sacks[i].left = blocks[i].left;
+        pcb->rcv_sacks[i].right = blocks[i].right;
+    }
+}
+
+/* lwIP answers what is old at once, and then tells of this first (RFC 2883, 4). */
+static void tell_old(const struct receiver *receiver, struct tcp_pcb *pcb)
+{
+    memmove(&pcb->rcv_sacks[1], &pcb->rcv_sacks[0],
+            sizeof(pcb->rcv_sacks) - sizeof(pcb->rcv_sacks[0]));
+    pcb->rcv_sacks[0].left = receiver->old.left;
+    pcb->rcv_sacks[0].right = receiver->old.right;
+}
+
 /*
  * While something is missing each segment with data is acknowledged at once (RFC 5681, 4.2), with
  * what is behind the holes, which lwIP does not know of. So it must not do that by itself.
@@ -67,6 +102,8 @@ void receiver_before_input(struct receiver *receiver, struct swap *swap)
     struct tcp_pcb *pcb = swap_pcb(swap);
 
     receiver->is_delayed = false;
+    if (receiver->is_old && pcb != NULL)
+        tell_old(receiver, pcb);
     if (pcb == NULL || (reassembly_is_empty(&receiver->queue) && !receiver->is_early))
         return;
     receiver->next = pcb->rcv_nxt;
@@ -133,26 +170,16 @@ static int feed(struct receiver *receiver, struct swap *swap, const struct flow 
     return 0;
 }
 
-static void tell_blocks(const struct receiver *receiver, struct tcp_pcb *pcb)
-{
-    struct sack_block blocks[LWIP_TCP_MAX_SACK_NUM];
-    int count = 0;
-
-    if ((pcb->flags & TF_SACK) != 0)
-        count = reassembly_blocks(&receiver->queue, blocks, LWIP_TCP_MAX_SACK_NUM);
-    memset(pcb->rcv_sacks, 0, sizeof(pcb->rcv_sacks));
-    for (int i = 0; i < count; i++) {
-        pcb->rcv_sacks[i].left = blocks[i].left;
-        pcb->rcv_sacks[i].right = blocks[i].right;
-    }
-}
-
 int receiver_after_input(struct receiver *receiver, struct swap *swap, const struct flow *flow)
 {
     struct tcp_pcb *pcb;
     bool early = receiver->is_early;
     int error;
 
+    pcb = swap_pcb(swap);
+    if (receiver->is_old && can_receive(pcb))
+        tell_blocks(receiver, pcb); /* and not of it again */
+    receiver->is_old = false;
     receiver->is_early = false;
     if (!early && reassembly_is_empty(&receiver->queue))
         return 0;

@@ -5,7 +5,8 @@
  * a reassembly queue (reassembly.h) and lwIP gets the rest, the acknowledgment. When the hole is
  * filled lwIP gets what was behind it, in order and in large segments. What is acknowledged
  * selectively (RFC 2018) is said here too; without that option it is kept all the same, and the
- * peer learns of it when the hole is filled.
+ * peer learns of it when the hole is filled. So is what comes once more (D-SACK, RFC 2883), which
+ * tells the peer that it was sent again needlessly.
  */
 #ifndef MANYTUN_ENGINE_STACK_RECEIVER_H
 #define MANYTUN_ENGINE_STACK_RECEIVER_H
@@ -22,7 +23,9 @@ struct tcp_pcb;
 /* Embedded in a connection; all zero is valid. */
 struct receiver {
     struct reassembly queue;
-    bool is_early;   /* the segment that is being processed had data for the queue */
+    bool is_early; /* the segment that is being processed had data for the queue */
+    bool is_old;   /* all of its data had been received before */
+    struct sack_block old;
     bool is_delayed; /* an acknowledgment was owed before it */
     uint32_t next;   /* lwIP's rcv_nxt before it */
 };
@@ -30,7 +33,7 @@ struct receiver {
 void receiver_clear(struct receiver *receiver);
 /*
  * When the segment, which is acceptable (acceptance.h), is out of order: takes its data, and FIN,
- * out of it. 0, or -ENOBUFS or -ENOMEM: some of it was dropped.
+ * out of it; when it is old: notes that. 0, or -ENOBUFS or -ENOMEM: some of it was dropped.
  */
 int receiver_take_early(struct receiver *receiver, const struct tcp_pcb *pcb,
                         struct segment *segment);

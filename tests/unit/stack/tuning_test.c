@@ -1,6 +1,6 @@
 /*
  * What lwIP is told to do otherwise than by itself, as a peer sees it: the first window either way
- * in, initial sequence numbers, small segments at once, and when data is acknowledged.
+ * in, initial sequence numbers, small segments at once, and when and how data is acknowledged.
  */
 #include "tests/unit/stack/craft.h"
 
@@ -153,6 +153,79 @@ static void test_acknowledgments(void **state)
     craft_peer_fini(&peer);
 }
 
+/* The SACK blocks of what was sent last, from base; returns how many. */
+static int last_blocks(const struct craft_peer *peer, uint32_t base, struct sack_block *blocks)
+{
+    uint8_t copy[sizeof(peer->last)];
+    struct packet packet;
+    struct segment segment;
+
+    memcpy(copy, peer->last, peer->last_len);
+    assert_true(packet_parse(copy, peer->last_len, &packet));
+    assert_true(packet_parse_tcp(&packet, &segment));
+    segment_take_options(&segment);
+    for (int i = 0; i < segment.sack_count; i++)
+        blocks[i] = (struct sack_block){segment.sack[i].left - base, segment.sack[i].right - base};
+    return segment.sack_count;
+}
+
+/* Data of the peer at an offset, and the blocks of the answer. */
+static int receive(struct craft_peer *peer, uint32_t base, size_t offset, size_t len,
+                   struct sack_block *blocks)
+{
+    static uint8_t data[1000];
+    struct craft segment = craft_segment(peer, PACKET_ACK, data, len);
+
+    end_fill(data, 2, offset, len);
+    segment.seq = base + (uint32_t)offset;
+    craft_peer_clear(peer);
+    craft_peer_send(peer, &segment);
+    craft_peer_flush(peer);
+    return peer->log_count > 0 ? last_blocks(peer, base, blocks) : 0;
+}
+
+static void check_block(const struct sack_block *block, uint32_t left, uint32_t right)
+{
+    assert_int_equal(block->left, left);
+    assert_int_equal(block->right, right);
+}
+
+/* What is behind holes, the latest first (RFC 2018, 4), and what comes twice (RFC 2883, 4). */
+static void test_selective_acknowledgments(void **state)
+{
+    struct craft_peer peer;
+    struct end end = {.keep_open = true, .pattern_in = 2};
+    struct sack_block blocks[PACKET_SACK_MAX];
+    uint32_t base;
+
+    (void)state;
+    craft_peer_init(&peer, 1, AF_INET);
+    craft_peer_connect(&peer, &end);
+    base = peer.seq;
+    assert_int_equal(receive(&peer, base, 0, 300, blocks), 0);
+    assert_int_equal(receive(&peer, base, 100, 100, blocks), 1);
+    check_block(&blocks[0], 100, 200);
+    assert_int_equal(receive(&peer, base, 500, 100, blocks), 1);
+    check_block(&blocks[0], 500, 600);
+    assert_int_equal(receive(&peer, base, 700, 100, blocks), 2);
+    check_block(&blocks[0], 700, 800);
+    check_block(&blocks[1], 500, 600);
+    assert_int_equal(receive(&peer, base, 0, 200, blocks), 3);
+    check_block(&blocks[0], 0, 200);
+    check_block(&blocks[1], 700, 800);
+    check_block(&blocks[2], 500, 600);
+    assert_int_equal(receive(&peer, base, 300, 200, blocks), 1);
+    check_block(&blocks[0], 700, 800);
+    assert_int_equal(receive(&peer, base, 600, 100, blocks), 0);
+    assert_int_equal(receive(&peer, base, 600, 100, blocks), 1);
+    check_block(&blocks[0], 600, 700);
+    assert_int_equal(receive(&peer, base, 800, 100, blocks), 0);
+    assert_int_equal(receive(&peer, base, 900, 100, blocks), 0);
+    assert_int_equal(end.received, 1000);
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_initial_sequence_numbers),
         cmocka_unit_test(test_small_segments),
         cmocka_unit_test(test_acknowledgments),
+        cmocka_unit_test(test_selective_acknowledgments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
