@@ -89,7 +89,10 @@ static int offer_all(struct handover *handover)
     return error;
 }
 
-/* For this program itself. */
+/*
+ * For this program itself. What there are thousands of stays open where it is, and is listed: the
+ * next that happens to it is execve(), or the end of the process.
+ */
 static int keep(void *ctx, enum inherited_kind kind, const char *name,
                 const int fds[INHERITED_FDS_MAX])
 {
@@ -97,13 +100,14 @@ static int keep(void *ctx, enum inherited_kind kind, const char *name,
     struct inherited_item item = {.kind = (uint8_t)kind, .fds = {-1, -1}};
     int error = 0;
     snprintf(item.name, sizeof(item.name), "%s", name);
+    const bool stays = inherited_is_numerous(kind);
     for (int i = 0; i < INHERITED_FDS_MAX && !error; i++) {
-        item.fds[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+        item.fds[i] = fds[i] < 0 || stays ? fds[i] : fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
         error = fds[i] >= 0 && item.fds[i] < 0 ? -errno : 0;
     }
     if (!error)
         error = inherited_add(handover->kept, &item);
-    for (int i = 0; i < INHERITED_FDS_MAX; i++) {
+    for (int i = 0; i < INHERITED_FDS_MAX && !stays; i++) {
         if (item.fds[i] >= 0)
             close(item.fds[i]);
     }

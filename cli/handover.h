@@ -51,8 +51,9 @@ bool handover_is_done(const struct handover *handover);
 bool handover_is_lost(const struct handover *handover);
 /*
  * Whether the newer program died before it was ready, and this one is to go on with what it had:
- * the loop was broken for it. That is done by beginning anew with what is in *kept, which is the
- * caller's (cli/resume.h); again nothing is to be unwound.
+ * the loop was broken for it. That is done by beginning anew with what is in *kept (cli/resume.h),
+ * which has descriptors that are the service's, too: neither may be freed. Again nothing is to be
+ * unwound.
  */
 bool handover_is_back(struct handover *handover, struct inherited **kept);
 

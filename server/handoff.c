@@ -2,7 +2,6 @@
 #include "server/handoff.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 int handoff_send(struct channel *channel, enum handoff_type type)
@@ -22,11 +21,6 @@ int handoff_send_refused(struct channel *channel, const char *reason)
     return channel_send(channel, HANDOFF_REFUSED, reason, len, NULL);
 }
 
-static bool is_lent(enum inherited_kind kind)
-{
-    return kind == INHERITED_TUNNEL || kind == INHERITED_FORWARD || kind == INHERITED_BRIDGE;
-}
-
 int handoff_send_item(struct channel *channel, enum inherited_kind kind, const char *name,
                       const int fds[INHERITED_FDS_MAX])
 {
@@ -36,8 +30,8 @@ int handoff_send_item(struct channel *channel, enum inherited_kind kind, const c
         return -EMSGSIZE;
     body[0] = (uint8_t)kind;
     memcpy(body + 1, name, len); /* bytes, not a string: NOLINT */
-    return is_lent(kind) ? channel_lend(channel, HANDOFF_ITEM, body, 1 + len, fds)
-                         : channel_send(channel, HANDOFF_ITEM, body, 1 + len, fds);
+    return inherited_is_numerous(kind) ? channel_lend(channel, HANDOFF_ITEM, body, 1 + len, fds)
+                                       : channel_send(channel, HANDOFF_ITEM, body, 1 + len, fds);
 }
 
 int handoff_read_hello(const struct channel_message *message)

@@ -40,7 +40,7 @@ enum handoff_type {
 int handoff_send_hello(struct channel *channel);
 int handoff_send_refused(struct channel *channel, const char *reason);
 /*
- * Of those kinds that there are thousands of, the sockets of tunnels and forwards and the bridges,
+ * Of those kinds that there are thousands of (inherited_is_numerous()),
  * fds are lent, as with channel_lend(): their owners close them with descriptor_close().
  */
 int handoff_send_item(struct channel *channel, enum inherited_kind kind, const char *name,

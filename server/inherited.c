@@ -16,6 +16,11 @@ struct inherited {
     bool sorted;
 };
 
+bool inherited_is_numerous(enum inherited_kind kind)
+{
+    return kind == INHERITED_TUNNEL || kind == INHERITED_FORWARD || kind == INHERITED_BRIDGE;
+}
+
 int inherited_new(struct inherited **out)
 {
     *out = calloc(1, sizeof(**out));
@@ -163,9 +168,14 @@ static int read_item(struct inherited *inherited, int fd, size_t index)
 int inherited_find_kept(int fd, struct inherited **out)
 {
     struct stat file;
-    struct inherited *inherited = NULL;
-    int error = fstat(fd, &file) < 0 ? -errno : inherited_new(&inherited);
-    if (!error && (!S_ISREG(file.st_mode) || file.st_size % (off_t)sizeof(struct inherited_item)))
+    struct inherited *inherited;
+    int error = inherited_new(&inherited);
+    if (error) {
+        close(fd);
+        return error;
+    }
+    if (fstat(fd, &file) < 0 || !S_ISREG(file.st_mode) ||
+        file.st_size % (off_t)sizeof(struct inherited_item))
         error = -EPROTO;
     for (size_t i = 0; !error && i < (size_t)file.st_size / sizeof(struct inherited_item); i++)
         error = read_item(inherited, fd, i);

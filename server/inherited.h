@@ -23,6 +23,12 @@ enum inherited_kind {
     INHERITED_COUNTS = 7,  /* what one still counts: records, its counters (retired_counts.h) */
 };
 
+/*
+ * Whether there may be thousands of that kind. Who offers one keeps it open, so that nobody needs a
+ * duplicate meanwhile.
+ */
+bool inherited_is_numerous(enum inherited_kind kind);
+
 struct inherited_item {
     uint8_t kind;
     char name[INHERITED_NAME_MAX + 1];
@@ -45,7 +51,7 @@ bool inherited_has(struct inherited *inherited, enum inherited_kind kind, const 
  * descriptor is returned, and lets it and what it names stay open. Or -errno.
  */
 int inherited_keep(const struct inherited *inherited);
-/* The other side of it: fd is closed. 0, -EPROTO (it is no such file), -ENOMEM or -errno. */
+/* The other side of it: fd is closed. 0, -EPROTO (it is no such file) or -ENOMEM. */
 int inherited_find_kept(int fd, struct inherited **out);
 
 /*

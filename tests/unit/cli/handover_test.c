@@ -285,21 +285,29 @@ static void an_end_is_not_waited_for_either(void **state)
     close(fd);
 }
 
-/* Whether the program is to go on with what it had, among which this is. */
-static bool is_back_with(enum inherited_kind kind)
+/* How many of the kind are among what the program is to go on with; 0 also when it is not to. */
+static unsigned is_back_with(enum inherited_kind kind)
 {
     struct inherited *kept;
     int fds[INHERITED_FDS_MAX];
+    unsigned count = 0;
     if (!handover_is_back(handover, &kept))
-        return false;
-    bool has = inherited_take(kept, kind, NULL, fds);
+        return 0;
     assert_false(handover_is_done(handover));
-    for (int i = 0; i < INHERITED_FDS_MAX; i++) {
-        if (fds[i] >= 0)
-            close(fds[i]);
+    while (inherited_take(kept, kind, NULL, fds)) {
+        count++;
+        for (int i = 0; i < INHERITED_FDS_MAX && !inherited_is_numerous(kind); i++) {
+            if (fds[i] >= 0)
+                close(fds[i]);
+        }
     }
+    /* The service has these, too, and goes on to own them here. */
+    while (inherited_take(kept, INHERITED_TUNNEL, NULL, fds) ||
+           inherited_take(kept, INHERITED_FORWARD, NULL, fds) ||
+           inherited_take(kept, INHERITED_BRIDGE, NULL, fds))
+        ;
     inherited_free(kept);
-    return has;
+    return count;
 }
 
 /* Its workers have begun to retire, and finish that. */
@@ -315,6 +323,29 @@ static void who_dies_before_it_has_everything_is_done_without(void **state)
     assert_false(handover_is_lost(handover));
     assert_true(is_back_with(INHERITED_LOCK));
     assert_false(handover_stop(handover));
+}
+
+/* Also a program that has used most of its descriptors goes on with all of them. */
+static void what_comes_back_takes_no_descriptors(void **state)
+{
+    (void)state;
+    enum { COUNT = 600 };
+    struct rlimit limit;
+    allow_descriptors();
+    make_forwards(COUNT);
+    int fd = come();
+    say(fd, HANDOFF_HELLO, HANDOFF_VERSION);
+    say(fd, HANDOFF_TAKE, 0);
+    close(fd);
+    turn();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const int spare = dup(STDERR_FILENO);
+    assert_int_equal(close(spare), 0);
+    const struct rlimit few = {.rlim_cur = (rlim_t)spare + 12, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    fake.drained(fake.drained_ctx);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(is_back_with(INHERITED_FORWARD), COUNT);
 }
 
 static void an_end_while_everything_comes_back_is_the_end(void **state)
@@ -414,6 +445,7 @@ int main(void)
         TEST(an_end_before_it_is_the_end),
         TEST(an_end_after_it_shuts_nothing),
         TEST(who_dies_before_it_has_everything_is_done_without),
+        TEST(what_comes_back_takes_no_descriptors),
         TEST(an_end_while_everything_comes_back_is_the_end),
         TEST(who_dies_with_everything_is_done_without),
         TEST(who_ends_after_it_was_ready_is_missed),
