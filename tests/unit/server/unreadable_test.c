@@ -350,6 +350,22 @@ static void test_a_files_is_replaced_by_the_file(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_objects, tear_down)
 
+/* The database may have the only copy of its key. */
+static void test_pruning_leaves_it(void **state)
+{
+    (void)state;
+    restart_with(BREAK_TUNNEL);
+    const struct apply_options options = {.source = SPEC_SOURCE_API, .prune = true};
+    struct config config = {0};
+    struct apply_result result;
+    struct problem problem = {0};
+    assert_int_equal(service_apply(fx.service, &config, &options, &result, &problem), 0);
+    assert_int_equal(result.counts[APPLY_DELETED], 0);
+    apply_result_fini(&result);
+    assert_string_equal(find(UNREADABLE_TUNNEL, "home")->name, "home");
+    assert_int_equal(count(UNREADABLE_FORWARD), 2); /* which wait for it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +383,7 @@ int main(void)
         TEST(test_replacement_that_was_undone),
         TEST(test_tunnel_that_anothers_forward_uses),
         TEST(test_a_files_is_replaced_by_the_file),
+        TEST(test_pruning_leaves_it),
     };
     log_set_level(LOG_LEVEL_OFF);
     return cmocka_run_group_tests(tests, NULL, NULL);
