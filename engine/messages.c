@@ -41,6 +41,9 @@ int message_read(const struct channel_message *message, void *fixed, size_t len)
 static int read_json(const struct channel_message *message, size_t from, cJSON **json)
 {
     struct json_error error = {0};
+    *json = NULL;
+    if (message->len == from)
+        return -ENOMEM;
     *json = json_read((const char *)message->body + from, message->len - from, &error);
     if (!*json)
         return error.no_memory ? -ENOMEM : -EPROTO;

@@ -28,7 +28,8 @@
  * many there are. Either has descriptors only when they are others than before. A peer's slot comes
  * after the tunnel has the peer, and goes after the peer has.
  *
- * What a worker has no memory or no descriptors for it leaves out, and says so with a RESULT. Then
+ * Where control has no memory for the JSON of a message, the message has none. What a worker has no
+ * memory or no descriptors for, or was not told, it leaves out, and says so with a RESULT. Then
  * control tells it again, whole: an ADD that is answered in any case, and changes what is there
  * already. Of the forwards of a tunnel that is absent nothing is said; they come after it.
  *
@@ -156,8 +157,8 @@ int message_send(struct channel *channel, enum message_type type, const void *fi
 /* Copies the fixed part of a message that has nothing else. 0 or -EPROTO. */
 int message_read(const struct channel_message *message, void *fixed, size_t len);
 /*
- * The same, and the JSON behind it, which the caller frees. 0, -EPROTO, or -ENOMEM: then only the
- * rest is there.
+ * The same, and the JSON behind it, which the caller frees. 0, -EPROTO, or -ENOMEM, here or where
+ * it was sent: then only the rest is there.
  */
 int message_read_json(const struct channel_message *message, void *fixed, size_t len, cJSON **json);
 

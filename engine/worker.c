@@ -320,14 +320,11 @@ static int start_forward(struct worker *worker, const struct message_forward_add
     return listener_new(&config, spec, &worker->listeners[add->slot]);
 }
 
-/* In place of a listener that was lost nothing is left: control has shut the one before down. */
 static int change_forward(struct listener *listener, const struct spec_forward *spec,
                           struct channel_message *message)
 {
     int fd = message->fds[0];
     message->fds[0] = -1;
-    if (message->fds_lost)
-        listener_retire(listener);
     int error = listener_update(listener, spec, fd);
     return message->fds_lost ? -EMFILE : error;
 }
@@ -338,6 +335,9 @@ static int make_forward(struct worker *worker, uint32_t slot, const struct messa
 {
     struct spec_forward spec;
     struct spec_errors errors = {0};
+    /* What it listens to is shut down, whatever comes of the other one: not to be busy with it. */
+    if (worker->listeners[slot] && is_given(message))
+        listener_retire(worker->listeners[slot]);
     int error = json ? spec_forward_from_json(json, &spec, &errors) : -ENOMEM;
     if (error)
         return error == -EINVAL ? -EPROTO : error;

@@ -52,7 +52,7 @@ struct supervised_tunnel {
     uint64_t timestamps_after, timestamps_until; /* unix time in ns */
     struct peer_set *peers;
     bool told;   /* else the worker does not know of it */
-    bool absent; /* its worker has nothing of it, nor of its forwards */
+    bool absent; /* its worker has said that it has nothing of it */
     struct retelling_item retelling;
     int bridge; /* the newer side's end, -1 = none */
     struct {
@@ -92,19 +92,8 @@ struct supervisor {
 
 /* --- Telling a worker ------------------------------------------------------------------------- */
 
-/* Sends an ADD, whose json is freed; NULL = memory ran out. False: it is told later. */
-static bool push(struct worker *worker, struct retelling_item *item, enum message_type type,
-                 const void *add, size_t len, cJSON *json, const int fds[CHANNEL_FDS_MAX])
-{
-    int error = json ? worker_link_try_send(worker->link, type, add, len, json, fds) : -ENOMEM;
-    json_free(json);
-    if (!error || error == -ENOTCONN)
-        return true;
-    retelling_failed(&worker->retelling, item, -error);
-    return false;
-}
-
-static void push_forward(struct supervised_forward *forward, cJSON *json)
+/* json is freed; without it (memory ran out) the worker answers, and is told later. */
+static void push_forward(const struct supervised_forward *forward, cJSON *json)
 {
     const struct message_forward_add add = {
         .slot = forward->slot,
@@ -112,8 +101,9 @@ static void push_forward(struct supervised_forward *forward, cJSON *json)
         .again = forward->retelling.error != 0,
     };
     const int fds[CHANNEL_FDS_MAX] = {forward->listener, -1};
-    push(forward->tunnel->worker, &forward->retelling, MESSAGE_FORWARD_ADD, &add, sizeof(add), json,
-         fds);
+    worker_link_send(forward->tunnel->worker->link, MESSAGE_FORWARD_ADD, &add, sizeof(add), json,
+                     fds);
+    json_free(json);
 }
 
 /* What a new worker's timestamps are later than: also than those of the one before it. */
@@ -124,7 +114,8 @@ static uint64_t timestamps_after(const struct supervised_tunnel *tunnel)
     return sent > tunnel->timestamps_after ? sent : tunnel->timestamps_after;
 }
 
-static void push_tunnel(struct supervised_tunnel *tunnel, cJSON *json)
+/* As push_forward(). */
+static void push_tunnel(const struct supervised_tunnel *tunnel, cJSON *json)
 {
     const struct message_tunnel_add add = {
         .timestamps_after = timestamps_after(tunnel),
@@ -132,16 +123,15 @@ static void push_tunnel(struct supervised_tunnel *tunnel, cJSON *json)
         .slot = tunnel->slot,
         .again = tunnel->retelling.error != 0,
     };
-    if (!push(tunnel->worker, &tunnel->retelling, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
-              tunnel->sockets) &&
-        !add.again)
-        tunnel->absent = true;
+    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADD, &add, sizeof(add), json,
+                     tunnel->sockets);
+    json_free(json);
     peer_set_tell(tunnel->peers);
 }
 
-static void push_forwards(struct supervised_tunnel *tunnel)
+static void push_forwards(const struct supervised_tunnel *tunnel)
 {
-    struct supervised_forward *forward;
+    const struct supervised_forward *forward;
     TAILQ_FOREACH(forward, &tunnel->forwards, link)
     push_forward(forward, spec_forward_to_json(forward->spec));
 }
@@ -394,7 +384,7 @@ int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t
     struct message_tunnel_capture message = {.max_bytes = max_bytes, .tunnel_slot = tunnel->slot};
     const int fds[CHANNEL_FDS_MAX] = {fd, -1};
     int error = worker_link_try_send(tunnel->worker->link, MESSAGE_TUNNEL_CAPTURE, &message,
-                                     sizeof(message), NULL, fds);
+                                     sizeof(message), fds);
     descriptor_close(fd);
     return error;
 }

@@ -256,18 +256,22 @@ static void on_closed(void *ctx, int error)
 static const struct channel_ops channel_ops = {.message = on_message, .closed = on_closed};
 
 int worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
-                         size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
+                         size_t len, const int fds[CHANNEL_FDS_MAX])
 {
     if (link->state != UP || link->doomed)
         return -ENOTCONN;
-    return message_send(link->channel, type, fixed, len, json, fds);
+    return message_send(link->channel, type, fixed, len, NULL, fds);
 }
 
 void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
                       size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {
-    int error = worker_link_try_send(link, type, fixed, len, json, fds);
-    if (error && error != -ENOTCONN) {
+    if (link->state != UP || link->doomed)
+        return;
+    int error = message_send(link->channel, type, fixed, len, json, fds);
+    if (error == -ENOMEM && json)
+        error = message_send(link->channel, type, fixed, len, NULL, fds);
+    if (error) {
         /* It has missed a command; a new one is told everything. */
         log_about(LOG_LEVEL_ERROR, LOG_WORKER, link->name,
                   "cannot be told what to do: %s; it is started again", strerror(-error));

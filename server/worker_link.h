@@ -94,15 +94,16 @@ void worker_link_give_up(struct worker_link *link);
 
 /*
  * Sends a command; as message_send(). While the worker is not up this does nothing (it is told
- * everything in up()). A worker that cannot be sent it (it does not read its channel, or memory ran
- * out) is killed, and this does nothing until the next one is up, which is told everything.
+ * everything in up()). When memory runs out for json it is sent without, which the worker answers
+ * with a result. A worker that cannot be sent even that (it does not read its channel, or memory
+ * ran out) is killed, and this does nothing until the next one is up, which is told everything.
  */
 void worker_link_send(struct worker_link *link, enum message_type type, const void *fixed,
                       size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
-/* The same for what the worker may miss, or be told later: nothing happens to it. 0, -ENOTCONN (it
- * is not up) or as message_send(). */
+/* The same for what the worker may miss: nothing happens to it. 0, -ENOTCONN (it is not up) or as
+ * message_send(). */
 int worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
-                         size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
+                         size_t len, const int fds[CHANNEL_FDS_MAX]);
 
 /* Takes a free slot, whose counters are zero. 0 or -ENOSPC. */
 int worker_link_slot_get(struct worker_link *link, enum worker_slot_kind kind, uint32_t *slot);

@@ -73,7 +73,7 @@ static void reads_only_what_has_the_right_form(void **state)
         int plain; /* message_read() */
         int json;  /* message_read_json() */
     } rows[] = {
-        {"\1\0\0\0", 4, 0, -EPROTO},        {"\1\0\0", 3, -EPROTO, -EPROTO},
+        {"\1\0\0\0", 4, 0, -ENOMEM},        {"\1\0\0", 3, -EPROTO, -EPROTO},
         {"\1\0\0\0{}", 6, -EPROTO, 0},      {"\1\0\0\0{} x", 8, -EPROTO, -EPROTO},
         {"\1\0\0\0{", 5, -EPROTO, -EPROTO}, {"", 0, -EPROTO, -EPROTO},
     };
@@ -101,7 +101,7 @@ static void reads_an_update_of_the_right_form(void **state)
         int result;
     } rows[] = {
         {1, 0, 0},         {0, 0, -EPROTO}, /* a key is no JSON */
-        {1, 1, -EPROTO},   {1, 2, -EPROTO},  {1, 3, -EPROTO},  {2, 0, -EPROTO},
+        {1, 1, -EPROTO},   {1, 2, -ENOMEM},  {1, 3, -EPROTO},  {2, 0, -EPROTO},
         {255, 0, -EPROTO}, {1, 34, -EPROTO}, {1, 41, -EPROTO},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

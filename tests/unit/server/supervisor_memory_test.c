@@ -4,8 +4,8 @@
  */
 #include "tests/unit/server/supervisor_world.h"
 
+#include "engine/messages.h"
 #include "engine/wg/device.h"
-#include "server/worker_link.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -39,15 +39,15 @@ int __wrap_spec_tunnel_from_json(const cJSON *json, struct spec_tunnel *out,
     return *refused == DEFINITIONS ? -ENOMEM : __real_spec_tunnel_from_json(json, out, errors);
 }
 
-int __real_worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
-                                size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
-int __wrap_worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
-                                size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
-int __wrap_worker_link_try_send(struct worker_link *link, enum message_type type, const void *fixed,
-                                size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
+int __real_message_send(struct channel *channel, enum message_type type, const void *fixed,
+                        size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
+int __wrap_message_send(struct channel *channel, enum message_type type, const void *fixed,
+                        size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX]);
+int __wrap_message_send(struct channel *channel, enum message_type type, const void *fixed,
+                        size_t len, const cJSON *json, const int fds[CHANNEL_FDS_MAX])
 {
-    return *refused == SENDING ? -ENOMEM
-                               : __real_worker_link_try_send(link, type, fixed, len, json, fds);
+    return *refused == SENDING && json ? -ENOMEM
+                                       : __real_message_send(channel, type, fixed, len, json, fds);
 }
 
 struct failure {
@@ -60,12 +60,6 @@ static bool fails(struct fixture *f, const void *arg)
     (void)f;
     const struct failure *failure = arg;
     return supervisor_tunnel_failure(failure->tunnel) == failure->error;
-}
-
-static bool forward_is_there(struct fixture *f, const void *arg)
-{
-    (void)f;
-    return supervisor_forward_failure(arg) == 0;
 }
 
 /* A peer that is called at once, at a socket of ours. */
@@ -122,8 +116,6 @@ static void a_tunnel_is_started_later(void **state)
         assert_int_equal(add_tunnel(f, f->sockets, &tunnel), 0);
         struct failure failure = {tunnel, ENOMEM};
         run_until(f, fails, &failure);
-        if (what == SENDING)
-            *refused = NOTHING;
         assert_int_equal(
             supervisor_reserve_forward(tunnel, &f->forward, &f->forward, f->listener, &forward), 0);
         supervisor_tell_forward(forward);
@@ -146,7 +138,7 @@ static void a_peer_comes_later(void **state)
     struct fixture *f = *state;
     union inet_sockaddr bound;
     run_until(f, all_alive, NULL);
-    for (int what = PEERS; what <= DEFINITIONS; what++) {
+    for (int what = PEERS; what <= SENDING; what++) {
         struct supervised_tunnel *tunnel;
         struct mail mail[3];
         struct spec_peer before[2], after[2];
@@ -195,7 +187,35 @@ static bool is_replaced(struct fixture *f, const void *arg)
            supervisor_worker_pid(f->supervisor, 1) != before[1] && all_alive(f, NULL);
 }
 
-/* A forward that could not be told comes; its tunnel is there, and says nothing of it. */
+struct forward_failure {
+    const struct supervised_forward *forward;
+    int error;
+};
+
+static bool forward_fails(struct fixture *f, const void *arg)
+{
+    (void)f;
+    const struct forward_failure *failure = arg;
+    return supervisor_forward_failure(failure->forward) == failure->error;
+}
+
+/* It has failed, and does no longer: a client is accepted where it is now. */
+static void expect_recovery(struct fixture *f, const struct supervised_forward *forward)
+{
+    const struct counters_forward *counters = supervisor_forward_counters(forward);
+    struct forward_failure failure = {forward, ENOMEM};
+    run_until(f, forward_fails, &failure);
+    *refused = NOTHING;
+    failure.error = 0;
+    run_until(f, forward_fails, &failure);
+    const struct reaches more = {&counters->connections_total,
+                                 counter_get(&counters->connections_total) + 1};
+    int client = connect_client(f);
+    run_until(f, reached, &more);
+    close(client);
+}
+
+/* A new forward, and another listener of it, that control had no memory to tell of. */
 static void a_forward_is_told_later(void **state)
 {
     struct fixture *f = *state;
@@ -207,13 +227,17 @@ static void a_forward_is_told_later(void **state)
         supervisor_reserve_forward(tunnel, &f->forward, &f->forward, f->listener, &forward), 0);
     *refused = SENDING;
     supervisor_tell_forward(forward);
-    assert_int_equal(supervisor_forward_failure(forward), ENOMEM);
-    *refused = NOTHING;
-    run_until(f, forward_is_there, forward);
-    int client = connect_client(f);
-    struct reaches accepted = {&supervisor_forward_counters(forward)->connections_active, 1};
-    run_until(f, reached, &accepted);
-    close(client);
+    expect_recovery(f, forward);
+
+    int old = f->listener;
+    f->listener = bind_loopback(SOCK_STREAM, &f->listen);
+    assert_int_equal(listen(f->listener, 16), 0);
+    assert_int_equal(supervisor_prepare_forward(forward, &f->forward, f->listener), 0);
+    *refused = SENDING;
+    supervisor_tell_forward(forward);
+    shutdown(old, SHUT_RDWR);
+    descriptor_close(old);
+    expect_recovery(f, forward);
     supervisor_remove_forward(forward);
     supervisor_remove_tunnel(tunnel);
 }

@@ -34,7 +34,7 @@ static void on_up(void *ctx, struct worker_link *link)
     fx.ups++;
     for (size_t i = 0; i < fx.to_tell; i++)
         fx.not_told += worker_link_try_send(link, MESSAGE_TUNNEL_TIMESTAMPS, body,
-                                            CHANNEL_MESSAGE_MAX, NULL, NULL) < 0;
+                                            CHANNEL_MESSAGE_MAX, NULL) < 0;
     free(body);
 }
 
@@ -207,8 +207,8 @@ static void a_worker_that_does_not_read_is_killed_once(void **state)
     kill(worker_link_pid(fx.link), SIGSTOP);
     for (int i = 0; i < 6; i++)
         worker_link_send(fx.link, MESSAGE_PEER_ENDPOINT, body, CHANNEL_MESSAGE_MAX, NULL, NULL);
-    int error = worker_link_try_send(fx.link, MESSAGE_PEER_ENDPOINT, &endpoint, sizeof(endpoint),
-                                     NULL, NULL);
+    int error =
+        worker_link_try_send(fx.link, MESSAGE_PEER_ENDPOINT, &endpoint, sizeof(endpoint), NULL);
     log_set_level(LOG_LEVEL_OFF);
     dup2(saved, STDERR_FILENO); /* the last writer of the pipe is gone with it */
     close(saved);
@@ -222,9 +222,8 @@ static void a_worker_that_does_not_read_is_killed_once(void **state)
     assert_true(WIFSIGNALED(fx.status));
     fx.ups = 0;
     run_until(&fx.ups);
-    assert_int_equal(worker_link_try_send(fx.link, MESSAGE_PEER_ENDPOINT, &endpoint,
-                                          sizeof(endpoint), NULL, NULL),
-                     0);
+    assert_int_equal(
+        worker_link_try_send(fx.link, MESSAGE_PEER_ENDPOINT, &endpoint, sizeof(endpoint), NULL), 0);
 }
 
 /* Else a service with many large tunnels would kill each worker as soon as it comes up. */
