@@ -1,6 +1,6 @@
 /*
- * retelling: owns the timer; the list is of objects that are somebody else's. Who was told goes to
- * the end of it, and leaves it when the worker says that it has all of the object.
+ * retelling: owns the timer; the list is of objects that are somebody else's. Who is told leaves
+ * it, and goes to the end of it when the worker says that it still has not all of the object.
  */
 #include "server/retelling.h"
 
@@ -15,13 +15,26 @@ static void set_timer(struct retelling *retelling, unsigned ms)
     event_add(retelling->timer, &wait);
 }
 
+static void enlist(struct retelling *retelling, struct retelling_item *item)
+{
+    TAILQ_INSERT_TAIL(&retelling->items, item, link);
+    item->listed = true;
+    retelling->listed++;
+}
+
+static void delist(struct retelling *retelling, struct retelling_item *item)
+{
+    TAILQ_REMOVE(&retelling->items, item, link);
+    item->listed = false;
+    retelling->listed--;
+}
+
 static void tell_again(struct retelling *retelling)
 {
-    size_t count = retelling->count < RETELLING_PORTION ? retelling->count : RETELLING_PORTION;
+    size_t count = retelling->listed < RETELLING_PORTION ? retelling->listed : RETELLING_PORTION;
     for (; count > 0; count--) {
         struct retelling_item *item = TAILQ_FIRST(&retelling->items);
-        TAILQ_REMOVE(&retelling->items, item, link);
-        TAILQ_INSERT_TAIL(&retelling->items, item, link);
+        delist(retelling, item);
         item->tell(item);
     }
 }
@@ -71,12 +84,11 @@ void retelling_fini(struct retelling *retelling)
 
 void retelling_failed(struct retelling *retelling, struct retelling_item *item, int error)
 {
-    if (item->error == 0) {
-        TAILQ_INSERT_TAIL(&retelling->items, item, link);
-        if (retelling->count++ == 0)
-            begin_anew(retelling);
-    }
+    if (item->error == 0 && retelling->count++ == 0)
+        begin_anew(retelling);
     item->error = error;
+    if (!item->listed)
+        enlist(retelling, item);
 }
 
 void retelling_forget(struct retelling *retelling, struct retelling_item *item)
@@ -84,7 +96,8 @@ void retelling_forget(struct retelling *retelling, struct retelling_item *item)
     if (item->error == 0)
         return;
     item->error = 0;
-    TAILQ_REMOVE(&retelling->items, item, link);
+    if (item->listed)
+        delist(retelling, item);
     retelling->count--;
 }
 

@@ -1,12 +1,13 @@
 /*
  * retelling: what a worker could not do for want of memory or descriptors, to be told again: a few
  * objects at a time, so that neither it nor control is held up, and less and less often as long as
- * nothing comes of it. One per worker.
+ * nothing comes of it. What it has not answered yet it is not told once more. One per worker.
  */
 #ifndef MANYTUN_SERVER_RETELLING_H
 #define MANYTUN_SERVER_RETELLING_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
 
@@ -19,7 +20,8 @@
 /* In every object. Zeroed, but for tell: the worker has all of it. */
 struct retelling_item {
     TAILQ_ENTRY(retelling_item) link;
-    int error; /* errno: why it has not; 0 = it has */
+    int error;   /* errno: why it has not; 0 = it has */
+    bool listed; /* to be told; one that was told is again when that has failed, too */
     /* Tells the worker of the whole object; retelling_failed() may come before it returns. */
     void (*tell)(struct retelling_item *item);
 };
@@ -27,7 +29,8 @@ struct retelling_item {
 struct retelling {
     struct event *timer; /* always pending, so that it takes no memory to set it */
     TAILQ_HEAD(, retelling_item) items;
-    size_t count;
+    size_t listed; /* in items */
+    size_t count;  /* those, and whose answer is waited for */
     unsigned wait_ms;
 };
 

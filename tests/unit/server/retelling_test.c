@@ -14,7 +14,7 @@ static struct fixture {
     struct retelling_item items[COUNT];
     size_t told[COUNT];
     size_t total;
-    bool fails; /* it cannot even be told */
+    bool fails; /* it answers at once that it has failed again */
 } fx;
 
 static void tell(struct retelling_item *item)
@@ -83,9 +83,29 @@ static void one_is_told_once_in_a_turn(void **state)
     assert_int_equal(fx.retelling.count, 1);
 }
 
+/* A worker that takes its time finds it once in its queue, however long that is. */
+static void one_that_has_not_answered_is_not_told(void **state)
+{
+    (void)state;
+    retelling_failed(&fx.retelling, &fx.items[0], ENOMEM);
+    turn();
+    retelling_failed(&fx.retelling, &fx.items[1], ENOMEM);
+    turn();
+    assert_int_equal(fx.told[0], 1);
+    assert_int_equal(fx.told[1], 1);
+    retelling_failed(&fx.retelling, &fx.items[0], EMFILE); /* its answer */
+    turn();
+    assert_int_equal(fx.told[0], 2);
+    assert_int_equal(fx.told[1], 1);
+    retelling_forget(&fx.retelling, &fx.items[0]);
+    retelling_succeeded(&fx.retelling, &fx.items[1]);
+    assert_int_equal(fx.retelling.count, 0);
+}
+
 static void less_and_less_often(void **state)
 {
     (void)state;
+    fx.fails = true;
     retelling_failed(&fx.retelling, &fx.items[0], ENOMEM);
     retelling_failed(&fx.retelling, &fx.items[1], ENOMEM);
     assert_int_equal(fx.retelling.wait_ms, RETELLING_MIN_MS);
@@ -124,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_few_at_a_time_and_in_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_is_told_once_in_a_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_has_not_answered_is_not_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(less_and_less_often, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_more_is_not_told, set_up, tear_down),
     };
