@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define WAIT_MS 50
@@ -370,7 +371,8 @@ static pid_t start_newer(bool says_ready)
     char byte;
     assert_int_equal(pipe(news), 0);
     pid_t newer = fork();
-    if (newer == 0) { /* the loop is the parent's */
+    if (newer == 0) {                     /* the loop is the parent's */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it may fail while this one waits */
         int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", fx.directory, HANDOFF_SOCKET);

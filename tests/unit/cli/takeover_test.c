@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -120,6 +121,7 @@ static enum takeover_outcome take_over_from(void (*then)(int fd))
     assert_int_equal(pipe(listening), 0);
     fx.older = fork();
     if (fx.older == 0) { /* it listens itself: that is who it is for who connects */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
         if (bind(fd, (struct sockaddr *)&fx.address, sizeof(fx.address)) < 0 || listen(fd, 1) < 0 ||
             write(listening[1], "x", 1) != 1)
