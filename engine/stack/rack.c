@@ -87,11 +87,9 @@ uint32_t rack_detect(struct rack *rack, struct flight *flight, const struct rtt 
         uint32_t age = now_us - record->sent_us;
 
         next = rack->oldest_only ? NULL : flight_newer(flight, record);
-        if (flight_after(record->sent_us, rack->sent_us))
-            break;
-        if (!sent_before(record, rack))
-            continue;
         /* Those behind it were sent later: who reports little does not have us walk past them. */
+        if (!sent_before(record, rack))
+            break;
         if (age < limit) {
             *wait_us = limit - age;
             break;
