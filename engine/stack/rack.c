@@ -95,6 +95,8 @@ uint32_t rack_detect(struct rack *rack, struct flight *flight, const struct rtt 
             break;
         }
         rack->lost_us = record->sent_us;
+        rack->lost_end = flight_end(record);
+        rack->lost_resent = (record->marks & FLIGHT_RESENT) != 0;
         flight_lose(flight, record);
     }
     return flight->lost - lost;

@@ -25,6 +25,8 @@ struct rack {
     uint8_t windows;  /* the reordering window, in quarters of the shortest round trip */
     uint8_t calm;     /* recoveries since the peer last got something twice */
     uint32_t lost_us; /* when what was lost last had been sent */
+    uint32_t lost_end;
+    bool lost_resent; /* and not for the first time */
 };
 
 /* What an acknowledgment brought; rtt has its sample already. */

@@ -513,11 +513,16 @@ static void check_probe(struct sender *sender, const struct tcp_pcb *pcb,
 /*
  * What was sent since the recovery began is lost, too, for the first time or again: one more sign
  * of congestion, and no more than one per round trip (RFC 5681, 4.3). After a timeout the window is
- * of one segment, and the threshold stays as it is (RFC 5681, 3.1).
+ * of one segment, and the threshold stays as it is (RFC 5681, 3.1). What an acknowledgment of the
+ * same batch had sent just before has the time of the beginning, too.
  */
 static bool is_lost_again(const struct sender *sender)
 {
-    return sender->has_sack && !flight_after(sender->begin_us, sender->rack.lost_us);
+    const struct rack *rack = &sender->rack;
+
+    if (!sender->has_sack || rack->lost_us != sender->begin_us)
+        return sender->has_sack && flight_after(rack->lost_us, sender->begin_us);
+    return rack->lost_resent || flight_after(rack->lost_end, sender->point);
 }
 
 /* Marks what is lost, and begins to recover from it. Returns how many bytes. */

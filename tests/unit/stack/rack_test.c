@@ -250,14 +250,10 @@ static void test_timeouts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waits_for_reordering),
-        cmocka_unit_test(test_enough_arrived),
-        cmocka_unit_test(test_many_are_waited_for),
-        cmocka_unit_test(test_bursts),
-        cmocka_unit_test(test_one_after_the_other),
-        cmocka_unit_test(test_lost_retransmission),
-        cmocka_unit_test(test_early_acknowledgment),
-        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_waits_for_reordering), cmocka_unit_test(test_enough_arrived),
+        cmocka_unit_test(test_many_are_waited_for),  cmocka_unit_test(test_bursts),
+        cmocka_unit_test(test_one_after_the_other),  cmocka_unit_test(test_lost_retransmission),
+        cmocka_unit_test(test_early_acknowledgment), cmocka_unit_test(test_timeouts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -270,6 +270,39 @@ static void test_lost_retransmission_counts(void **state)
     craft_peer_fini(&peer);
 }
 
+/*
+ * What was sent just before the recovery, by an acknowledgment of the same batch, and is lost, too,
+ * is not lost of what the recovery sent: the window is reduced once.
+ */
+static void test_losses_of_one_batch(void **state)
+{
+    static uint8_t data[30 * MSS];
+    struct craft_peer peer;
+    struct end end;
+    uint32_t base;
+
+    (void)state;
+    base = send_ten(&peer, &end);
+    assert_int_equal(stack_conn_write(end.conn, data, 4 * MSS), 0);
+    acknowledge(&peer, base, 2, 0, 0);
+    assert_int_equal(peer.log_count, 4);
+    for (uint32_t i = 3; i < 10; i++)
+        acknowledge(&peer, base, 2, 3, i + 1);
+    assert_int_equal(sent_times(&peer, base + 2 * MSS), 1);
+    /* Of 10 to 13 all but the last are lost. */
+    craft_peer_clear(&peer);
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 10, 13, 14);
+    assert_int_equal(sent_times(&peer, base + 10 * MSS), 1);
+    peer.now += CRAFT_ROUND_TRIP;
+    acknowledge(&peer, base, 14, 0, 0);
+    craft_peer_clear(&peer);
+    assert_int_equal(stack_conn_write(end.conn, data, sizeof(data)), 0);
+    assert_in_range(peer.log_count, 9, 10); /* of 14, 0.7 times */
+    stack_conn_abort(end.conn);
+    craft_peer_fini(&peer);
+}
+
 /* The last two are lost: a probe after two round trips finds out, long before the timeout. */
 static void test_tail_probe(void **state)
 {
@@ -640,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_hurry),
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_lost_retransmission_counts),
+        cmocka_unit_test(test_losses_of_one_batch),
         cmocka_unit_test(test_tail_probe),
         cmocka_unit_test(test_answers_to_a_probe),
         cmocka_unit_test(test_lost_syns),
