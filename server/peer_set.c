@@ -66,6 +66,20 @@ static void push_endpoint(struct item *item, const union inet_sockaddr *address)
     worker_link_send(owner->link, MESSAGE_PEER_ENDPOINT, &message, sizeof(message), NULL, NULL);
 }
 
+static void push_first(struct item *item)
+{
+    const union inet_sockaddr *first = endpoint_first(&item->endpoint, sockets_has_route);
+    if (first != NULL)
+        push_endpoint(item, first);
+}
+
+static void push_next(struct item *item, const union inet_sockaddr *used)
+{
+    const union inet_sockaddr *next = endpoint_next(&item->endpoint, used, sockets_has_route);
+    if (next != NULL)
+        push_endpoint(item, next);
+}
+
 static void push_slot(const struct item *item)
 {
     const struct peer_set_owner *owner = &item->set->owner;
@@ -149,9 +163,12 @@ static void on_looked_up(void *ctx, const struct resolved *resolved)
     const bool elsewhere = endpoint_resolved(&item->endpoint, resolved, &used);
     if (news)
         tell_resolved(item, again);
-    const union inet_sockaddr *next = endpoint_next(&item->endpoint, &used, sockets_has_route);
-    if (item->set->told && next != NULL && (elsewhere || item->moved))
-        push_endpoint(item, next);
+    if (!item->set->told)
+        return;
+    if (item->moved)
+        push_first(item);
+    else if (elsewhere)
+        push_next(item, &used);
 }
 
 static int look_up(struct item *item)
@@ -185,10 +202,8 @@ static void look_at(struct item *item, uint64_t now_ms)
     facts.used = &used;
     const struct endpoint_advice advice =
         endpoint_judge(&item->endpoint, &facts, now_ms, randombytes_random());
-    const union inet_sockaddr *next =
-        advice.move_on ? endpoint_next(&item->endpoint, &used, sockets_has_route) : NULL;
-    if (next != NULL)
-        push_endpoint(item, next);
+    if (advice.move_on)
+        push_next(item, &used);
     if (advice.look_up)
         look_up_again(item);
 }
@@ -236,7 +251,7 @@ static int begin_name(struct item *item, const struct item *before, bool look_up
 {
     bool same = before != NULL && spec_peer_same_endpoint(before->spec, item->spec);
     int error = watch_names(item->set);
-    item->moved = !same;
+    item->moved = before != NULL && !same;
     if (same && is_known(before) && !look_up_all) {
         item->endpoint = before->endpoint;
         item->moved = before->moved;
@@ -244,7 +259,7 @@ static int begin_name(struct item *item, const struct item *before, bool look_up
     }
     if (same) { /* other sockets: the peer stays where it is if they reach it */
         const union inet_sockaddr used = used_by(before);
-        item->moved = !has_socket(item->set, used.sa.sa_family);
+        item->moved = before->moved || !has_socket(item->set, used.sa.sa_family);
         if (has_socket(item->set, before->endpoint.proven.sa.sa_family))
             item->endpoint.proven = before->endpoint.proven;
     }
@@ -344,13 +359,6 @@ static bool push_last_seen(struct item *item)
     return true;
 }
 
-static void push_first(struct item *item)
-{
-    const union inet_sockaddr *first = endpoint_first(&item->endpoint, sockets_has_route);
-    if (first != NULL)
-        push_endpoint(item, first);
-}
-
 void peer_set_tell(struct peer_set *set)
 {
     const uint64_t now = monotonic_ns();
@@ -411,7 +419,6 @@ void peer_set_restore(struct peer_set *set, size_t index, const struct sighting 
     counters_set_endpoint(counters, &sighting->endpoint);
     item->endpoint.proven = sighting->endpoint; /* in the circle, if there is a name */
     item->tried = true;
-    item->moved = false;
 }
 
 enum peer_news peer_set_note_handshake(struct peer_set *set, const uint8_t public_key[SPEC_KEY_LEN],

@@ -323,6 +323,49 @@ static void a_peer_that_gets_a_name_is_not_looked_for_where_it_was(void **state)
     assert_told("192.0.2.2", false);
 }
 
+/* Also when its tunnel is changed once more while the name is being looked up. */
+static void a_name_that_is_not_looked_up_yet_moves_the_peer_after_further_changes(void **state)
+{
+    (void)state;
+    const struct resolved answer = {.count = 1, .addresses = {make_address("192.0.2.2")}};
+    make_set("192.0.2.1", ipv4_only);
+    start_worker();
+    see("192.0.2.1");
+    change("gw.example.org", ipv4_only);
+    change("gw.example.org", ipv4_only); /* of something else */
+    fx.pending->done(fx.pending->ctx, &answer);
+    assert_told("192.0.2.2", false);
+}
+
+/* A peer that gets a name is where the name says first; from then on it may be elsewhere. */
+static void a_name_that_says_where_the_peer_is_moves_it_nowhere(void **state)
+{
+    (void)state;
+    const struct resolved first = {
+        .count = 2, .addresses = {make_address("192.0.2.1"), make_address("192.0.2.2")}};
+    const struct resolved second = {.count = 1, .addresses = {make_address("192.0.2.3")}};
+    make_set("192.0.2.1", ipv4_only);
+    start_worker();
+    see("192.0.2.1");
+    change("gw.example.org", ipv4_only);
+    fx.pending->done(fx.pending->ctx, &first);
+    assert_told("192.0.2.1", false);
+    fx.pending->done(fx.pending->ctx, &second);
+    assert_told("192.0.2.3", true);
+}
+
+/* The worker, which hears it, knows better; so also of a tunnel that has just been made. */
+static void a_peer_that_calls_before_its_name_is_looked_up_is_offered_a_move(void **state)
+{
+    (void)state;
+    const struct resolved answer = {.count = 1, .addresses = {make_address("192.0.2.2")}};
+    make_set("gw.example.org", ipv4_only);
+    start_worker();
+    see("192.0.2.9");
+    fx.pending->done(fx.pending->ctx, &answer);
+    assert_told("192.0.2.2", true);
+}
+
 /* A peer whose endpoint is no longer defined stays where it is. */
 static void a_peer_that_is_to_call_us_is_looked_for_where_it_was(void **state)
 {
@@ -388,6 +431,9 @@ int main(void)
         TEST(a_new_worker_is_not_sent_where_no_socket_reaches),
         TEST(a_changed_endpoint_is_where_the_next_worker_looks),
         TEST(a_peer_that_gets_a_name_is_not_looked_for_where_it_was),
+        TEST(a_name_that_is_not_looked_up_yet_moves_the_peer_after_further_changes),
+        TEST(a_name_that_says_where_the_peer_is_moves_it_nowhere),
+        TEST(a_peer_that_calls_before_its_name_is_looked_up_is_offered_a_move),
         TEST(a_peer_that_is_to_call_us_is_looked_for_where_it_was),
         TEST(what_is_restored_outlives_an_early_change),
         TEST(what_becomes_of_handshakes_is_news_once),
