@@ -224,7 +224,18 @@ bool inet_sockaddr_equal(const union inet_sockaddr *a, const union inet_sockaddr
     }
 }
 
-/* "%eth0" of an address of one link, else nothing; of an interface that is gone, its number. */
+/* A name that an interface can have, of the characters that names of interfaces are made of. */
+static bool zone_valid(const char *zone)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "-_.";
+    const size_t len = strlen(zone);
+    return len > 0 && len < INET_ZONE_TEXT && strspn(zone, allowed) == len;
+}
+
+/* "%eth0" of an address of one link, else nothing. The number of an interface that is gone, or
+ * whose name has other characters: the kernel lets it have any, and what is printed goes into JSON.
+ */
 static void print_zone(const union inet_sockaddr *sa, char out[INET_ZONE_TEXT + 1])
 {
     const uint32_t zone = sa->sa.sa_family == AF_INET6 ? sa->in6.sin6_scope_id : 0;
@@ -232,7 +243,7 @@ static void print_zone(const union inet_sockaddr *sa, char out[INET_ZONE_TEXT + 
     if (zone == 0)
         return;
     out[0] = '%';
-    if (!if_indextoname(zone, out + 1))
+    if (!if_indextoname(zone, out + 1) || !zone_valid(out + 1))
         snprintf(out + 1, INET_ZONE_TEXT, "%u", (unsigned)zone);
 }
 
@@ -255,15 +266,6 @@ const char *inet_sockaddr_print(const union inet_sockaddr *sa, char buf[INET_SOC
 }
 
 /* --- Zones ------------------------------------------------------------------------------------ */
-
-/* A name that an interface can have, of the characters that names of interfaces are made of. */
-static bool zone_valid(const char *zone)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                  "-_.";
-    const size_t len = strlen(zone);
-    return len > 0 && len < INET_ZONE_TEXT && strspn(zone, allowed) == len;
-}
 
 /* Splits "fe80::1%eth0". Addresses of wider scope have no zone (RFC 4007, 6). 0 or -EINVAL. */
 static int zoned_parse(const char *text, struct inet_addr *addr, const char **zone)
