@@ -379,7 +379,7 @@ static void make_up_for_probes(struct tcp_pcb *pcb, uint64_t now)
     const uint32_t due = due_ms / TCP_SLOW_INTERVAL + 1;
     const uint32_t ticks = swap_ticks(now);
 
-    if (ticks - pcb->tmr > due + pcb->keep_intvl / TCP_SLOW_INTERVAL)
+    if (ticks - pcb->tmr >= due + pcb->keep_intvl / TCP_SLOW_INTERVAL)
         pcb->tmr = ticks - due;
 }
 

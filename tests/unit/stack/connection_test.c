@@ -456,6 +456,26 @@ static void test_suspended(void **state)
     }
 }
 
+/* Whenever it goes on: three probes are not answered, and the fourth is. */
+static void test_suspended_after_probes(void **state)
+{
+    (void)state;
+    for (int ticks = 0; ticks < 20; ticks++) {
+        struct open open;
+
+        open_init(&open, 0);
+        world_run(&open.world, SECOND);
+        open.world.cut = true;
+        world_run(&open.world, 190 * SECOND);
+        open.world.cut = false;
+        open.world.now += 47 * SECOND + (uint64_t)ticks * 100 * MILLISECOND;
+        world_run(&open.world, 60 * SECOND);
+        if (open.client.closed || open.peer.closed)
+            fail_msg("tick %d", ticks);
+        open_fini(&open);
+    }
+}
+
 /* An idle stack sleeps. */
 static void test_sleep(void **state)
 {
@@ -701,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_close_on_slow_path),
         cmocka_unit_test(test_vanished_peer),
         cmocka_unit_test(test_suspended),
+        cmocka_unit_test(test_suspended_after_probes),
         cmocka_unit_test(test_sleep),
         cmocka_unit_test(test_free_with_connections),
         cmocka_unit_test(test_free_in_callback),
