@@ -121,7 +121,8 @@ static void keep_api(struct handover *handover)
     if (!error)
         error = api_offer(handover->config.api, keep, handover);
     if (error)
-        log_warn("if the newer program dies, this one cannot go on: %s", strerror(-error));
+        log_warn("if the newer program dies, the API's listeners are bound anew: %s",
+                 strerror(-error));
 }
 
 static int offer_connections(struct handover *handover, service_offer *to)

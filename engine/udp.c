@@ -362,8 +362,8 @@ static void give_up_segmentation(struct udp *udp, int error)
 
 /*
  * Sends the segments of a send one by one, eating it up, after the kernel has refused them together
- * with error. 0, or -EAGAIN to go on later. The segments are to blame only if each goes out as it
- * is: where anybody can have answers sent, the kernel may refuse whatever is for there.
+ * with error. 0, or -EAGAIN to go on later. The segments are to blame only if one of them goes out
+ * as it is: where anybody can have answers sent, the kernel may refuse whatever is for there.
  */
 static int send_singly(struct udp *udp, struct send *send, int error)
 {
