@@ -1,4 +1,4 @@
-/* resolver: names of the hosts file; other answers need a network (tests/e2e). */
+/* resolver: names of the hosts file, interfaces, retries; the rest needs a network (tests/e2e). */
 #include "server/resolver.h"
 
 #include "engine/log.h"
@@ -76,6 +76,44 @@ static void finds_interfaces(void **state)
     event_base_free(base);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Those that fail together come back at times of their own, a quarter of the wait around it. */
+static void retries_are_spread(void **state)
+{
+    (void)state;
+    enum { LOOKUPS = 64, MIN_MS = 750, MAX_MS = 1250, SPREAD_MS = 250, TOLERANCE_MS = 20 };
+    const struct lookup_request request = {.host = "fe80::1%LO", .port = 51820, .ipv6 = true};
+    struct event_base *base = event_base_new();
+    struct resolver *resolver;
+    int64_t shortest = INT64_MAX; /* on a slow machine it and longest are too near, if at all */
+    int64_t longest = 0;
+    assert_int_equal(resolver_new(base, &resolver), 0);
+    for (size_t i = 0; i < LOOKUPS; i++) {
+        struct lookup *lookup;
+        struct answer answer = {0};
+        struct timespec next;
+        const int64_t before = now_ms();
+        assert_int_equal(lookup_new(resolver, &request, on_done, &answer, &lookup), 0);
+        const int64_t after = now_ms();
+        assert_true(lookup_next_at(lookup, &next));
+        const int64_t at = (int64_t)next.tv_sec * 1000 + next.tv_nsec / 1000000;
+        assert_true(at >= before + MIN_MS - TOLERANCE_MS);
+        assert_true(at <= after + MAX_MS + TOLERANCE_MS);
+        shortest = at - before < shortest ? at - before : shortest;
+        longest = at - after > longest ? at - after : longest;
+        lookup_free(lookup);
+    }
+    assert_true(longest - shortest >= SPREAD_MS);
+    resolver_free(resolver);
+    event_base_free(base);
+}
+
 static void does_not_answer_once_freed(void **state)
 {
     (void)state;
@@ -99,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_a_name_in_the_hosts_file),
         cmocka_unit_test(finds_interfaces),
+        cmocka_unit_test(retries_are_spread),
         cmocka_unit_test(does_not_answer_once_freed),
     };
     log_set_level(LOG_LEVEL_OFF);
