@@ -15,12 +15,19 @@ import pytest
 from support import exchange, middle, relay, servers, wait, wire
 
 REJECT_AFTER_MESSAGES = 2**64 - 2**13 - 1
+# Seconds for an echo: a side that sends elsewhere is set right by the other's next keepalive (10).
+PROMPT = 5
 RETRIES = 40  # seconds: a handshake message is sent again each 5
 
 
+@pytest.fixture(name="outer", params=(4, 6), ids=("IPv4", "IPv6"))
+def family_outside(request):
+    return request.param
+
+
 @pytest.fixture(name="between", params=middle.ROLES)
-def attacker_between(request, scene, service, account):
-    with middle.ROLES[request.param](scene, service, account) as between:
+def attacker_between(request, scene, service, account, outer):
+    with middle.ROLES[request.param](scene, service, account, outer) as between:
         yield between
 
 
@@ -30,6 +37,7 @@ def lasting_connection(service, between, serve, far_host):  # pylint: disable=un
     forward = service.forward((far_host, serve(servers.echo).port))
     with forward.connect() as connection:
         exchange.talk(connection)
+        connection.settimeout(PROMPT)
         yield connection
         exchange.talk(connection)
     assert forward.status()["connections_total"] == 1
@@ -124,7 +132,7 @@ def test_rebinding(service, between, connection):
         connection.sendall(data[number * quarter:(number + 1) * quarter])
     reader.join()
     assert got == [data]
-    after = before | {between.caller: "{}:{}".format(*between.path.outside())}
+    after = before | {between.caller: relay.text(between.path.outside())}
     wait.until(lambda: between.state() == after, "the caller is where it was heard from last")
 
 

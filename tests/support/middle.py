@@ -7,20 +7,24 @@ from support import exchange, relay, wait
 
 PORT = 51000
 
+# By family: our address, theirs, and the relay's towards whoever is beside it.
+_ENDS = {4: lambda link: (link.near4, link.far4, "127.0.0.1"),
+         6: lambda link: (link.near6, link.far6, "::1")}
+
 
 class Middle:
     """A relay that all of the tunnel "home" passes; what is "in" goes to us, what is "out" to them.
 
-    A stranger is a source (host, port) that is not the one which the receiver knows.
+    The stranger has an address, and each time a port, that is not the one which the receiver knows.
     """
 
-    def __init__(self, scene, service, account, path, inwards, strangers):
+    def __init__(self, scene, service, account, path, inwards, stranger):
         self.path = path
         self._scene = scene
         self._service = service
         self._account = account
         self._inwards = inwards
-        self._strangers = strangers
+        self._stranger = stranger
         self._injected = 0  # to us
         # The part of state() that a translator in between changes.
         self.caller = {"down": "they see us at", "up": "we see them at"}[inwards]
@@ -36,8 +40,7 @@ class Middle:
         return self.path.captured(self._direction(way), kind)
 
     def inject(self, way, datagram, stranger=False):
-        self.path.inject(self._direction(way), datagram,
-                         self._strangers[way] if stranger else None)
+        self.path.inject(self._direction(way), datagram, (self._stranger, 0) if stranger else None)
         self._injected += way == "in"
 
     def counter(self, way, name):
@@ -67,33 +70,31 @@ class Middle:
         self.settle()
         far, key = self._scene.far[0].peer, self._account.keys.public
         ours = exchange.peer_status(self._service)
-        return {"they see us at": "{}:{}".format(*far.endpoint(key)),
+        return {"they see us at": relay.text(far.endpoint(key)),
                 "their handshake": far.latest_handshake(key),
                 "we see them at": ours["endpoint"], "our handshakes": ours["handshakes_total"]}
 
 
 @contextlib.contextmanager
-def we_call(scene, service, account):
-    """We are the initiator, behind the relay."""
-    link, peer = scene.far[0].link, scene.far[0].peer
-    with relay.Relay(scene.ours, (link.far4, peer.port)) as path:
+def we_call(scene, service, account, outer=4):
+    """We are the initiator, behind the relay, over IPv4 or IPv6 outside."""
+    near, far, loopback = _ENDS[outer](scene.far[0].link)
+    with relay.Relay(scene.ours, (far, scene.far[0].peer.port), (loopback, 0)) as path:
         definition = account.tunnel()
         definition["peers"][0]["endpoint"] = path.endpoint
         service.create("tunnels", definition)
-        strangers = {"in": ("127.0.0.66", 0), "out": (link.near4, 0)}
-        yield Middle(scene, service, account, path, "down", strangers)
+        yield Middle(scene, service, account, path, "down", near)
 
 
 @contextlib.contextmanager
-def they_call(scene, service, account):
-    """They are the initiator, behind the relay."""
-    far = scene.far[0]
-    with relay.Relay(far.namespace, (far.link.near4, PORT)) as path:
-        service.create("tunnels", exchange.call_us(account, PORT))
-        far.peer.tell_endpoint(account.keys.public, path.endpoint)
+def they_call(scene, service, account, outer=4):
+    """They are the initiator, behind the relay, over IPv4 or IPv6 outside."""
+    near, far, loopback = _ENDS[outer](scene.far[0].link)
+    with relay.Relay(scene.far[0].namespace, (near, PORT), (loopback, 0)) as path:
+        service.create("tunnels", exchange.call_us(account, PORT, outer))
+        scene.far[0].peer.tell_endpoint(account.keys.public, path.endpoint)
         exchange.rouse(account)
-        strangers = {"in": (far.link.far4, 0), "out": ("127.0.0.66", 0)}
-        yield Middle(scene, service, account, path, "up", strangers)
+        yield Middle(scene, service, account, path, "up", far)
 
 
 ROLES = {"we_call": we_call, "they_call": they_call}

@@ -14,13 +14,14 @@ def missing_requirement():
     return None if os.access(BINARY, os.X_OK) else f"{BINARY} is not built"
 
 
-def _text(address):
+def text(address):
+    """(host, port) as in an endpoint."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _address(text):
-    host, _, port = text.rpartition(":")
+def _address(written):
+    host, _, port = written.rpartition(":")
     return host.strip("[]"), int(port)
 
 
@@ -32,7 +33,7 @@ class Relay:
     """
 
     def __init__(self, namespace, target, listen=("127.0.0.1", 0), seed=1):
-        self._process = namespace.start([BINARY, _text(listen), _text(target), seed],
+        self._process = namespace.start([BINARY, text(listen), text(target), seed],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         first = self._process.stdout.readline()
         if not first:
@@ -59,7 +60,7 @@ class Relay:
     @property
     def endpoint(self):
         """.address as a peer's endpoint."""
-        return _text(self.address)
+        return text(self.address)
 
     def set(self, direction, **settings):
         """Changes "up", "down" or "both".
@@ -85,7 +86,7 @@ class Relay:
     def inject(self, direction, datagram, source=None):
         """Sends a datagram at once, from a source (host, port) of its own if one is given."""
         self._ask("inject", direction, datagram.hex() or "-",
-                  *([] if source is None else [_text(source)]))
+                  *([] if source is None else [text(source)]))
 
     def rebind(self, address=None):
         """Everybody gets a new port towards the target, and a new address if one is given."""
