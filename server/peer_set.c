@@ -464,6 +464,11 @@ void peer_set_get(const struct peer_set *set, size_t index, struct supervised_pe
     describe(&set->items[index], out);
 }
 
+size_t peer_set_by_key(const struct peer_set *set, size_t rank)
+{
+    return (size_t)(set->by_key[rank] - set->items);
+}
+
 bool peer_set_find(const struct peer_set *set, const uint8_t public_key[SPEC_KEY_LEN],
                    struct supervised_peer *out)
 {

@@ -89,6 +89,8 @@ struct supervised_peer {
 
 size_t peer_set_count(const struct peer_set *set);
 void peer_set_get(const struct peer_set *set, size_t index, struct supervised_peer *out);
+/* The index of the peer that comes at this place when they are in the order of their keys. */
+size_t peer_set_by_key(const struct peer_set *set, size_t rank);
 /* The peer with this key. False when there is none. */
 bool peer_set_find(const struct peer_set *set, const uint8_t public_key[SPEC_KEY_LEN],
                    struct supervised_peer *out);

@@ -1,6 +1,7 @@
 /*
  * service_sightings: keeps on disk where peers were seen (sighting.h). Read when a tunnel is
- * started; written in portions, in the rounds of the totals.
+ * started; written in portions, in the rounds of the totals, and in the order of the table, so that
+ * the rows of a portion are on few pages of the database.
  */
 #include "engine/log.h"
 #include "server/service_internal.h"
@@ -146,7 +147,7 @@ int service_save_sightings(struct service *service, size_t *next, size_t *peer)
         const struct service_tunnel *tunnel = service->tunnels.entries[*next].object;
         const size_t count = tunnel->supervised != NULL ? tunnel->spec.peers_count : 0;
         for (; *peer < count && portion.count < PORTION_MAX; (*peer)++)
-            add_peer(&portion, tunnel, *peer);
+            add_peer(&portion, tunnel, supervisor_peer_by_key(tunnel->supervised, *peer));
         if (*peer < count)
             break; /* there was no room */
     }

@@ -115,19 +115,26 @@ struct peer_portion {
     size_t count;
 };
 
+/* In the order of the table where it is known: a portion's rows are on few pages then. */
+static size_t place_of(const struct service_tunnel *tunnel, size_t rank)
+{
+    return tunnel->supervised != NULL ? supervisor_peer_by_key(tunnel->supervised, rank) : rank;
+}
+
 /* Adds the tunnel's peers from *next on, which it moves, as far as there is room. */
 static void collect_peers(struct peer_portion *portion, const struct service_tunnel *tunnel,
                           size_t *next)
 {
     const struct spec_tunnel *spec = &tunnel->spec;
     for (; *next < spec->peers_count && portion->count < PORTION_MAX; (*next)++) {
-        const struct peer_totals now = service_peer_totals(tunnel, *next);
-        if (same_peer_totals(&now, &tunnel->peers[*next].saved))
+        const size_t place = place_of(tunnel, *next);
+        const struct peer_totals now = service_peer_totals(tunnel, place);
+        if (same_peer_totals(&now, &tunnel->peers[place].saved))
             continue;
-        portion->tallies[portion->count] = &tunnel->peers[*next];
+        portion->tallies[portion->count] = &tunnel->peers[place];
         portion->rows[portion->count++] =
             (struct store_peer_totals){.tunnel = spec->name,
-                                       .public_key = spec->peers[*next].public_key,
+                                       .public_key = spec->peers[place].public_key,
                                        .rx_bytes = now.rx_bytes,
                                        .tx_bytes = now.tx_bytes,
                                        .handshakes = now.handshakes};

@@ -586,6 +586,11 @@ void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
     peer_set_get(tunnel->peers, index, out);
 }
 
+size_t supervisor_peer_by_key(const struct supervised_tunnel *tunnel, size_t rank)
+{
+    return peer_set_by_key(tunnel->peers, rank);
+}
+
 unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel)
 {
     return worker_link_index(tunnel->worker->link);

@@ -155,6 +155,8 @@ supervisor_forward_counters(const struct supervised_forward *forward);
 size_t supervisor_peers(const struct supervised_tunnel *tunnel);
 void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
                      struct supervised_peer *out);
+/* The index of the peer that comes at this place when they are in the order of their keys. */
+size_t supervisor_peer_by_key(const struct supervised_tunnel *tunnel, size_t rank);
 /* errno: why the worker has not all of it, to be told again; 0 = it has, or does not run. */
 int supervisor_tunnel_failure(const struct supervised_tunnel *tunnel);
 int supervisor_forward_failure(const struct supervised_forward *forward);

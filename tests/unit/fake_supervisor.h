@@ -351,6 +351,12 @@ void supervisor_peer(const struct supervised_tunnel *tunnel, size_t index,
     };
 }
 
+/* Another order than that of the definition. */
+size_t supervisor_peer_by_key(const struct supervised_tunnel *tunnel, size_t rank)
+{
+    return tunnel->spec->peers_count - 1 - rank;
+}
+
 unsigned supervisor_tunnel_worker(const struct supervised_tunnel *tunnel)
 {
     (void)tunnel;

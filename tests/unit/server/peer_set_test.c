@@ -420,6 +420,19 @@ static void what_becomes_of_handshakes_is_news_once(void **state)
     assert_int_equal(note(false), PEER_SILENT);
 }
 
+static void peers_are_known_in_the_order_of_their_keys(void **state)
+{
+    (void)state;
+    static struct spec_peer peers[] = {{.name = "c", .public_key = {0xff}},
+                                       {.name = "a", .public_key = {1}},
+                                       {.name = "b", .public_key = {1, 1}}};
+    static const size_t expected[] = {1, 2, 0};
+    fx.spec = (struct spec_tunnel){.peers = peers, .peers_count = 3};
+    assert_int_equal(peer_set_new(owner(), &fx.spec, both, NULL, false, &fx.set), 0);
+    for (size_t rank = 0; rank < 3; rank++)
+        assert_int_equal(peer_set_by_key(fx.set, rank), expected[rank]);
+}
+
 int main(void)
 {
     log_set_level(LOG_LEVEL_OFF);
@@ -437,6 +450,7 @@ int main(void)
         TEST(a_peer_that_is_to_call_us_is_looked_for_where_it_was),
         TEST(what_is_restored_outlives_an_early_change),
         TEST(what_becomes_of_handshakes_is_news_once),
+        TEST(peers_are_known_in_the_order_of_their_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
