@@ -5,8 +5,8 @@
  * a reassembly queue (reassembly.h) and lwIP gets the rest, the acknowledgment. When the hole is
  * filled lwIP gets what was behind it, in order and in large segments. What is acknowledged
  * selectively (RFC 2018) is said here too; without that option it is kept all the same, and the
- * peer learns of it when the hole is filled. So is what comes once more (D-SACK, RFC 2883), which
- * tells the peer that it was sent again needlessly.
+ * peer learns of it when the hole is filled. So is what comes once more of what was in order
+ * already (D-SACK, RFC 2883), which tells the peer that it was sent again needlessly.
  */
 #ifndef MANYTUN_ENGINE_STACK_RECEIVER_H
 #define MANYTUN_ENGINE_STACK_RECEIVER_H
