@@ -5,7 +5,7 @@
 #include "api/admin_token.h"
 
 #include "api/tokens.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "store/private_file.h"
 #include "store/store.h"
 

@@ -8,7 +8,7 @@
 #include "api/listener.h"
 #include "api/tls.h"
 #include "api/unix_socket.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/sockets.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #ifndef MANYTUN_API_API_H
 #define MANYTUN_API_API_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 #include "server/service_takeover.h"
 
 #include <event2/event.h>

@@ -6,8 +6,8 @@
 #include "api/capture_stream.h"
 #include "api/event_stream.h"
 #include "api/json_add.h"
-#include "engine/json.h"
-#include "engine/log.h"
+#include "base/json.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <malloc.h>

@@ -2,11 +2,11 @@
  * config: /v1/config, all definitions as one document. What GET answers can be sent back: secrets
  * are left out of it, and one that is left out stays.
  */
-#include "engine/config.h"
+#include "base/config.h"
 #include "api/document.h"
 #include "api/handlers.h"
 #include "api/precondition.h"
-#include "engine/json.h"
+#include "base/json.h"
 #include "server/apply.h"
 
 #include <errno.h>

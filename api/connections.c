@@ -6,7 +6,7 @@
  */
 #include "api/connections.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -5,8 +5,8 @@
 #include "api/document.h"
 
 #include "api/merge_patch.h"
-#include "engine/json.h"
-#include "engine/spec_diff.h"
+#include "base/json.h"
+#include "base/spec_diff.h"
 
 #include <errno.h>
 #include <sodium.h>

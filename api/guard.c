@@ -3,7 +3,7 @@
  */
 #include "api/guard.h"
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <string.h>
 #include <strings.h>

@@ -11,7 +11,7 @@
 #ifndef MANYTUN_API_GUESS_LIMIT_H
 #define MANYTUN_API_GUESS_LIMIT_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stdint.h>
 

@@ -5,7 +5,7 @@
 #ifndef MANYTUN_API_JSON_ADD_H
 #define MANYTUN_API_JSON_ADD_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

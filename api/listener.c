@@ -6,7 +6,7 @@
 #include "api/connections.h"
 #include "api/tls.h"
 #include "api/unix_socket.h"
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>

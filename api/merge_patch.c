@@ -3,7 +3,7 @@
  */
 #include "api/merge_patch.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>

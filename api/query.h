@@ -5,7 +5,7 @@
 #ifndef MANYTUN_API_QUERY_H
 #define MANYTUN_API_QUERY_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 #include "server/problem.h"
 
 #include <stdbool.h>

@@ -9,7 +9,7 @@
 
 #include "api/capture_stream.h"
 #include "api/event_stream.h"
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <sodium.h>

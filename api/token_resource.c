@@ -7,7 +7,7 @@
 #include "api/page.h"
 #include "api/rfc3339.h"
 #include "api/tokens.h"
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <sodium.h>

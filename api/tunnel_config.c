@@ -5,8 +5,8 @@
 #include "api/json_add.h"
 #include "api/object_json.h"
 #include "api/precondition.h"
-#include "engine/json.h"
-#include "engine/wgquick.h"
+#include "base/json.h"
+#include "base/wgquick.h"
 #include "server/unreadable.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include "api/object_json.h"
 #include "api/page.h"
 #include "api/precondition.h"
-#include "engine/json.h"
+#include "base/json.h"
 #include "server/unreadable.h"
 
 #include <errno.h>

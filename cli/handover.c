@@ -16,7 +16,7 @@
 
 #include "api/api.h"
 #include "api/unix_socket.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/handoff.h"
 #include "server/retired.h"
 #include "server/service.h"

@@ -1,7 +1,7 @@
 /* keygen: a new private key and its public key, in the notation of wg-quick's files. */
+#include "base/spec.h"
 #include "cli/commands.h"
 #include "engine/crypto/x25519.h"
-#include "engine/spec.h"
 
 #include <sodium.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* loop: owns the handlers of the signals that stop the program, and the drain, while it runs. */
 #include "cli/loop.h"
 
+#include "base/log.h"
 #include "cli/handover.h"
 #include "cli/notify.h"
 #include "cli/options.h"
-#include "engine/log.h"
 #include "server/service.h"
 
 #include <event2/event.h>

@@ -2,10 +2,10 @@
  * main: the one program: the commands of the command line, and the worker that control executes
  * itself as.
  */
+#include "base/json.h"
+#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/options.h"
-#include "engine/json.h"
-#include "engine/log.h"
 #include "engine/worker.h"
 
 #include <event2/event.h>

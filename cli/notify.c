@@ -1,7 +1,7 @@
 /* notify: owns the socket, connected to the manager's, and the timer that feeds its watchdog. */
 #include "cli/notify.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -6,7 +6,7 @@
  */
 #include "cli/pcap_file.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/capture.h"
 #include "server/service.h"
 

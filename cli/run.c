@@ -2,11 +2,11 @@
  * run: the one-shot command: the same control and worker as the service, with its definitions from
  * the command line, no API and no database.
  */
+#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/loop.h"
 #include "cli/pcap_file.h"
 #include "cli/run_config.h"
-#include "engine/log.h"
 #include "server/service.h"
 #include "server/supervisor.h"
 

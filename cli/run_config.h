@@ -5,8 +5,8 @@
 #ifndef MANYTUN_CLI_RUN_CONFIG_H
 #define MANYTUN_CLI_RUN_CONFIG_H
 
+#include "base/spec.h"
 #include "cli/options.h"
-#include "engine/spec.h"
 
 #include <stdbool.h>
 

@@ -1,5 +1,6 @@
 /* serve: the service: database, workers, API, until it is told to stop. */
 #include "api/api.h"
+#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/data.h"
 #include "cli/handover.h"
@@ -8,7 +9,6 @@
 #include "cli/resume.h"
 #include "cli/takeover.h"
 #include "cli/upgrade.h"
-#include "engine/log.h"
 #include "server/declared.h"
 #include "server/retired.h"
 #include "server/service.h"

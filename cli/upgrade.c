@@ -6,8 +6,8 @@
  */
 #include "cli/upgrade.h"
 
+#include "base/log.h"
 #include "cli/notify.h"
-#include "engine/log.h"
 
 #include <errno.h>
 #include <event2/event.h>

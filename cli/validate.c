@@ -1,6 +1,6 @@
 /* validate: says everything that is wrong with a configuration, and binds nothing. */
+#include "base/config_files.h"
 #include "cli/commands.h"
-#include "engine/config_files.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* bridge: owns one end of the socket pair and its events. Closed: no event is pending. */
 #include "engine/bridge.h"
 
+#include "base/spec.h"
 #include "engine/clock.h"
-#include "engine/spec.h"
 
 #include <errno.h>
 #include <event2/event.h>

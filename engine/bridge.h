@@ -16,7 +16,7 @@
 #ifndef MANYTUN_ENGINE_BRIDGE_H
 #define MANYTUN_ENGINE_BRIDGE_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,8 +8,8 @@
  */
 #include "engine/tap.h"
 
+#include "base/tap_frame.h"
 #include "engine/clock.h"
-#include "engine/tap_frame.h"
 
 #include <errno.h>
 #include <event2/event_struct.h>

@@ -8,7 +8,7 @@
 #ifndef MANYTUN_ENGINE_TAP_H
 #define MANYTUN_ENGINE_TAP_H
 
-#include "engine/counters.h"
+#include "base/counters.h"
 #include "engine/turn.h"
 
 #include <event2/event.h>

@@ -6,10 +6,10 @@
  */
 #include "engine/tunnel_internal.h"
 
+#include "base/log.h"
+#include "base/spec_diff.h"
 #include "engine/bridge.h"
 #include "engine/clock.h"
-#include "engine/log.h"
-#include "engine/spec_diff.h"
 #include "engine/stack/stack.h"
 #include "engine/tunnel_peers.h"
 #include "engine/udp.h"

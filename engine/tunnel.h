@@ -13,8 +13,8 @@
 #ifndef MANYTUN_ENGINE_TUNNEL_H
 #define MANYTUN_ENGINE_TUNNEL_H
 
-#include "engine/counters.h"
-#include "engine/spec.h"
+#include "base/counters.h"
+#include "base/spec.h"
 #include "engine/turn.h"
 #include "engine/wg/device.h"
 

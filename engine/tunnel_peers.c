@@ -4,7 +4,7 @@
  */
 #include "engine/tunnel_peers.h"
 
-#include "engine/spec_diff.h"
+#include "base/spec_diff.h"
 #include "engine/tunnel_internal.h"
 #include "engine/wg/device.h"
 

@@ -5,9 +5,9 @@
  */
 #include "engine/tunnel_internal.h"
 
+#include "base/log.h"
 #include "engine/bridge.h"
 #include "engine/clock.h"
-#include "engine/log.h"
 #include "engine/stack/stack.h"
 #include "engine/tunnel_peers.h"
 #include "engine/udp.h"

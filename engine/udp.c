@@ -6,8 +6,8 @@
  */
 #include "engine/udp.h"
 
+#include "base/log.h"
 #include "engine/clock.h"
-#include "engine/log.h"
 
 #include <errno.h>
 #include <netinet/udp.h>

@@ -10,7 +10,7 @@
 #ifndef MANYTUN_ENGINE_UDP_H
 #define MANYTUN_ENGINE_UDP_H
 
-#include "engine/counters.h"
+#include "base/counters.h"
 #include "engine/wg/device.h"
 
 #include <event2/event.h>

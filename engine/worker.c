@@ -8,13 +8,13 @@
  */
 #include "engine/worker.h"
 
-#include "engine/channel.h"
+#include "base/channel.h"
+#include "base/counters.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/messages.h"
 #include "engine/clock.h"
-#include "engine/counters.h"
 #include "engine/forward/listener.h"
-#include "engine/json.h"
-#include "engine/log.h"
-#include "engine/messages.h"
 #include "engine/tunnel.h"
 #include "engine/turn.h"
 #include "engine/udp.h"

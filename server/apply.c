@@ -6,8 +6,8 @@
  */
 #include "server/apply.h"
 
-#include "engine/log.h"
-#include "engine/spec_diff.h"
+#include "base/log.h"
+#include "base/spec_diff.h"
 #include "server/change.h"
 #include "server/service_internal.h"
 #include "store/store.h"

@@ -1,5 +1,5 @@
 /*
- * apply: makes a whole desired state (engine/config.h) real: what differs is created and changed,
+ * apply: makes a whole desired state (base/config.h) real: what differs is created and changed,
  * and nothing else is touched; all of it, or nothing (server/change.h).
  *
  * Each source has its own objects. The API may name what a file defines only as it is; a file may
@@ -8,7 +8,7 @@
 #ifndef MANYTUN_SERVER_APPLY_H
 #define MANYTUN_SERVER_APPLY_H
 
-#include "engine/config.h"
+#include "base/config.h"
 #include "server/service.h"
 
 #include <stddef.h>

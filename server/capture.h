@@ -1,6 +1,6 @@
 /*
- * capture: control's end of a capture of inner packets (engine/tap_frame.h): reads it as a capture
- * file (engine/pcap.h).
+ * capture: control's end of a capture of inner packets (base/tap_frame.h): reads it as a capture
+ * file (base/pcap.h).
  *
  * At most one frame is kept here; whoever does not read lets the socket fill, and the worker leaves
  * packets out, which is counted.
@@ -8,7 +8,7 @@
 #ifndef MANYTUN_SERVER_CAPTURE_H
 #define MANYTUN_SERVER_CAPTURE_H
 
-#include "engine/tap_frame.h"
+#include "base/tap_frame.h"
 
 #include <stddef.h>
 #include <sys/types.h>

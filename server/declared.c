@@ -8,8 +8,8 @@
  */
 #include "server/declared.h"
 
-#include "engine/config_files.h"
-#include "engine/log.h"
+#include "base/config_files.h"
+#include "base/log.h"
 #include "server/apply.h"
 #include "server/events.h"
 #include "server/service_internal.h"

@@ -18,7 +18,7 @@
 #ifndef MANYTUN_SERVER_ENDPOINT_H
 #define MANYTUN_SERVER_ENDPOINT_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 #include "server/resolver.h"
 
 #include <stdbool.h>

@@ -8,7 +8,7 @@
  */
 #include "server/events.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -1,6 +1,6 @@
 /*
  * handoff: what the older and the newer program say to each other in a takeover, over a channel
- * (engine/channel.h) on the Unix socket <data>/takeover.sock.
+ * (base/channel.h) on the Unix socket <data>/takeover.sock.
  *
  *   newer → older                       older → newer
  *   HELLO    version                    REFUSED  a sentence: it is over
@@ -19,7 +19,7 @@
 #ifndef MANYTUN_SERVER_HANDOFF_H
 #define MANYTUN_SERVER_HANDOFF_H
 
-#include "engine/channel.h"
+#include "base/channel.h"
 #include "server/inherited.h"
 
 #define HANDOFF_VERSION    1

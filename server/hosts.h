@@ -5,7 +5,7 @@
 #ifndef MANYTUN_SERVER_HOSTS_H
 #define MANYTUN_SERVER_HOSTS_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stddef.h>
 

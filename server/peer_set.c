@@ -4,10 +4,10 @@
  */
 #include "server/peer_set.h"
 
-#include "engine/inet.h"
-#include "engine/log.h"
-#include "engine/messages.h"
-#include "engine/spec_diff.h"
+#include "base/inet.h"
+#include "base/log.h"
+#include "base/messages.h"
+#include "base/spec_diff.h"
 #include "server/endpoint.h"
 #include "server/monotonic.h"
 #include "server/sockets.h"

@@ -12,8 +12,8 @@
 #ifndef MANYTUN_SERVER_PEER_SET_H
 #define MANYTUN_SERVER_PEER_SET_H
 
-#include "engine/counters.h"
-#include "engine/spec.h"
+#include "base/counters.h"
+#include "base/spec.h"
 #include "server/resolver.h"
 #include "server/sighting.h"
 #include "server/worker_link.h"

@@ -6,7 +6,7 @@
 #ifndef MANYTUN_SERVER_PEER_TOTALS_H
 #define MANYTUN_SERVER_PEER_TOTALS_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 #include "server/sighting.h"
 
 #include <stdbool.h>

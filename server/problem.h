@@ -5,7 +5,7 @@
 #ifndef MANYTUN_SERVER_PROBLEM_H
 #define MANYTUN_SERVER_PROBLEM_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 struct problem {
     int status;        /* HTTP status; 0 = no problem */

@@ -13,7 +13,7 @@
  */
 #include "server/resolver.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/hosts.h"
 #include "server/monotonic.h"
 

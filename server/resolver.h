@@ -12,7 +12,7 @@
 #ifndef MANYTUN_SERVER_RESOLVER_H
 #define MANYTUN_SERVER_RESOLVER_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 #include "server/lookup_error.h"
 
 #include <event2/event.h>

@@ -7,7 +7,7 @@
  */
 #include "server/retired.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/retired_counts.h"
 
 #include <errno.h>

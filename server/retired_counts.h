@@ -9,8 +9,8 @@
 #ifndef MANYTUN_SERVER_RETIRED_COUNTS_H
 #define MANYTUN_SERVER_RETIRED_COUNTS_H
 
-#include "engine/counters.h"
-#include "engine/spec.h"
+#include "base/counters.h"
+#include "base/spec.h"
 #include "server/service.h"
 
 #include <stdbool.h>

@@ -6,7 +6,7 @@
  */
 #include "server/service.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 

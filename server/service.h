@@ -8,7 +8,7 @@
 #ifndef MANYTUN_SERVER_SERVICE_H
 #define MANYTUN_SERVER_SERVICE_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 #include "server/conditions.h"
 #include "server/peer_totals.h"
 #include "server/problem.h"

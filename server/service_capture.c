@@ -2,7 +2,7 @@
  * service_capture: captures of what goes through a tunnel. The packets go from the worker to the
  * reader without passing here; this is who may have them, and the record of it.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/capture.h"
 #include "server/service_internal.h"
 #include "store/store.h"

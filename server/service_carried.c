@@ -8,7 +8,7 @@
  * A tunnel that was observed waits for this with the set of these conditions, untold, and what is
  * told is what they are by then.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/service_internal.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * A forward that was observed waits for this with its flags, untold_*, and what is told is its
  * present condition. Either all groups are told, or nothing is.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/service_internal.h"
 
 #include <stdio.h>

@@ -4,8 +4,8 @@
  * A forward whose tunnel is not up still listens: its clients wait in the kernel's backlog, as
  * they do while a worker is restarted.
  */
-#include "engine/log.h"
-#include "engine/spec_diff.h"
+#include "base/log.h"
+#include "base/spec_diff.h"
 #include "server/change.h"
 #include "server/retired_counts.h"
 #include "server/service_internal.h"

@@ -4,7 +4,7 @@
 #ifndef MANYTUN_SERVER_SERVICE_INTERNAL_H
 #define MANYTUN_SERVER_SERVICE_INTERNAL_H
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/events.h"
 #include "server/service.h"
 #include "server/sockets.h"

@@ -2,7 +2,7 @@
  * service_observe: looks at tunnels and forwards, and keeps their conditions. Facts are gathered
  * here; what follows from them is decided in conditions.c.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/events.h"
 #include "server/monotonic.h"
 #include "server/service_internal.h"

@@ -3,7 +3,7 @@
  * started; written in portions, in the rounds of the totals, and in the order of the table, so that
  * the rows of a portion are on few pages of the database.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 

@@ -6,7 +6,7 @@
  */
 #include "server/service_takeover.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/retired_counts.h"
 #include "server/service_internal.h"
 

@@ -2,7 +2,7 @@
  * service_timestamps: keeps the bounds of tunnels' timestamps on disk ahead of what is sent. What a
  * database that cannot be written costs is told where it happens: handshakes go on all the same.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/service_internal.h"
 #include "server/timestamps.h"
 #include "store/store.h"

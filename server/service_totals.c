@@ -5,7 +5,7 @@
  * They are saved now and then, in portions, so that the loop is not held up by thousands of rows,
  * and when the service ends. A crash loses what was counted since.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/retired_counts.h"
 #include "server/service_internal.h"
 #include "store/store.h"

@@ -1,8 +1,8 @@
 /*
  * service_tunnels: creation, change, deletion, restoring and look-up of tunnels.
  */
-#include "engine/log.h"
-#include "engine/spec_diff.h"
+#include "base/log.h"
+#include "base/spec_diff.h"
 #include "server/change.h"
 #include "server/service_internal.h"
 #include "store/store.h"

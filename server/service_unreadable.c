@@ -3,7 +3,7 @@
  */
 #include "server/unreadable.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/service_internal.h"
 #include "store/store.h"
 

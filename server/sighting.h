@@ -18,8 +18,8 @@
 #ifndef MANYTUN_SERVER_SIGHTING_H
 #define MANYTUN_SERVER_SIGHTING_H
 
-#include "engine/counters.h"
-#include "engine/inet.h"
+#include "base/counters.h"
+#include "base/inet.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -9,7 +9,7 @@
  */
 #include "server/sockets.h"
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 #include "server/ephemeral.h"
 
 #include <errno.h>

@@ -5,12 +5,12 @@
  * A worker holds duplicates of these descriptors and drops them a moment after control closed its
  * own. A port must nevertheless be free as soon as its object was deleted: the close functions
  * here see to that, and whoever binds passes on which ports were released. They may be called while
- * a descriptor waits to be sent to a worker (engine/descriptor.h).
+ * a descriptor waits to be sent to a worker (base/descriptor.h).
  */
 #ifndef MANYTUN_SERVER_SOCKETS_H
 #define MANYTUN_SERVER_SOCKETS_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stdbool.h>
 #include <stddef.h>

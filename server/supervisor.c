@@ -4,10 +4,10 @@
  */
 #include "server/supervisor.h"
 
-#include "engine/descriptor.h"
-#include "engine/json.h"
-#include "engine/log.h"
-#include "engine/messages.h"
+#include "base/descriptor.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/messages.h"
 #include "engine/wg/device.h"
 #include "server/peer_set.h"
 #include "server/resolver.h"

@@ -18,8 +18,8 @@
 #ifndef MANYTUN_SERVER_SUPERVISOR_H
 #define MANYTUN_SERVER_SUPERVISOR_H
 
-#include "engine/counters.h"
-#include "engine/spec.h"
+#include "base/counters.h"
+#include "base/spec.h"
 #include "server/peer_set.h"
 
 #include <event2/event.h>
@@ -88,7 +88,7 @@ void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge);
 
 /*
  * Sends every inner packet of a tunnel, of which the worker was told, to the other end of fd
- * (engine/tap_frame.h), which is closed here. 0; -ENOTCONN: there is no worker now; or another
+ * (base/tap_frame.h), which is closed here. 0; -ENOTCONN: there is no worker now; or another
  * -errno: it could not be told, and goes on without.
  */
 int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes);

@@ -4,8 +4,8 @@
  * `next` is what an update's tunnel becomes; its `supervised` is NULL until an update was prepared
  * for the present one, or another one was reserved.
  */
-#include "engine/log.h"
-#include "engine/spec_diff.h"
+#include "base/log.h"
+#include "base/spec_diff.h"
 #include "server/change_internal.h"
 #include "server/service_internal.h"
 #include "store/store.h"

@@ -1,9 +1,9 @@
 /* tunnel_update: owns the message's two parts. */
 #include "server/tunnel_update.h"
 
-#include "engine/json.h"
-#include "engine/messages.h"
-#include "engine/spec_diff.h"
+#include "base/json.h"
+#include "base/messages.h"
+#include "base/spec_diff.h"
 
 #include <errno.h>
 #include <sodium.h>

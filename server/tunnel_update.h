@@ -5,7 +5,7 @@
 #ifndef MANYTUN_SERVER_TUNNEL_UPDATE_H
 #define MANYTUN_SERVER_TUNNEL_UPDATE_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
  */
 #include "server/worker_link.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "engine/worker.h"
 #include "server/monotonic.h"
 

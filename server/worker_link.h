@@ -12,8 +12,8 @@
 #ifndef MANYTUN_SERVER_WORKER_LINK_H
 #define MANYTUN_SERVER_WORKER_LINK_H
 
-#include "engine/counters.h"
-#include "engine/messages.h"
+#include "base/counters.h"
+#include "base/messages.h"
 
 #include <event2/event.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  */
 #include "store/database.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdio.h>

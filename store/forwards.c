@@ -1,7 +1,7 @@
 /*
  * forwards: the table of that name.
  */
-#include "engine/json.h"
+#include "base/json.h"
 #include "store/database.h"
 #include "store/unreadable.h"
 

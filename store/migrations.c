@@ -3,7 +3,7 @@
  */
 #include "store/migrations.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

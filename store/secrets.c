@@ -6,7 +6,7 @@
  */
 #include "store/secrets.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "store/private_file.h"
 
 #include <dirent.h>

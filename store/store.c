@@ -4,7 +4,7 @@
  */
 #include "store/store.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "store/database.h"
 #include "store/lock.h"
 #include "store/migrations.h"

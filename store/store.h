@@ -9,7 +9,7 @@
 #ifndef MANYTUN_STORE_STORE_H
 #define MANYTUN_STORE_STORE_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 #include <stdbool.h>
 #include <stdint.h>

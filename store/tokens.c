@@ -1,7 +1,7 @@
 /*
  * tokens: the table of that name. Only hashes are kept: a copy of the database opens no door.
  */
-#include "engine/log.h"
+#include "base/log.h"
 #include "store/database.h"
 
 #include <errno.h>

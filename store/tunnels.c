@@ -2,7 +2,7 @@
  * tunnels: the tables tunnels, tunnel_secrets and peer_secrets. A definition is stored as JSON
  * without its secrets, which are sealed; reading puts them back before the codec sees it.
  */
-#include "engine/json.h"
+#include "base/json.h"
 #include "store/secrets.h"
 #include "store/unreadable.h"
 

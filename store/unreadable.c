@@ -3,7 +3,7 @@
  */
 #include "store/unreadable.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  */
 #include "store/vault.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "store/private_file.h"
 
 #include <errno.h>

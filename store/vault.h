@@ -11,7 +11,7 @@
 #ifndef MANYTUN_STORE_VAULT_H
 #define MANYTUN_STORE_VAULT_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 /* Names a master key without telling anything of it. */
 #define VAULT_ID_LEN 16

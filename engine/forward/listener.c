@@ -4,9 +4,9 @@
  */
 #include "engine/forward/listener.h"
 
+#include "base/log.h"
 #include "engine/clock.h"
 #include "engine/forward/relay.h"
-#include "engine/log.h"
 
 #include <errno.h>
 #include <event2/event_struct.h>

@@ -5,8 +5,8 @@
  */
 #include "engine/forward/relay.h"
 
+#include "base/log.h"
 #include "engine/clock.h"
-#include "engine/log.h"
 #include "engine/stack/stack.h"
 #include "engine/tunnel.h"
 

@@ -12,8 +12,8 @@
 #ifndef MANYTUN_ENGINE_FORWARD_RELAY_H
 #define MANYTUN_ENGINE_FORWARD_RELAY_H
 
-#include "engine/counters.h"
-#include "engine/spec.h"
+#include "base/counters.h"
+#include "base/spec.h"
 #include "engine/turn.h"
 
 #include <event2/event.h>

@@ -15,7 +15,7 @@
 #ifndef MANYTUN_ENGINE_STACK_STACK_H
 #define MANYTUN_ENGINE_STACK_STACK_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
 #define SWAP_IMPLEMENTATION
 #include "engine/stack/swap.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "engine/stack/isn.h"
 
 #include <assert.h>

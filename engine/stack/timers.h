@@ -11,7 +11,7 @@
 #ifndef MANYTUN_ENGINE_STACK_TIMERS_H
 #define MANYTUN_ENGINE_STACK_TIMERS_H
 
-#include "engine/heap.h"
+#include "base/heap.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #ifndef MANYTUN_ENGINE_WG_ALLOWEDIPS_H
 #define MANYTUN_ENGINE_WG_ALLOWEDIPS_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stdint.h>
 

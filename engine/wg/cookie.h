@@ -5,10 +5,10 @@
 #ifndef MANYTUN_ENGINE_WG_COOKIE_H
 #define MANYTUN_ENGINE_WG_COOKIE_H
 
+#include "base/inet.h"
 #include "engine/crypto/hash.h"
 #include "engine/crypto/x25519.h"
 #include "engine/crypto/xchacha.h"
-#include "engine/inet.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -15,7 +15,7 @@
 #ifndef MANYTUN_ENGINE_WG_DEVICE_H
 #define MANYTUN_ENGINE_WG_DEVICE_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 #include "engine/wg/tai64n.h"
 
 #include <stdbool.h>

@@ -4,7 +4,7 @@
 #ifndef MANYTUN_ENGINE_WG_INTERFACE_H
 #define MANYTUN_ENGINE_WG_INTERFACE_H
 
-#include "engine/heap.h"
+#include "base/heap.h"
 #include "engine/wg/allowedips.h"
 #include "engine/wg/cookie.h"
 #include "engine/wg/device.h"

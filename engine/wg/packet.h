@@ -5,7 +5,7 @@
 #ifndef MANYTUN_ENGINE_WG_PACKET_H
 #define MANYTUN_ENGINE_WG_PACKET_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stddef.h>
 #include <stdint.h>

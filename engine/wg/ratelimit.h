@@ -6,7 +6,7 @@
 #ifndef MANYTUN_ENGINE_WG_RATELIMIT_H
 #define MANYTUN_ENGINE_WG_RATELIMIT_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stdbool.h>
 #include <stddef.h>

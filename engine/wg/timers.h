@@ -7,7 +7,7 @@
 #ifndef MANYTUN_ENGINE_WG_TIMERS_H
 #define MANYTUN_ENGINE_WG_TIMERS_H
 
-#include "engine/heap.h"
+#include "base/heap.h"
 
 #include <stdbool.h>
 #include <stdint.h>

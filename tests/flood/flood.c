@@ -8,8 +8,8 @@
  */
 #include "tests/flood/packets.h"
 
-#include "engine/inet.h"
-#include "engine/spec.h"
+#include "base/inet.h"
+#include "base/spec.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -7,11 +7,11 @@
  * follow from its number, so that the target can be told of them before. The outer addresses must
  * be local.
  */
+#include "base/heap.h"
+#include "base/inet.h"
+#include "base/spec.h"
 #include "engine/crypto/hash.h"
 #include "engine/crypto/x25519.h"
-#include "engine/heap.h"
-#include "engine/inet.h"
-#include "engine/spec.h"
 #include "engine/wg/container.h"
 #include "engine/wg/device.h"
 

@@ -5,8 +5,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/prefix.h"
 
-#include "engine/inet.h"
-#include "engine/spec.h"
+#include "base/inet.h"
+#include "base/spec.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

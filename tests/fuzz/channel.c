@@ -5,8 +5,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "engine/json.h"
-#include "engine/messages.h"
+#include "base/json.h"
+#include "base/messages.h"
 
 #include <errno.h>
 #include <sys/socket.h>

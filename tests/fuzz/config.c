@@ -4,7 +4,7 @@
  */
 #include "tests/fuzz/spec.h"
 
-#include "engine/config.h"
+#include "base/config.h"
 
 #include <errno.h>
 

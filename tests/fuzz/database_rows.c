@@ -6,8 +6,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "engine/json.h"
-#include "engine/log.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "server/service.h"
 #include "store/store.h"
 #include "tests/support/folder.h"

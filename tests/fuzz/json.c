@@ -4,7 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 
 #define VALUES_MAX 1000
 

@@ -5,7 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "api/merge_patch.h"
-#include "engine/json.h"
+#include "base/json.h"
 
 static void check_members(const cJSON *target, const cJSON *patch, const cJSON *result)
 {

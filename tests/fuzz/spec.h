@@ -6,9 +6,9 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#include "engine/json.h"
-#include "engine/spec.h"
-#include "engine/spec_diff.h"
+#include "base/json.h"
+#include "base/spec.h"
+#include "base/spec_diff.h"
 
 /* Whether a value asks for a file to be read: targets depend on nothing but their input. */
 static inline bool names_file(const cJSON *json)

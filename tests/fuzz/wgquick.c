@@ -4,7 +4,7 @@
  */
 #include "tests/fuzz/spec.h"
 
-#include "engine/wgquick.h"
+#include "base/wgquick.h"
 
 #include <errno.h>
 

@@ -8,7 +8,7 @@
 #ifndef MANYTUN_TESTS_RELAY_PATH_H
 #define MANYTUN_TESTS_RELAY_PATH_H
 
-#include "engine/heap.h"
+#include "base/heap.h"
 #include "tests/relay/capture.h"
 #include "tests/relay/chance.h"
 

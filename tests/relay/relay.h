@@ -7,7 +7,7 @@
 #ifndef MANYTUN_TESTS_RELAY_RELAY_H
 #define MANYTUN_TESTS_RELAY_RELAY_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 #include "tests/relay/path.h"
 
 #include <poll.h>

@@ -4,7 +4,7 @@
 #ifndef MANYTUN_TESTS_RELAY_SOCKETS_H
 #define MANYTUN_TESTS_RELAY_SOCKETS_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -10,7 +10,7 @@
 
 #include "tests/support/cmocka_all.h"
 
-#include "engine/heap.h"
+#include "base/heap.h"
 #include "engine/wg/device.h"
 #include "engine/wg/interface.h"
 #include "engine/wg/messages.h"

@@ -4,7 +4,7 @@
 #ifndef MANYTUN_TESTS_PREFIX_H
 #define MANYTUN_TESTS_PREFIX_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 static inline bool prefix_contains(const struct inet_prefix *prefix, const struct inet_addr *addr)
 {

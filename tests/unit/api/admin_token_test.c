@@ -1,7 +1,7 @@
 #include "api/admin_token.h"
 
 #include "api/tokens.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "tests/support/folder.h"
 
 #include <setjmp.h>

@@ -3,8 +3,8 @@
  */
 #include "api/connections.h"
 
-#include "engine/inet.h"
-#include "engine/log.h"
+#include "base/inet.h"
+#include "base/log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

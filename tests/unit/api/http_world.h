@@ -7,8 +7,8 @@
 
 #include "api/api.h"
 #include "api/tokens.h"
-#include "engine/json.h"
-#include "engine/log.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "server/service.h"
 #include "store/store.h"
 #include "tests/support/folder.h"

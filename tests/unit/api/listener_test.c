@@ -3,7 +3,7 @@
  */
 #include "api/listener.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/sockets.h"
 #include "tests/unit/fake_supervisor.h"
 

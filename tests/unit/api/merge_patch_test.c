@@ -1,6 +1,6 @@
 #include "api/merge_patch.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 #include "tests/support/cmocka_all.h"
 
 #include <stdlib.h>

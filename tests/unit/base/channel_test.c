@@ -1,7 +1,7 @@
 /* channel: messages of all sizes and their descriptors, in order, and what ends a channel. */
-#include "engine/channel.h"
+#include "base/channel.h"
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>

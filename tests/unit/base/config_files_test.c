@@ -1,9 +1,9 @@
 /*
  * Configurations in files: what is read, and how errors are told.
  */
-#include "engine/config_files.h"
+#include "base/config_files.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "tests/support/folder.h"
 
 #include <errno.h>

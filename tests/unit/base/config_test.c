@@ -1,9 +1,9 @@
 /*
  * Whole configurations: reading, and what no single definition shows.
  */
-#include "engine/config.h"
+#include "base/config.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <setjmp.h>

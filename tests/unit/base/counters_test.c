@@ -1,7 +1,7 @@
 /* counters: one segment, mapped twice, as control and a worker do. */
-#include "engine/counters.h"
+#include "base/counters.h"
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include "tests/support/cmocka_all.h"
 

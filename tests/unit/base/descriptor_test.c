@@ -1,6 +1,6 @@
 /* descriptor: what is held stays open until it is let go of, and not longer than its owner wants.
  */
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 
 #include "tests/support/cmocka_all.h"
 

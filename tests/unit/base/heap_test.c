@@ -1,7 +1,7 @@
 /* heap, against a plain array. */
 #include "tests/support/cmocka_all.h"
 
-#include "engine/heap.h"
+#include "base/heap.h"
 
 #include <stdlib.h>
 

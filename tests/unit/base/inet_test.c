@@ -2,7 +2,7 @@
 #include "tests/support/cmocka_all.h"
 #include "tests/support/prefix.h"
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
-#include "engine/log.h"
+#include "base/log.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <fcntl.h>
 #include <regex.h>

@@ -1,7 +1,7 @@
 /* messages: what one end sends the other reads, and what does not fit is refused. */
-#include "engine/messages.h"
+#include "base/messages.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* pcap: the bytes of both headers, as readers of the format expect them. */
-#include "engine/pcap.h"
+#include "base/pcap.h"
 
 #include "tests/support/cmocka_all.h"
 

@@ -1,4 +1,4 @@
-#include "engine/spec_diff.h"
+#include "base/spec_diff.h"
 
 #include "tests/support/cmocka_all.h"
 

@@ -1,6 +1,6 @@
-#include "engine/json.h"
-#include "engine/log.h"
-#include "engine/spec.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/spec.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
-#include "engine/wgquick.h"
+#include "base/wgquick.h"
 
-#include "engine/spec_diff.h"
+#include "base/spec_diff.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>

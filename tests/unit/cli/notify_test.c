@@ -1,7 +1,7 @@
 /* notify: what a service manager is told, on a socket of the file system or an abstract one. */
 #include "cli/notify.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* upgrade: what is started, with what, and what becomes of one that ends. */
 #include "cli/upgrade.h"
 
+#include "base/log.h"
 #include "cli/notify.h"
-#include "engine/log.h"
 #include "tests/support/cmocka_all.h"
 
 #include <event2/event.h>

@@ -3,7 +3,7 @@
  */
 #include "server/apply.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 #include "tests/unit/server/service_world.h"
 
 #include <arpa/inet.h>

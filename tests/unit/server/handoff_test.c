@@ -1,7 +1,7 @@
 /* handoff, inherited: descriptors and names through a channel, and what is no message. */
 #include "server/handoff.h"
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  */
 #include "server/peer_set.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/sockets.h"
 #include "tests/support/cmocka_all.h"
 

@@ -1,7 +1,7 @@
 /* resolver: names of the hosts file, interfaces, retries; the rest needs a network (tests/e2e). */
 #include "server/resolver.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "tests/support/cmocka_all.h"
 
 #include <arpa/inet.h>

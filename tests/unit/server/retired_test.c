@@ -1,7 +1,7 @@
 /* retired: real processes that end when their channel is closed, or do not. */
 #include "server/retired.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 
 #include "server/service.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "server/sockets.h"
 #include "store/store.h"
 #include "tests/support/folder.h"

@@ -4,7 +4,7 @@
  */
 #include "tests/unit/server/supervisor_world.h"
 
-#include "engine/messages.h"
+#include "base/messages.h"
 #include "engine/wg/device.h"
 
 #include <stdatomic.h>

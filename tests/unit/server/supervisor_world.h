@@ -8,8 +8,8 @@
 
 #include "server/supervisor.h"
 
-#include "engine/descriptor.h"
-#include "engine/log.h"
+#include "base/descriptor.h"
+#include "base/log.h"
 #include "engine/worker.h"
 #include "tests/support/cmocka_all.h"
 

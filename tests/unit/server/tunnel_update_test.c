@@ -4,7 +4,7 @@
  */
 #include "server/tunnel_update.h"
 
-#include "engine/messages.h"
+#include "base/messages.h"
 #include "tests/support/cmocka_all.h"
 
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  */
 #include "server/unreadable.h"
 
-#include "engine/config.h"
-#include "engine/json.h"
+#include "base/config.h"
+#include "base/json.h"
 #include "server/apply.h"
 #include "server/events.h"
 #include "tests/unit/server/service_world.h"

@@ -1,10 +1,10 @@
 /* worker_link: one real worker (this program, executed again), told what a takeover tells it. */
 #include "server/worker_link.h"
 
-#include "engine/descriptor.h"
-#include "engine/json.h"
-#include "engine/log.h"
-#include "engine/spec.h"
+#include "base/descriptor.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/spec.h"
 #include "engine/worker.h"
 #include "tests/support/cmocka_all.h"
 

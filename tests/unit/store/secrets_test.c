@@ -4,7 +4,7 @@
  */
 #include "store/store.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "store/migrations.h"
 #include "store/vault.h"
 #include "tests/support/cmocka_all.h"

@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "tests/support/folder.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "store/vault.h"
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "tests/support/cmocka_all.h"
 #include "tests/support/folder.h"
 

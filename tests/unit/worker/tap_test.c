@@ -1,7 +1,7 @@
 /* tap: what the reader gets, what it misses when it is slow, and how either end ends it. */
 #include "engine/tap.h"
 
-#include "engine/tap_frame.h"
+#include "base/tap_frame.h"
 #include "tests/support/cmocka_all.h"
 
 #include <errno.h>

@@ -5,8 +5,8 @@
  * after a restart. Fixed slots, given out by control; one writer (the worker), any readers. Each
  * value is one aligned 64-bit word, read and written whole; values need not agree with each other.
  */
-#ifndef MANYTUN_ENGINE_COUNTERS_H
-#define MANYTUN_ENGINE_COUNTERS_H
+#ifndef MANYTUN_BASE_COUNTERS_H
+#define MANYTUN_BASE_COUNTERS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

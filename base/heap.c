@@ -4,7 +4,7 @@
  * Position p (1-based) has its parent at p / 2 and its children at 2p and 2p + 1; no element has a
  * smaller key than its parent.
  */
-#include "engine/heap.h"
+#include "base/heap.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -9,8 +9,8 @@
  *
  * Log where the context is and once; never on the packet path; never a secret.
  */
-#ifndef MANYTUN_ENGINE_LOG_H
-#define MANYTUN_ENGINE_LOG_H
+#ifndef MANYTUN_BASE_LOG_H
+#define MANYTUN_BASE_LOG_H
 
 enum log_level { LOG_LEVEL_OFF, LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };

@@ -1,9 +1,9 @@
 /*
  * config: owns the definitions, and two arrays of pointers to them by name.
  */
-#include "engine/config.h"
+#include "base/config.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -3,10 +3,10 @@
  * one. A document is an object with the members "tunnels" and "forwards", each an array of
  * definitions (spec.h) that may be left out. Here a forward needs a name, too.
  */
-#ifndef MANYTUN_ENGINE_CONFIG_H
-#define MANYTUN_ENGINE_CONFIG_H
+#ifndef MANYTUN_BASE_CONFIG_H
+#define MANYTUN_BASE_CONFIG_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 /* Limits of all documents together; those of one worker's counters. */
 #define CONFIG_TUNNELS_MAX  4096

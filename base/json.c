@@ -4,7 +4,7 @@
  * The scanner decides what is JSON (RFC 8259); cJSON sees only texts that passed. Duplicate names
  * are looked for in the tree, after escapes were resolved: "a" and "\u0061" are the same name.
  */
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <malloc.h>
 #include <math.h>

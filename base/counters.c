@@ -1,7 +1,7 @@
 /* counters: owns nothing but the mapping; see counters.h for who writes what. */
-#include "engine/counters.h"
+#include "base/counters.h"
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <errno.h>
 #include <string.h>

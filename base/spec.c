@@ -1,7 +1,7 @@
 /*
  * spec: names, keys, the list of errors, and what must hold between the fields of a definition.
  */
-#include "engine/spec.h"
+#include "base/spec.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
  * number stays taken, and nobody can get it for something else. One table for the process, for one
  * thread.
  */
-#ifndef MANYTUN_ENGINE_DESCRIPTOR_H
-#define MANYTUN_ENGINE_DESCRIPTOR_H
+#ifndef MANYTUN_BASE_DESCRIPTOR_H
+#define MANYTUN_BASE_DESCRIPTOR_H
 
 /* fd is open, and whoever owns it closes it with descriptor_close(). 0 or -ENOMEM. */
 int descriptor_hold(int fd);

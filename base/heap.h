@@ -2,8 +2,8 @@
  * heap: a binary min-heap of deadlines, with the position kept in the element, so that moving or
  * removing a known element is O(log n). The elements are the caller's; the heap owns its array.
  */
-#ifndef MANYTUN_ENGINE_HEAP_H
-#define MANYTUN_ENGINE_HEAP_H
+#ifndef MANYTUN_BASE_HEAP_H
+#define MANYTUN_BASE_HEAP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,10 +2,10 @@
  * spec_diff: what differs between two definitions of one thing, so that a change touches only what
  * it must.
  */
-#ifndef MANYTUN_ENGINE_SPEC_DIFF_H
-#define MANYTUN_ENGINE_SPEC_DIFF_H
+#ifndef MANYTUN_BASE_SPEC_DIFF_H
+#define MANYTUN_BASE_SPEC_DIFF_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 enum spec_tunnel_change {
     SPEC_TUNNEL_KEY = 1 << 0,    /* private_key */

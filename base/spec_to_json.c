@@ -1,8 +1,8 @@
 /*
  * spec_to_json: definitions to JSON, with as much of their secrets as the reader is to have.
  */
-#include "engine/json.h"
-#include "engine/spec.h"
+#include "base/json.h"
+#include "base/spec.h"
 
 #include <sodium.h>
 

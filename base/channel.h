@@ -6,8 +6,8 @@
  * queued, up to CHANNEL_QUEUE_MAX bytes, and the end that lets it grow further is given up. What a
  * new worker is told at first is not counted: it is bounded by the definitions there are.
  */
-#ifndef MANYTUN_ENGINE_CHANNEL_H
-#define MANYTUN_ENGINE_CHANNEL_H
+#ifndef MANYTUN_BASE_CHANNEL_H
+#define MANYTUN_BASE_CHANNEL_H
 
 #include <event2/event.h>
 #include <stdbool.h>

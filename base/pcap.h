@@ -2,8 +2,8 @@
  * pcap: the classic capture file of IP packets (IETF draft-ietf-opsawg-pcap), in this host's byte
  * order and with nanoseconds, as tcpdump and Wireshark read it.
  */
-#ifndef MANYTUN_ENGINE_PCAP_H
-#define MANYTUN_ENGINE_PCAP_H
+#ifndef MANYTUN_BASE_PCAP_H
+#define MANYTUN_BASE_PCAP_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  * NULs, and matches names without regard to case. Everything of ours that reads JSON reads it
  * through here.
  */
-#ifndef MANYTUN_ENGINE_JSON_H
-#define MANYTUN_ENGINE_JSON_H
+#ifndef MANYTUN_BASE_JSON_H
+#define MANYTUN_BASE_JSON_H
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

@@ -4,10 +4,10 @@
  * Plain structs, one validator, one JSON codec (docs: openapi.yaml), shared by engine, store, API
  * and command line. The wire names of the fields are the members' names here.
  */
-#ifndef MANYTUN_ENGINE_SPEC_H
-#define MANYTUN_ENGINE_SPEC_H
+#ifndef MANYTUN_BASE_SPEC_H
+#define MANYTUN_BASE_SPEC_H
 
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

@@ -1,11 +1,11 @@
 /*
  * config_files: files are opened without blocking and read to their end, whatever they are called.
  */
-#include "engine/config_files.h"
+#include "base/config_files.h"
 
-#include "engine/json.h"
-#include "engine/log.h"
-#include "engine/wgquick.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/wgquick.h"
 
 #include <dirent.h>
 #include <errno.h>

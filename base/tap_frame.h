@@ -6,10 +6,10 @@
  * which the worker sends what it still has and closes its end; either may close its end at any
  * time.
  */
-#ifndef MANYTUN_ENGINE_TAP_FRAME_H
-#define MANYTUN_ENGINE_TAP_FRAME_H
+#ifndef MANYTUN_BASE_TAP_FRAME_H
+#define MANYTUN_BASE_TAP_FRAME_H
 
-#include "engine/pcap.h"
+#include "base/pcap.h"
 
 /* Counted from the start of the capture up to this frame. */
 struct tap_totals {

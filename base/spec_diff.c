@@ -1,7 +1,7 @@
 /*
  * spec_diff: comparing definitions. Secrets are compared in constant time.
  */
-#include "engine/spec_diff.h"
+#include "base/spec_diff.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -3,7 +3,7 @@
  * buffer and written with one write(2), so that lines of several processes on one descriptor never
  * mix.
  */
-#include "engine/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>

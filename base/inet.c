@@ -4,7 +4,7 @@
  * inet_pton() is the parser underneath: it takes exactly four decimal parts without leading zeros,
  * and no zone.
  */
-#include "engine/inet.h"
+#include "base/inet.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* descriptor: owns the table of holds, by descriptor, which grows with the greatest one held. */
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -7,10 +7,10 @@
  * and this program has no use for (DNS, Table, PostUp, …) is a warning, and never done; everything
  * else that is not understood is an error. Both name the line.
  */
-#ifndef MANYTUN_ENGINE_WGQUICK_H
-#define MANYTUN_ENGINE_WGQUICK_H
+#ifndef MANYTUN_BASE_WGQUICK_H
+#define MANYTUN_BASE_WGQUICK_H
 
-#include "engine/spec.h"
+#include "base/spec.h"
 
 /* The longest file that is read, in bytes, and the longest value (of a list: item) in it. */
 #define WGQUICK_TEXT_MAX  (1 << 20)

@@ -2,9 +2,9 @@
  * spec_from_json: definitions from JSON. Objects are read by tables of their fields; every problem
  * is noted with its pointer and reading goes on, so that all are reported at once.
  */
-#include "engine/json.h"
-#include "engine/log.h"
-#include "engine/spec.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/spec.h"
 
 #include <errno.h>
 #include <sodium.h>

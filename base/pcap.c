@@ -1,5 +1,5 @@
 /* pcap: no state; the fields of both headers are 32-bit words, or two of 16 bits. */
-#include "engine/pcap.h"
+#include "base/pcap.h"
 
 #include <string.h>
 

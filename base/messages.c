@@ -1,7 +1,7 @@
 /* messages: one writer and one reader for all types; the types are in messages.h. */
-#include "engine/messages.h"
+#include "base/messages.h"
 
-#include "engine/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <sodium.h>

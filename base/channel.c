@@ -2,9 +2,9 @@
  * channel: owns the socket, the queue of frames that it did not take yet, and the message that is
  * being put together.
  */
-#include "engine/channel.h"
+#include "base/channel.h"
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -6,10 +6,10 @@
  * relative to the folder of the document. Such a configuration is whole by itself: its forwards use
  * its own tunnels, and secrets are in it, or in files that it names.
  */
-#ifndef MANYTUN_ENGINE_CONFIG_FILES_H
-#define MANYTUN_ENGINE_CONFIG_FILES_H
+#ifndef MANYTUN_BASE_CONFIG_FILES_H
+#define MANYTUN_BASE_CONFIG_FILES_H
 
-#include "engine/config.h"
+#include "base/config.h"
 
 #include <stddef.h>
 

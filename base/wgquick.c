@@ -9,10 +9,10 @@
  *
  * No text of the file is repeated in an error: a line that is not understood may hold a key.
  */
-#include "engine/wgquick.h"
+#include "base/wgquick.h"
 
-#include "engine/json.h"
-#include "engine/spec_diff.h"
+#include "base/json.h"
+#include "base/spec_diff.h"
 
 #include <errno.h>
 #include <sodium.h>

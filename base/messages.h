@@ -42,12 +42,12 @@
  * newer one adopts a tunnel with the other end of its bridge (bridge.h). Both may be said once
  * more, when the newer one is lost and another comes in its place.
  */
-#ifndef MANYTUN_ENGINE_MESSAGES_H
-#define MANYTUN_ENGINE_MESSAGES_H
+#ifndef MANYTUN_BASE_MESSAGES_H
+#define MANYTUN_BASE_MESSAGES_H
 
-#include "engine/channel.h"
-#include "engine/inet.h"
-#include "engine/spec.h"
+#include "base/channel.h"
+#include "base/inet.h"
+#include "base/spec.h"
 
 #include <cjson/cJSON.h>
 

@@ -3,8 +3,8 @@
  *
  * Nothing here resolves names or accepts what inet_aton() would ("10.1", "0x7f.1", "010.0.0.1").
  */
-#ifndef MANYTUN_ENGINE_INET_H
-#define MANYTUN_ENGINE_INET_H
+#ifndef MANYTUN_BASE_INET_H
+#define MANYTUN_BASE_INET_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
