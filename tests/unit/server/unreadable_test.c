@@ -348,8 +348,6 @@ static void test_a_files_is_replaced_by_the_file(void **state)
     assert_int_equal(service_delete_forward(fx.service, "web", &problem), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_objects, tear_down)
-
 /* The database may have the only copy of its key. */
 static void test_pruning_leaves_it(void **state)
 {
@@ -362,9 +360,12 @@ static void test_pruning_leaves_it(void **state)
     assert_int_equal(service_apply(fx.service, &config, &options, &result, &problem), 0);
     assert_int_equal(result.counts[APPLY_DELETED], 0);
     apply_result_fini(&result);
+    config_fini(&config);
     assert_string_equal(find(UNREADABLE_TUNNEL, "home")->name, "home");
     assert_int_equal(count(UNREADABLE_FORWARD), 2); /* which wait for it */
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_objects, tear_down)
 
 int main(void)
 {
