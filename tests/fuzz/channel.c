@@ -32,9 +32,10 @@ static int on_message(void *ctx, struct channel_message *message)
     fuzz_check((message_read(message, &endpoint, sizeof(endpoint)) == 0) ==
                (message->len == sizeof(endpoint)));
     int rc = message_read_json(message, &add, sizeof(add), &json);
-    fuzz_check(rc == -EPROTO || (rc == 0 && json));
-    if (rc == 0)
-        json_free(json);
+    bool is_bare = message->len == sizeof(add); /* the sender had no memory for the rest */
+    fuzz_check((rc == -ENOMEM) == is_bare);
+    fuzz_check(rc == 0 ? json != NULL : json == NULL && (is_bare || rc == -EPROTO));
+    json_free(json);
     return message->type == UINT16_MAX ? -EPROTO : 0;
 }
 
