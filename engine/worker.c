@@ -200,17 +200,18 @@ static int tunnel_add(struct worker *worker, struct channel_message *message)
 }
 
 /* Peers that are gone go in any case: their counters are going to be another's. */
-static int update_tunnel(struct tunnel_slot *slot, const cJSON *json, struct tunnel_change *change,
+static int update_tunnel(struct tunnel_slot *slot, const cJSON *json,
+                         const uint8_t (*gone)[WG_KEY_LEN], size_t gone_count,
                          struct channel_message *message)
 {
     struct spec_tunnel spec;
     int error = json ? read_tunnel(json, &spec) : -ENOMEM;
     if (error) {
-        tunnel_forget_peers(slot->tunnel, change->gone, change->gone_count);
+        tunnel_forget_peers(slot->tunnel, gone, gone_count);
         return error;
     }
-    change->spec = &spec;
-    error = change_tunnel(slot->tunnel, change, message);
+    struct tunnel_change change = {.spec = &spec, .gone = gone, .gone_count = gone_count};
+    error = change_tunnel(slot->tunnel, &change, message);
     if (error)
         log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, spec.name, "cannot be changed wholly: %s",
                   strerror(-error));
@@ -221,16 +222,17 @@ static int update_tunnel(struct tunnel_slot *slot, const cJSON *json, struct tun
 static int tunnel_change(struct worker *worker, struct channel_message *message)
 {
     struct message_tunnel_update update;
-    struct tunnel_change change = {0};
+    const uint8_t(*gone)[WG_KEY_LEN] = NULL;
     cJSON *json = NULL;
-    int error = message_read_update(message, &update, &change.gone, &json);
+    int error = message_read_update(message, &update, &gone, &json);
     if (error == -EPROTO || update.slot >= COUNTERS_TUNNELS_MAX) {
         json_free(json);
         return -EPROTO;
     }
     struct tunnel_slot *slot = &worker->tunnels[update.slot];
-    change.gone_count = update.gone;
-    error = slot->tunnel ? update_tunnel(slot, json, &change, message) : 0; /* as in an ADD */
+    error = 0;
+    if (slot->tunnel) /* as in an ADD */
+        error = update_tunnel(slot, json, gone, update.gone, message);
     json_free(json);
     return error && error != -EPROTO ? answer_tunnel(worker, update.slot, error) : error;
 }
