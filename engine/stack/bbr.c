@@ -485,13 +485,6 @@ static void undo(struct congestion *congestion, uint64_t now_us)
     congestion->window = max_u32(congestion->window, congestion->prior.window);
 }
 
-/* All of the model is in bytes. */
-static void resize(struct congestion *congestion, uint32_t mss)
-{
-    (void)congestion;
-    (void)mss;
-}
-
 const struct congestion_control bbr_control = {
     .open = open,
     .acked = acked,
@@ -500,5 +493,4 @@ const struct congestion_control bbr_control = {
     .timeout = timeout,
     .restart = restart,
     .undo = undo,
-    .resize = resize,
 };

@@ -39,7 +39,8 @@ void congestion_limit_burst(struct congestion *congestion, uint32_t pipe)
 
 void congestion_set_mss(struct congestion *congestion, uint32_t mss)
 {
-    congestion->control->resize(congestion, mss);
+    if (congestion->control->resize != NULL)
+        congestion->control->resize(congestion, mss);
     congestion->mss = mss;
     if (congestion->window < mss * 2)
         congestion->window = mss * 2;

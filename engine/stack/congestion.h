@@ -77,7 +77,10 @@ struct congestion_control {
     void (*restart)(struct congestion *congestion, uint64_t idle_us, uint32_t timeout_us);
     /* The last loss(), or timeout(), was none. */
     void (*undo)(struct congestion *congestion, uint64_t now_us);
-    /* Segments are of at most mss bytes from now on; congestion->mss is what they have been of. */
+    /*
+     * Segments are of at most mss bytes from now on; congestion->mss is what they have been of.
+     * NULL = all that it keeps is in bytes.
+     */
     void (*resize)(struct congestion *congestion, uint32_t mss);
 };
 
