@@ -2,93 +2,22 @@
  * supervisor: owns the workers' links and, for every tunnel and forward, which worker it belongs to
  * and its slot there. A worker that comes up is told all of its tunnels and forwards, in order.
  */
-#include "server/supervisor.h"
+#include "server/supervisor_internal.h"
 
 #include "base/descriptor.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/messages.h"
 #include "engine/wg/device.h"
-#include "server/peer_set.h"
-#include "server/resolver.h"
-#include "server/retelling.h"
-#include "server/tunnel_update.h"
-#include "server/worker_link.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define SUPERVISOR_WORKERS_MAX 256
-/* How long a worker may take to retire. */
-#define SUPERVISOR_RETIRE_SECONDS 5
-
-struct supervised_forward {
-    TAILQ_ENTRY(supervised_forward) link;
-    struct supervised_tunnel *tunnel;
-    const struct spec_forward *spec;
-    int listener;
-    uint32_t slot;
-    bool told; /* else the worker does not know of it */
-    struct retelling_item retelling;
-    struct {
-        cJSON *json; /* what the worker is to be told, NULL = nothing */
-        int listener;
-    } prepared;
-};
-
-struct supervised_tunnel {
-    TAILQ_ENTRY(supervised_tunnel) link;
-    struct supervisor *supervisor;
-    struct worker *worker;
-    const struct spec_tunnel *spec;
-    int sockets[2];
-    uint32_t slot;
-    uint64_t timestamps_after, timestamps_until; /* unix time in ns */
-    struct peer_set *peers;
-    bool told;   /* else the worker does not know of it */
-    bool absent; /* its worker has said that it has nothing of it */
-    struct retelling_item retelling;
-    int bridge; /* the newer side's end, -1 = none */
-    struct {
-        cJSON *json; /* of a tunnel that no worker was told of, NULL = there is nothing to tell */
-        struct tunnel_update update; /* of another */
-        struct peer_set *peers;
-        bool moved; /* an update has other sockets */
-        int sockets[2];
-    } prepared;
-    TAILQ_HEAD(, supervised_forward) forwards;
-};
-
-struct worker {
-    struct worker_link *link;
-    struct supervised_tunnel *by_slot[COUNTERS_TUNNELS_MAX];
-    struct supervised_forward *forward_by_slot[COUNTERS_FORWARDS_MAX];
-    struct retelling retelling;
-    unsigned tunnels_count;
-    TAILQ_HEAD(, supervised_tunnel) tunnels;
-};
-
-struct supervisor {
-    struct event_base *base;
-    struct resolver *resolver;
-    struct event *child_ended;
-    const struct supervisor_watcher *watcher; /* NULL = nobody */
-    struct {
-        void (*done)(void *ctx); /* NULL = does not drain */
-        void *ctx;
-        unsigned left; /* workers that have connections, or have not answered */
-    } drain;
-    bool retiring;
-    struct event *retire_late; /* pending while workers retire */
-    unsigned workers_count;    /* of those that were started */
-    struct worker workers[];
-};
 
 /* --- Telling a worker ------------------------------------------------------------------------- */
 
@@ -301,83 +230,7 @@ void supervisor_drain(struct supervisor *supervisor, void (*done)(void *ctx), vo
     }
 }
 
-/* --- Takeover --------------------------------------------------------------------------------- */
-
-static void on_retire_late(evutil_socket_t fd, short events, void *arg)
-{
-    (void)fd;
-    (void)events;
-    struct supervisor *supervisor = arg;
-    for (unsigned i = 0; i < supervisor->workers_count; i++)
-        worker_link_give_up(supervisor->workers[i].link);
-}
-
-/* Without a bridge the tunnel's connections end: its sockets are the newer worker's all the same.
- */
-static void hand_over(struct supervised_tunnel *tunnel)
-{
-    struct message_slot message = {.slot = tunnel->slot};
-    int pair[2] = {-1, -1};
-    if (!tunnel->told || !worker_link_is_up(tunnel->worker->link))
-        return;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-        log_about(LOG_LEVEL_ERROR, LOG_TUNNEL, tunnel->spec->name,
-                  "its connections are lost in the takeover: %s", strerror(errno));
-    const int fds[CHANNEL_FDS_MAX] = {pair[0], -1};
-    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_HAND_OVER, &message, sizeof(message),
-                     NULL, fds);
-    if (pair[0] >= 0)
-        descriptor_close(pair[0]);
-    if (tunnel->bridge >= 0)
-        descriptor_close(tunnel->bridge);
-    tunnel->bridge = pair[1];
-}
-
-void supervisor_retire(struct supervisor *supervisor, void (*done)(void *ctx), void *ctx)
-{
-    struct timeval wait = {.tv_sec = SUPERVISOR_RETIRE_SECONDS};
-    supervisor->drain.done = done;
-    supervisor->drain.ctx = ctx;
-    supervisor->drain.left = supervisor->workers_count;
-    supervisor->retiring = true;
-    if (!supervisor->retire_late)
-        supervisor->retire_late = evtimer_new(supervisor->base, on_retire_late, supervisor);
-    if (supervisor->retire_late)
-        evtimer_add(supervisor->retire_late, &wait);
-    for (unsigned i = 0; i < supervisor->workers_count; i++) {
-        struct supervised_tunnel *tunnel;
-        TAILQ_FOREACH(tunnel, &supervisor->workers[i].tunnels, link)
-        hand_over(tunnel);
-        worker_link_retire(supervisor->workers[i].link);
-    }
-}
-
-int supervisor_bridge(const struct supervised_tunnel *tunnel)
-{
-    return tunnel->bridge;
-}
-
-int supervisor_share_worker(const struct supervisor *supervisor, unsigned index, int fds[2],
-                            pid_t *pid)
-{
-    return worker_link_share(supervisor->workers[index].link, fds, pid);
-}
-
-const void *supervisor_worker_segment(const struct supervisor *supervisor, unsigned index, int *fd)
-{
-    const struct worker_link *link = supervisor->workers[index].link;
-    *fd = worker_link_counters_fd(link);
-    return worker_link_counters(link);
-}
-
-void supervisor_adopt_tunnel(struct supervised_tunnel *tunnel, int bridge)
-{
-    struct message_slot message = {.slot = tunnel->slot};
-    const int fds[CHANNEL_FDS_MAX] = {bridge, -1};
-    worker_link_send(tunnel->worker->link, MESSAGE_TUNNEL_ADOPT, &message, sizeof(message), NULL,
-                     fds);
-    descriptor_close(bridge);
-}
+/* --- Captures --------------------------------------------------------------------------------- */
 
 int supervisor_capture_tunnel(struct supervised_tunnel *tunnel, int fd, uint64_t max_bytes)
 {
