@@ -218,16 +218,6 @@ static bool have_open(struct fixture *f, const void *arg)
            open_descriptors(open->pids[1]) == open->counts[1];
 }
 
-/* A client is accepted, and stays until the forward goes: what it is let to is silent. */
-static void expect_client(struct fixture *f, const struct supervised_forward *forward)
-{
-    const struct counters_forward *counters = supervisor_forward_counters(forward);
-    const struct reaches more = {&counters->connections_total,
-                                 counter_get(&counters->connections_total) + 1};
-    close(connect_client(f));
-    run_until(f, reached, &more);
-}
-
 /*
  * A new tunnel with a forward, a new forward, and another listener and other sockets for those that
  * there are: the workers cannot take any of it, say so, and are told again until they can.

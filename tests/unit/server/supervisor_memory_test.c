@@ -123,10 +123,7 @@ static void a_tunnel_is_started_later(void **state)
         failure.error = 0;
         run_until(f, fails, &failure);
         assert_int_equal(supervisor_forward_failure(forward), 0);
-        int client = connect_client(f);
-        struct reaches accepted = {&supervisor_forward_counters(forward)->connections_active, 1};
-        run_until(f, reached, &accepted);
-        close(client);
+        expect_client(f, forward);
         supervisor_remove_forward(forward);
         supervisor_remove_tunnel(tunnel);
     }
@@ -260,10 +257,7 @@ static void the_next_worker_is_told_everything(void **state)
     kill(pids[1], SIGKILL);
     run_until(f, is_replaced, pids);
     assert_int_equal(supervisor_tunnel_failure(tunnel), 0);
-    int client = connect_client(f);
-    struct reaches accepted = {&supervisor_forward_counters(forward)->connections_active, 1};
-    run_until(f, reached, &accepted);
-    close(client);
+    expect_client(f, forward);
     supervisor_remove_forward(forward);
     supervisor_remove_tunnel(tunnel);
 }

@@ -150,6 +150,16 @@ static inline int connect_client(const struct fixture *f)
     return fd;
 }
 
+/* A client is accepted, and stays until the forward goes: what it is let to is silent. */
+static inline void expect_client(struct fixture *f, const struct supervised_forward *forward)
+{
+    const struct counters_forward *counters = supervisor_forward_counters(forward);
+    const struct reaches more = {&counters->connections_total,
+                                 counter_get(&counters->connections_total) + 1};
+    close(connect_client(f));
+    run_until(f, reached, &more);
+}
+
 /* The process ids of our children, from the kernel. */
 static inline size_t children(pid_t *out, size_t max)
 {
